@@ -1,0 +1,64 @@
+// The synchronous forward pass: what score, perplexity and bench need, and what an embedder with a
+// scheduler of his own wants. One Decoder belongs to one thread at a time.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "lull/model.h"
+#include "lull/runtime.h"
+#include "lull/status.h"
+
+namespace lull {
+
+// One token of a ragged batch. position is absolute, 0 for a sequence's first token.
+struct BatchRow {
+  int32_t sequence = 0;
+  int32_t position = 0;
+  int32_t token = 0;
+};
+
+struct KvUsage {
+  int64_t pages_used = 0;
+  int64_t pages_total = 0;
+  int64_t bytes_used = 0;
+  int64_t bytes_total = 0;
+};
+
+struct DecoderOptions {
+  std::string kv_type = "f16";     // f16, bf16, f32
+  int64_t max_context_tokens = 0;  // per sequence; 0: the model's own limit
+  int64_t kv_pool_tokens = 0;      // of all sequences together; 0: max_context_tokens
+  int max_sequences = 1;
+  int max_batch_rows = 512;
+};
+
+class Decoder {
+ public:
+  // Model and runtime outlive the decoder.
+  static Result<std::unique_ptr<Decoder>> Create(const Model& model, Runtime& runtime,
+                                                 const DecoderOptions& options);
+  ~Decoder();
+
+  Result<int32_t> OpenSequence();
+  void CloseSequence(int32_t sequence);
+  Status TruncateSequence(int32_t sequence, int64_t length_tokens);
+  int64_t SequenceLength(int32_t sequence) const;
+  int64_t max_context_tokens() const;
+  KvUsage kv_usage() const;
+
+  // Rows of one sequence must be consecutive positions starting at its length. For each
+  // logits_rows[i] (index into rows) writes vocab_size floats at logits + i * vocab_size.
+  // Any number of rows; longer batches than max_batch_rows are cut, with the same bits.
+  Status Forward(std::span<const BatchRow> rows, std::span<const int32_t> logits_rows,
+                 float* logits);
+
+ private:
+  struct Rep;
+  explicit Decoder(std::unique_ptr<Rep> rep);
+  std::unique_ptr<Rep> rep_;
+};
+
+}  // namespace lull

@@ -1,0 +1,59 @@
+// Many requests on one model: submit, events, cancel, meters. Continuous batching.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "lull/decoder.h"
+#include "lull/model.h"
+#include "lull/request.h"
+#include "lull/runtime.h"
+
+namespace lull {
+
+struct EngineOptions {
+  std::string kv_type = "f16";
+  int64_t max_context_tokens = 0;   // per request; 0: the model's own, at most 8192
+  int64_t kv_pool_tokens = 0;       // 0: max_context_tokens
+  int max_sequences = 64;           // decoding at once
+  int max_queue = 256;              // waiting; more are refused with kBusy
+  int prefill_chunk_tokens = 128;   // rows of prompt in one step beside the decoding rows
+};
+
+using RequestId = uint64_t;
+
+struct EngineStats {
+  int64_t requests_submitted = 0;
+  int64_t requests_finished = 0;
+  int64_t requests_cancelled = 0;
+  int64_t requests_refused = 0;
+  int64_t running = 0;
+  int64_t waiting = 0;
+  int64_t prompt_tokens = 0;
+  int64_t new_tokens = 0;
+  int64_t steps = 0;
+  KvUsage kv;
+};
+
+// Thread-safe. Destruction cancels what runs and joins the engine's thread.
+class Engine {
+ public:
+  // Model and runtime outlive the engine.
+  static Result<std::unique_ptr<Engine>> Create(const Model& model, Runtime& runtime,
+                                                const EngineOptions& options);
+  ~Engine();
+
+  // Checked at once: kUsage, kContextOverflow (says how long the prompt may be), kBusy.
+  Result<RequestId> Submit(Request request, EventFn on_event);
+  // The request ends with kCancelled within one step. Unknown or finished ids are ignored.
+  void Cancel(RequestId id);
+  EngineStats stats() const;
+  int64_t max_context_tokens() const;
+
+ private:
+  struct Rep;
+  explicit Engine(std::unique_ptr<Rep> rep);
+  std::unique_ptr<Rep> rep_;
+};
+
+}  // namespace lull

@@ -1,0 +1,88 @@
+// A loaded model: weights in the layout the kernels read, tokenizer, chat template.
+// Immutable after Load, so thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lull/runtime.h"
+#include "lull/status.h"
+
+namespace lull {
+
+struct ModelInfo {
+  std::string path;
+  std::string name;          // general.name, else the file's name
+  std::string architecture;  // "llama"
+  std::string file_type;     // "Q4_1": the type that holds most bytes
+  int64_t vocab_size = 0;
+  int64_t context_tokens = 0;      // what the model was trained for
+  int64_t num_layers = 0;
+  int64_t embedding_length = 0;
+  int64_t parameters = 0;
+  int64_t file_bytes = 0;
+  int64_t weight_bytes = 0;        // packed, resident
+  int64_t active_bytes_per_token = 0;   // weight bytes one decoded token reads
+  int64_t macs_per_token = 0;           // multiply-accumulates of the weight matrices
+  int64_t kv_bytes_per_token = 0;       // f16, full-attention layers
+  double load_s = 0.0;
+};
+
+struct TokenizeOptions {
+  bool add_bos = false;        // put the file's BOS first where the file asks for one
+  bool force_bos = false;      // put BOS first whatever the file says
+  bool parse_special = true;   // recognise control tokens written out in the text
+};
+
+// Pieces of text from tokens, never half a UTF-8 character. One per stream; not thread-safe.
+class TextStream {
+ public:
+  virtual ~TextStream() = default;
+  virtual std::string Push(int32_t token) = 0;  // the text that became complete, may be empty
+  virtual std::string Finish() = 0;             // what is left, malformed bytes as U+FFFD
+};
+
+struct ChatMessage {
+  std::string role;
+  std::string content;
+};
+
+class Model {
+ public:
+  // Loading and repacking run under the runtime's budget.
+  static Result<std::unique_ptr<Model>> Load(const std::string& path, Runtime& runtime);
+  ~Model();
+
+  const ModelInfo& info() const;
+
+  // Bytes verbatim; invalid UTF-8 is replaced as the file's tokenizer does.
+  Result<std::vector<int32_t>> Tokenize(std::string_view text, const TokenizeOptions& options) const;
+  // special: control tokens are written out, else they are empty.
+  std::string Detokenize(const std::vector<int32_t>& tokens, bool special) const;
+  std::unique_ptr<TextStream> NewTextStream(bool special) const;
+  bool IsEndOfGeneration(int32_t token) const;
+  bool adds_bos() const;       // whether the file asks for BOS
+  int32_t bos_token() const;   // -1 where the file has none
+
+  bool has_chat_template() const;
+  // messages_json: an array of {"role","content",...}; extra_json: further template variables (an
+  // object: tools, enable_thinking, ...), "" for none. The text exactly as the template renders it.
+  Result<std::string> RenderChat(const std::string& messages_json, const std::string& extra_json,
+                                 bool add_generation_prompt) const;
+
+  struct Rep;  // for Lull's own modules
+  const Rep& rep() const { return *rep_; }
+
+ private:
+  explicit Model(std::unique_ptr<Rep> rep);
+  std::unique_ptr<Rep> rep_;
+};
+
+// Tokenizer and template alone: no weights are read. For tokenize and template verbs, and for
+// vocabulary-only files. Same calls as Model where they apply.
+Result<std::unique_ptr<Model>> LoadVocabularyOnly(const std::string& path);
+
+}  // namespace lull

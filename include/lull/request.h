@@ -1,0 +1,76 @@
+// What a caller asks for and what comes back.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "lull/status.h"
+
+namespace lull {
+
+// Applied in this order: logit_bias, repetition/frequency/presence penalties, top_k, top_p, min_p,
+// temperature. temperature 0 is greedy: the highest biased and penalised logit, ties to the lowest
+// id. Randomness is counter-based, keyed by (seed, absolute position).
+struct SamplingParams {
+  double temperature = 0.0;
+  int64_t top_k = 0;                // 0: off
+  double top_p = 1.0;               // 1: off
+  double min_p = 0.0;               // 0: off
+  double repetition_penalty = 1.0;  // 1: off
+  double frequency_penalty = 0.0;
+  double presence_penalty = 0.0;
+  int64_t penalty_last_n = 64;      // tokens the penalties look back on; -1: all
+  uint64_t seed = 0;
+  std::vector<std::pair<int32_t, double>> logit_bias;
+};
+
+struct Request {
+  std::vector<int32_t> prompt_tokens;  // at least one
+  SamplingParams sampling;
+  int64_t max_new_tokens = 128;
+  std::vector<std::string> stop;       // stop strings; not part of the answer
+  int logprobs = 0;                    // K highest per new token; 0: none
+  bool ignore_eog = false;
+};
+
+struct TokenLogprob {
+  int32_t id = 0;
+  float logprob = 0.0f;  // natural log-softmax of the unmodified logits
+};
+
+enum class FinishReason { kStop, kLength, kEog, kCancelled, kError };
+const char* FinishReasonName(FinishReason reason);  // "stop", "length", "eog", ...
+
+// Meters of one request, all in its own units.
+struct RequestStats {
+  int64_t prompt_tokens = 0;
+  int64_t new_tokens = 0;
+  double queue_ms = 0;
+  double prefill_ms = 0;   // admission to first token
+  double decode_ms = 0;    // first to last token
+  double cpu_ms = 0;       // share of the process CPU time, split by rows
+  int64_t kv_bytes = 0;
+};
+
+// Events of one request, in order: any number of kToken, then one kFinish.
+struct Event {
+  enum class Kind { kToken, kFinish };
+  Kind kind = Kind::kToken;
+  // kToken
+  int32_t token = -1;
+  std::string text;                    // complete characters only; may be empty
+  TokenLogprob chosen;                 // filled where logprobs > 0
+  std::vector<TokenLogprob> top;       // K highest, ties to the lowest id
+  // kFinish (text may carry a last piece)
+  FinishReason reason = FinishReason::kStop;
+  Error error;                         // where reason is kError
+  RequestStats stats;
+};
+
+// Called on the engine's thread, in order; must not block.
+using EventFn = std::function<void(const Event&)>;
+
+}  // namespace lull

@@ -1,0 +1,36 @@
+// The one thing passed all the way down: who computes, who paces, who may cancel.
+#pragma once
+
+#include <atomic>
+
+namespace lull {
+
+class ThreadPool;
+
+// Called at every tile boundary (about 0.1 to 0.2 ms apart) on the thread that computed the tile.
+// The CPU governor implements it; it may sleep. Thread-safe.
+class Pacer {
+ public:
+  virtual ~Pacer() = default;
+  virtual void Checkpoint() = 0;
+  // True while a cap is set: tiles then come from a shared counter and nobody spins.
+  virtual bool capped() const = 0;
+};
+
+// Thread-safe: shared by all threads of one computation; the pointees outlive it.
+struct ExecContext {
+  ThreadPool* pool = nullptr;                     // null: run on the calling thread
+  Pacer* pacer = nullptr;                         // null: never paused
+  const std::atomic<bool>* cancelled = nullptr;   // null: never cancelled
+
+  // Pacing and nothing else; costs a few ns when no pacer is set.
+  void Checkpoint() const {
+    if (pacer != nullptr) pacer->Checkpoint();
+  }
+  bool Cancelled() const {
+    return cancelled != nullptr && cancelled->load(std::memory_order_relaxed);
+  }
+  bool capped() const { return pacer != nullptr && pacer->capped(); }
+};
+
+}  // namespace lull

@@ -1,0 +1,63 @@
+// The only door to the operating system: files, clocks, meters, priorities.
+// Thread-safe unless said otherwise.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "lull/status.h"
+
+namespace lull::os {
+
+// A file mapped read-only. The bytes stay valid while the object lives.
+class MappedFile {
+ public:
+  static Result<std::unique_ptr<MappedFile>> Open(const std::string& path);
+  ~MappedFile();
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+  std::span<const uint8_t> bytes() const { return {data_, size_}; }
+  const std::string& path() const { return path_; }
+  // Tells the kernel that [offset, offset + size) will not be read again (page cache may keep it).
+  void DropPages(size_t offset, size_t size) const;
+
+ private:
+  MappedFile() = default;
+  std::string path_;
+  const uint8_t* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+// Anonymous zeroed memory, 2 MiB pages where the system grants them. 64-byte aligned.
+class Memory {
+ public:
+  static Result<Memory> Allocate(size_t bytes);
+  Memory() = default;
+  ~Memory();
+  Memory(Memory&& other) noexcept;
+  Memory& operator=(Memory&& other) noexcept;
+  uint8_t* data() const { return data_; }
+  size_t size() const { return size_; }
+
+ private:
+  uint8_t* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+int64_t MonotonicNs();       // CLOCK_MONOTONIC
+int64_t ThreadCpuNs();       // CPU time of the calling thread
+int64_t ProcessCpuNs();      // CPU time of all threads of this process
+// CPU time of another process by its own clock; error where it does not exist.
+Result<int64_t> ProcessCpuNsOf(int pid);
+void SleepUntilNs(int64_t monotonic_ns);  // absolute; resumes after signals
+int AvailableCpus();         // affinity mask, at least 1
+int64_t PeakRssBytes();      // VmHWM of this process
+int64_t CurrentRssBytes();   // VmRSS of this process
+void SetCurrentThreadIdlePriority();
+void SetCurrentThreadTimerSlackNs(uint64_t ns);
+std::string CpuModelName();
+
+}  // namespace lull::os

@@ -1,0 +1,107 @@
+// The kernels of one instruction set, as a table of plain functions. Single-threaded: a call is a
+// piece of a tile; src/ops splits work, draws tiles and checkpoints. Every function gives the same
+// bits on every instruction set (docs/design/arithmetic.md). Pointers may be unaligned unless said.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "lull/status.h"
+#include "quant/packed_matrix.h"
+
+namespace lull {
+
+enum class Isa { kScalar, kAvx2, kAvx2Vnni, kAvx512 };
+
+// KV element type. A parameter everywhere; arithmetic is f32 after widening.
+enum class KvType { kF16, kBf16, kF32 };
+constexpr size_t KvTypeBytes(KvType type) { return type == KvType::kF32 ? 4 : 2; }
+constexpr size_t kPageTokens = 64;  // KV page: positions [64 i, 64 i + 64) of a sequence
+
+// Rows of activations, quantised once by quantize_row and shared by every matrix that reads them.
+// Row r: q + r * k, scale + r * (k / 32), ... k is a multiple of 32 for q; f32 always holds [k].
+struct Activations {
+  size_t rows = 0;
+  size_t k = 0;
+  const float* f32 = nullptr;          // [rows, k], for float weight types
+  const int8_t* q = nullptr;           // [rows, k], -127..127
+  const float* scale = nullptr;        // [rows, k / 32]: value = q * scale
+  const float* scaled_sum = nullptr;   // [rows, k / 32]: scale * (sum of the block's q)
+  const int32_t* half_sums = nullptr;  // [rows, k / 16]: integer sum of each 16
+};
+
+// One KV page of one KV head. K is [head_dim][64] (lane = position), V is [64][head_dim].
+struct KvPage {
+  void* k = nullptr;
+  void* v = nullptr;
+};
+
+struct AttentionArgs {
+  const float* q = nullptr;       // [num_q, head_dim]: the query heads that share this KV head
+  size_t num_q = 0;
+  size_t head_dim = 0;            // K and V head size, a multiple of 16
+  float scale = 1.0f;             // scores = scale * q.k
+  KvType kv_type = KvType::kF16;
+  const KvPage* pages = nullptr;  // pages[i] holds positions [(first_page + i) * 64, ...)
+  int64_t first_page = 0;
+  int64_t begin_position = 0;     // first visible position (sliding window), in pages[0]
+  int64_t end_position = 0;       // one past the last visible position (the query's own + 1)
+  float* out = nullptr;           // [num_q, head_dim]
+};
+// Running state between calls: attention over many pages is cut at page ends so that the caller
+// can checkpoint. One state per call chain: m, l [num_q], o lives in args.out (unnormalised).
+struct AttentionState {
+  float* m = nullptr;  // [num_q], running maximum
+  float* l = nullptr;  // [num_q], running sum
+};
+
+struct Kernels {
+  Isa isa;
+  const char* name;                 // "scalar", "avx2", "avx2vnni", "avx512"
+  double macs_per_us;               // rough int8 speed of one thread, to size tiles
+
+  // x [k] (k multiple of 32) to int8 per 32 values: see Activations.
+  void (*quantize_row)(const float* x, size_t k, int8_t* q, float* scale, float* scaled_sum,
+                       int32_t* half_sums);
+  // out[c * out_stride + r] = sum_k w[r, k] * x[c, k] for the 16-row groups [group_begin, group_end)
+  // and activation rows [row_begin, row_end). Writes only r < w.rows. scratch: matmul_scratch_bytes.
+  void (*matmul)(const PackedMatrix& w, size_t group_begin, size_t group_end, const Activations& x,
+                 size_t row_begin, size_t row_end, float* out, size_t out_stride, void* scratch);
+  size_t (*matmul_scratch_bytes)(const PackedMatrix& w);
+
+  // out = x / sqrt(mean(x^2) + eps) * weight. In place allowed. weight may be null (all ones).
+  void (*rms_norm)(const float* x, const float* weight, float eps, size_t n, float* out);
+  void (*add)(const float* a, const float* b, size_t n, float* out);  // out = a + b
+  void (*mul_scalar)(const float* x, float s, size_t n, float* out);
+  void (*swiglu)(const float* gate, const float* up, size_t n, float* out);  // silu(gate) * up
+  void (*geglu)(const float* gate, const float* up, size_t n, float* out);   // gelu_tanh(gate) * up
+  void (*fma_scalar)(const float* x, float s, size_t n, float* out);         // out += s * x
+  // Rotates the first 2 * half pairs of one head. neox: pairs (i, i + half); else (2i, 2i + 1).
+  void (*rope)(float* head, const float* cos, const float* sin, size_t half, bool neox);
+  // out[c] = sum_{t} weight[c * taps + t] * in_t[c]; in_t = window + t * n. t ascending, FMA chain.
+  void (*short_conv)(const float* window, const float* weight, size_t taps, size_t n, float* out);
+  void (*softmax)(const float* x, size_t n, float* out);   // max-subtracted; fixed tree
+  void (*sigmoid)(const float* x, size_t n, float* out);
+  void (*soft_cap)(const float* x, float cap, size_t n, float* out);  // cap * tanh(x / cap)
+
+  // Writes one token's K and V (f32 [head_dim] each) at slot 0..63 of a page.
+  void (*kv_write)(KvType type, KvPage page, size_t slot, const float* k, const float* v,
+                   size_t head_dim);
+  // Scores, page-ordered online softmax. attention_begin sets the state, attention_pages consumes
+  // pages [page_begin, page_end) of args.pages in ascending order, attention_end normalises out.
+  void (*attention_begin)(const AttentionArgs& args, AttentionState state);
+  void (*attention_pages)(const AttentionArgs& args, size_t page_begin, size_t page_end,
+                          AttentionState state);
+  void (*attention_end)(const AttentionArgs& args, AttentionState state);
+
+  // Index of the largest value, ties to the lowest index.
+  size_t (*argmax)(const float* x, size_t n);
+};
+
+// Kernels of the best instruction set this machine has.
+const Kernels& BestKernels();
+// By name; kUnsupported where the machine lacks it, kUsage where the name is unknown.
+Result<const Kernels*> FindKernels(const char* name);
+bool MachineHas(Isa isa);
+
+}  // namespace lull

@@ -1,0 +1,56 @@
+// One forward pass over a ragged batch, and the KV state of the sequences it serves.
+// Not thread-safe: one owner (the scheduler, or a public Decoder).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "base/exec_context.h"
+#include "kernels/kernels.h"
+#include "lull/decoder.h"
+#include "lull/status.h"
+
+namespace lull {
+
+class LoadedModel;  // model/loaded_model.h
+
+struct RunnerOptions {
+  KvType kv_type = KvType::kF16;
+  int64_t max_context_tokens = 0;  // per sequence; 0: the model's own limit
+  int64_t kv_pool_tokens = 0;      // capacity of the page pool in tokens; 0: max_context_tokens
+  int max_sequences = 64;
+  int max_batch_rows = 512;        // rows of one Forward
+};
+
+class Runner {
+ public:
+  virtual ~Runner() = default;
+
+  virtual int64_t vocab_size() const = 0;
+  virtual int64_t max_context_tokens() const = 0;
+  virtual int max_batch_rows() const = 0;
+
+  // A new, empty sequence; kBusy where max_sequences are open.
+  virtual Result<int> OpenSequence() = 0;
+  virtual void CloseSequence(int sequence) = 0;     // frees its pages; unknown ids are ignored
+  // Forgets positions >= length. kUnsupported where recurrent state makes it impossible.
+  virtual Status TruncateSequence(int sequence, int64_t length) = 0;
+  virtual int64_t SequenceLength(int sequence) const = 0;
+
+  // True where the pool can hold `tokens` more positions for this sequence.
+  virtual bool HasRoom(int sequence, int64_t tokens) const = 0;
+  virtual KvUsage kv_usage() const = 0;
+
+  // Computes all rows, writes their K and V, and for logits_rows[i] (an index into rows) writes
+  // logits [vocab] at logits + i * vocab. Rows of one sequence are consecutive positions in
+  // ascending order, the first being its length. On error no sequence has changed its length.
+  virtual Status Forward(const ExecContext& ctx, std::span<const BatchRow> rows,
+                         std::span<const int32_t> logits_rows, float* logits) = 0;
+};
+
+// The model outlives the runner.
+Result<std::unique_ptr<Runner>> MakeRunner(const LoadedModel& model, const Kernels& kernels,
+                                           const RunnerOptions& options);
+
+}  // namespace lull
