@@ -1,0 +1,21 @@
+// AVX2 with AVX-VNNI (client cores since Alder Lake, Zen 5): vpdpbusd on ymm.
+#pragma once
+
+#include "simd/targets.h"
+
+LULL_BEGIN_TARGET(LULL_TARGET_avx2vnni)
+namespace lull::avx2vnni {
+
+inline constexpr double kMacsPerUs = 60000;
+
+#include "simd/isa/avx2_common-inl.h"
+
+LULL_INLINE I32 DotU8(I32 acc, U8 w, int32_t a4) {
+  const __m256i a = _mm256_set1_epi32(a4);
+  return {_mm256_dpbusd_avx_epi32(acc.lo, w.lo, a), _mm256_dpbusd_avx_epi32(acc.hi, w.hi, a)};
+}
+LULL_INLINE I32 Q8Start(int32_t sum_a) { return Set1I32(-128 * sum_a); }
+LULL_INLINE I32 DotQ8(I32 acc, U8 w, int32_t a4) { return DotU8(acc, w, a4); }
+
+}  // namespace lull::avx2vnni
+LULL_END_TARGET
