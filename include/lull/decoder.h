@@ -6,8 +6,10 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "lull/model.h"
+#include "lull/request.h"
 #include "lull/runtime.h"
 #include "lull/status.h"
 
@@ -60,5 +62,10 @@ class Decoder {
   explicit Decoder(std::unique_ptr<Rep> rep);
   std::unique_ptr<Rep> rep_;
 };
+
+// Natural log-softmax of one row of unmodified logits, summed in a fixed order: the k highest (ties
+// to the lowest id), and one token's. NaN counts as -inf.
+std::vector<TokenLogprob> TopLogprobs(std::span<const float> logits, int k);
+double LogprobOf(std::span<const float> logits, int32_t token);
 
 }  // namespace lull
