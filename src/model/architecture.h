@@ -1,0 +1,69 @@
+// An architecture is data: its name, the keys it reads, the tensors it has, the recipe of its
+// block. One file under arch/ and one line in arch_list.inc make one.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "lull/status.h"
+#include "model/hparams.h"
+#include "model/weights.h"
+
+namespace lull {
+
+// One metadata key, "<architecture>.<key>" in the file. What it may hold is checked here once.
+struct HparamSpec {
+  using Field = std::variant<int64_t Hparams::*, float Hparams::*, std::vector<int64_t> Hparams::*>;
+  const char* key;
+  Field field;        // a vector takes a number for all layers, or an array with one per layer
+  bool required;
+  double min, max;
+  int64_t multiple_of = 1;  // integers
+};
+
+// A key that would change the numbers, and which is not implemented: only this value is accepted.
+struct NeutralKey {
+  const char* key;
+  double value;
+};
+
+using Dim = int64_t (*)(const Hparams&, const LayerPlan&);
+
+enum class When { kModel, kEveryLayer, kAttention, kConv, kDense, kMoe };
+
+// One tensor. "%d" in the name is the layer. Dims as in GGUF: the row length first.
+struct TensorSpec {
+  using Target = std::variant<PackedMatrix ModelWeights::*, const float* ModelWeights::*,
+                              PackedMatrix LayerWeights::*, const float* LayerWeights::*,
+                              std::vector<PackedMatrix> LayerWeights::*>;
+  const char* name;
+  When when;
+  bool required;
+  Target target;
+  Dim dims[3];   // null: no such dimension
+};
+
+enum class GateFn { kSilu, kGelu };           // the gated activation of the feed-forward
+enum class RouterFn { kSoftmax = 1, kSigmoid = 2 };
+
+struct Architecture {
+  const char* name;                           // general.architecture
+  std::span<const HparamSpec> hparams;        // beside kCommonHparams
+  std::span<const NeutralKey> neutral_keys;   // beside kCommonNeutralKeys
+  std::span<const char* const> ignored_keys;  // beside kCommonIgnoredKeys
+  std::span<const TensorSpec> tensors;
+  bool rope_neox;                             // pairs (i, i + half); else (2i, 2i + 1)
+  GateFn gate;
+  RouterFn router = RouterFn::kSoftmax;       // where the file does not say
+  // Fills what is special: layer plans beyond the common ones, scales. After the common derivation.
+  Status (*plan)(Hparams& hparams) = nullptr;
+};
+
+// null where unknown. The names of all, for messages: "llama, gemma3, ...".
+const Architecture* FindArchitecture(std::string_view name);
+std::string ArchitectureNames();
+
+}  // namespace lull
