@@ -32,6 +32,7 @@ function(lull_quiet_intrinsics NAME)
 endfunction()
 
 # lull_tests(NAME LIBS ...): tests/NAME/*_test.cc as the gtest binary NAME_test, one ctest entry per case.
+# Suites with "Slow" in their name carry the label NAME_slow (ctest -LE slow leaves them out).
 function(lull_tests NAME)
   cmake_parse_arguments(T "" "" "LIBS" ${ARGN})
   file(GLOB tests CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/${NAME}/*_test.cc)
@@ -47,5 +48,8 @@ function(lull_tests NAME)
     target_compile_options(${NAME}_test PRIVATE ${LULL_INTRINSIC_FLAGS})
   endif()
   target_compile_definitions(${NAME}_test PRIVATE LULL_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
-  gtest_discover_tests(${NAME}_test DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 600 LABELS ${NAME})
+  gtest_discover_tests(${NAME}_test TEST_FILTER "-*Slow*" TEST_LIST ${NAME}_tests
+                       DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 600 LABELS ${NAME})
+  gtest_discover_tests(${NAME}_test TEST_FILTER "*Slow*" TEST_LIST ${NAME}_slow_tests
+                       DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 600 LABELS ${NAME}_slow)
 endfunction()
