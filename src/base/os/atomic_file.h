@@ -1,0 +1,33 @@
+// A file that appears under its name only when complete: written beside it, synced, then renamed.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "lull/status.h"
+
+namespace lull::os {
+
+// Not thread-safe. Without Commit, the destructor removes what was written.
+class AtomicFile {
+ public:
+  static Result<std::unique_ptr<AtomicFile>> Create(const std::string& path);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  Status Write(std::span<const uint8_t> bytes);
+  // Makes the file durable under its name. No further writes.
+  Status Commit();
+
+ private:
+  AtomicFile() = default;
+  std::string path_;
+  std::string temporary_path_;
+  int fd_ = -1;
+};
+
+}  // namespace lull::os

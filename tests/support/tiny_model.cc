@@ -1,0 +1,271 @@
+#include "tests/support/tiny_model.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "tests/support/random_weights.h"
+#include "tests/support/tiny_vocab.h"
+
+namespace lull {
+namespace {
+
+constexpr uint32_t kF32 = 0;
+constexpr uint32_t kNoType = ~uint32_t{0};
+
+uint32_t TypeIdByName(const std::string& name) {
+  for (uint32_t id = 0; id < 64; ++id)
+    if (name == GgufTypeName(id)) return id;
+  return kNoType;
+}
+
+bool IsKQuant(const std::string& type) { return type.size() == 4 && type.ends_with("_K"); }
+bool IsLfm2(const TinyModelSpec& spec) { return spec.arch == "lfm2" || spec.arch == "lfm2moe"; }
+
+template <typename T>
+void SetDefault(T* field, T value) {
+  if (*field == T{}) *field = value;
+}
+
+Status Impossible(const std::string& message) { return Status(ErrorCode::kUsage, message, "tiny model"); }
+
+// "mixed" deals the types out over the tensor names; K-quants only where the row allows them.
+uint32_t PickType(const std::string& type, const std::string& tensor, uint64_t row, uint64_t seed) {
+  if (type != "mixed") return TypeIdByName(type);
+  const std::vector<std::string>& types = TinyModelTypes();
+  for (uint64_t i = HashText(tensor, seed);; ++i) {
+    const uint32_t id = TypeIdByName(types[i % types.size()]);
+    if (GgufRowBytes(id, row).ok()) return id;
+  }
+}
+
+class Builder {
+ public:
+  Builder(const TinyModelSpec& spec, GgufWriter* writer) : spec_(spec), writer_(writer) {}
+
+  void AddMetadata();
+  void AddTensors();
+
+ private:
+  std::string Key(const char* name) const { return spec_.arch + "." + name; }
+  std::string Name(uint64_t layer, const char* name) const { return "blk." + std::to_string(layer) + "." + name; }
+  uint64_t Seed(const std::string& name) const { return HashText(name, spec_.seed); }
+  uint64_t KvHeads(uint64_t layer) const {
+    return spec_.kv_heads_per_layer.empty() ? spec_.kv_heads : spec_.kv_heads_per_layer[layer];
+  }
+
+  // [k, rows(, experts)]; values scaled so that a unit-variance input gives unit-variance output.
+  void AddMatrix(const std::string& name, std::vector<uint64_t> dims, const std::string& type, float gain = 1.0f);
+  void AddF32(const std::string& name, std::vector<uint64_t> dims, float low, float high);
+  void AddNorm(const std::string& name, uint64_t size) { AddF32(name, {size}, 0.8f, 1.2f); }
+  void AddAttention(uint64_t layer);
+  void AddConvolution(uint64_t layer);
+  void AddFeedForward(uint64_t layer);
+  void AddExperts(uint64_t layer);
+  void AddRopeFactors();
+
+  const TinyModelSpec& spec_;
+  GgufWriter* writer_;
+};
+
+void Builder::AddMetadata() {
+  const auto put = [&](const char* name, uint64_t value) {
+    writer_->AddUint32(Key(name), static_cast<uint32_t>(value));
+  };
+  writer_->AddString("general.architecture", spec_.arch);
+  writer_->AddString("general.type", "model");
+  writer_->AddString("general.name", "Tiny " + spec_.arch + " " + spec_.type + " seed " + std::to_string(spec_.seed));
+  writer_->AddUint32("general.quantization_version", 2);
+  put("block_count", spec_.layers);
+  put("context_length", spec_.ctx);
+  put("embedding_length", spec_.embd);
+  put("feed_forward_length", spec_.ffn);
+  put("attention.head_count", spec_.heads);
+  if (spec_.kv_heads_per_layer.empty()) {
+    put("attention.head_count_kv", spec_.kv_heads);
+  } else {
+    const std::vector<int32_t> per_layer(spec_.kv_heads_per_layer.begin(), spec_.kv_heads_per_layer.end());
+    writer_->AddInt32Array(Key("attention.head_count_kv"), per_layer);
+  }
+  if (spec_.head_dim * spec_.heads != spec_.embd || spec_.arch == "gemma3") {
+    put("attention.key_length", spec_.head_dim);
+    put("attention.value_length", spec_.head_dim);
+  }
+  writer_->AddFloat32(Key("attention.layer_norm_rms_epsilon"), static_cast<float>(spec_.rms_eps));
+  writer_->AddFloat32(Key("rope.freq_base"), static_cast<float>(spec_.rope_freq_base));
+  if (spec_.rope_dimension_count && spec_.arch == "llama") put("rope.dimension_count", spec_.head_dim);
+  if (spec_.arch == "gemma3") put("attention.sliding_window", spec_.sliding_window);
+  put("vocab_size", spec_.vocab);
+  if (IsLfm2(spec_)) put("shortconv.l_cache", spec_.conv_l_cache);
+  if (spec_.arch == "lfm2moe") {
+    put("expert_count", spec_.experts);
+    put("expert_used_count", spec_.experts_used);
+    put("expert_feed_forward_length", spec_.expert_ffn);
+    put("leading_dense_block_count", spec_.dense_lead);
+    put("expert_gating_func", 2);  // sigmoid
+  }
+  if (spec_.tokenizer == "gpt2") AddByteLevelVocab(spec_, writer_);
+  if (spec_.tokenizer == "llama") AddSentencePieceVocab(spec_, writer_);
+}
+
+void Builder::AddMatrix(const std::string& name, std::vector<uint64_t> dims, const std::string& type, float gain) {
+  const uint32_t id = PickType(type, name, dims[0], spec_.seed);
+  const float deviation = gain / std::sqrt(static_cast<float>(dims[0]));
+  const uint64_t row = dims[0];
+  writer_->AddTensor(name, id, std::move(dims), RandomRows(id, row, deviation, Seed(name)));
+}
+
+void Builder::AddF32(const std::string& name, std::vector<uint64_t> dims, float low, float high) {
+  const uint64_t row = dims[0];
+  writer_->AddTensor(name, kF32, std::move(dims), RandomF32Rows(row, low, high, Seed(name)));
+}
+
+void Builder::AddAttention(uint64_t layer) {
+  const uint64_t q = spec_.heads * spec_.head_dim;
+  const uint64_t kv = KvHeads(layer) * spec_.head_dim;
+  AddMatrix(Name(layer, "attn_q.weight"), {spec_.embd, q}, spec_.type);
+  AddMatrix(Name(layer, "attn_k.weight"), {spec_.embd, kv}, spec_.type);
+  AddMatrix(Name(layer, "attn_v.weight"), {spec_.embd, kv}, spec_.type);
+  AddMatrix(Name(layer, "attn_output.weight"), {q, spec_.embd}, spec_.type);
+  if (spec_.arch != "llama") {
+    AddNorm(Name(layer, "attn_q_norm.weight"), spec_.head_dim);
+    AddNorm(Name(layer, "attn_k_norm.weight"), spec_.head_dim);
+  }
+  if (spec_.arch == "gemma3") AddNorm(Name(layer, "post_attention_norm.weight"), spec_.embd);
+}
+
+void Builder::AddConvolution(uint64_t layer) {
+  AddF32(Name(layer, "shortconv.conv.weight"), {spec_.conv_l_cache, spec_.embd}, -1.0f, 1.0f);
+  AddMatrix(Name(layer, "shortconv.in_proj.weight"), {spec_.embd, 3 * spec_.embd}, spec_.type);
+  AddMatrix(Name(layer, "shortconv.out_proj.weight"), {spec_.embd, spec_.embd}, spec_.type);
+}
+
+void Builder::AddFeedForward(uint64_t layer) {
+  AddMatrix(Name(layer, "ffn_gate.weight"), {spec_.embd, spec_.ffn}, spec_.type, 1.5f);
+  AddMatrix(Name(layer, "ffn_up.weight"), {spec_.embd, spec_.ffn}, spec_.type);
+  AddMatrix(Name(layer, "ffn_down.weight"), {spec_.ffn, spec_.embd}, spec_.type, 1.5f);
+  if (spec_.arch == "gemma3") AddNorm(Name(layer, "post_ffw_norm.weight"), spec_.embd);
+}
+
+void Builder::AddExperts(uint64_t layer) {
+  AddF32(Name(layer, "ffn_gate_inp.weight"), {spec_.embd, spec_.experts}, -0.3f, 0.3f);
+  AddF32(Name(layer, "exp_probs_b.bias"), {spec_.experts}, -0.1f, 0.1f);
+  AddMatrix(Name(layer, "ffn_gate_exps.weight"), {spec_.embd, spec_.expert_ffn, spec_.experts}, spec_.type, 1.5f);
+  AddMatrix(Name(layer, "ffn_up_exps.weight"), {spec_.embd, spec_.expert_ffn, spec_.experts}, spec_.type);
+  AddMatrix(Name(layer, "ffn_down_exps.weight"), {spec_.expert_ffn, spec_.embd, spec_.experts}, spec_.type, 1.5f);
+}
+
+// Rises from 1 (fast dimensions unchanged) to 8, as Llama 3.1's factors do.
+void Builder::AddRopeFactors() {
+  const uint64_t pairs = spec_.head_dim / 2;
+  std::vector<uint8_t> data(pairs * 4);
+  for (uint64_t i = 0; i < pairs; ++i) {
+    const float position = static_cast<float>(i) / static_cast<float>(pairs);
+    const float factor = position < 0.3f ? 1.0f : position > 0.7f ? 8.0f : 1.0f + 7.0f * (position - 0.3f) / 0.4f;
+    memcpy(data.data() + 4 * i, &factor, 4);
+  }
+  writer_->AddTensor("rope_freqs.weight", kF32, {pairs}, std::move(data));
+}
+
+void Builder::AddTensors() {
+  // Logits of a normed state against these rows spread over about +-3.
+  AddMatrix("token_embd.weight", {spec_.embd, spec_.vocab}, spec_.embedding_type, 3.0f);
+  if (!spec_.tied_head) AddMatrix("output.weight", {spec_.embd, spec_.vocab}, spec_.output_type, 3.0f);
+  AddNorm(IsLfm2(spec_) ? "token_embd_norm.weight" : "output_norm.weight", spec_.embd);
+  if (spec_.llama3_rope) AddRopeFactors();
+  for (uint64_t layer = 0; layer < spec_.layers; ++layer) {
+    AddNorm(Name(layer, "attn_norm.weight"), spec_.embd);
+    if (KvHeads(layer) == 0) {
+      AddConvolution(layer);
+    } else {
+      AddAttention(layer);
+    }
+    AddNorm(Name(layer, "ffn_norm.weight"), spec_.embd);
+    if (spec_.arch == "lfm2moe" && layer >= spec_.dense_lead) {
+      AddExperts(layer);
+    } else {
+      AddFeedForward(layer);
+    }
+  }
+}
+
+Status CheckTypes(const TinyModelSpec& spec) {
+  const std::vector<std::string>& types = TinyModelTypes();
+  for (const std::string& type : {spec.type, spec.embedding_type, spec.output_type})
+    if (type != "mixed" && std::find(types.begin(), types.end(), type) == types.end())
+      return Impossible("type " + type + " is not one of those written");
+  return Status::Ok();
+}
+
+Status CheckShape(const TinyModelSpec& spec) {
+  const uint64_t min_vocab = spec.tokenizer == "gpt2" ? kMinByteLevelVocab : kMinSentencePieceVocab;
+  if (spec.tokenizer != "gpt2" && spec.tokenizer != "llama") return Impossible("tokenizer is gpt2 or llama");
+  if (spec.vocab < min_vocab) return Impossible("vocab is at least " + std::to_string(min_vocab));
+  if (spec.head_dim % 2 != 0) return Impossible("head_dim is even");
+  if (IsLfm2(spec) && spec.head_dim * spec.heads != spec.embd) return Impossible("lfm2 has head_dim = embd / heads");
+  if (!spec.kv_heads_per_layer.empty() && spec.kv_heads_per_layer.size() != spec.layers)
+    return Impossible("kv_heads_per_layer has one entry per layer");
+  for (const uint32_t kv : spec.kv_heads_per_layer)
+    if (kv != 0 && spec.heads % kv != 0) return Impossible("heads is a multiple of kv_heads");
+  if (spec.heads % spec.kv_heads != 0) return Impossible("heads is a multiple of kv_heads");
+  if (spec.arch == "lfm2moe" && (spec.experts_used < 1 || spec.experts_used > spec.experts))
+    return Impossible("experts_used is 1 to experts");
+  return Status::Ok();
+}
+
+}  // namespace
+
+const std::vector<std::string>& TinyModelTypes() {
+  static const std::vector<std::string> types = {"F32",  "F16",  "BF16", "Q4_0", "Q4_1", "Q5_0",
+                                                 "Q5_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K"};
+  return types;
+}
+
+const std::vector<std::string>& TinyModelArchitectures() {
+  static const std::vector<std::string> architectures = {"llama", "gemma3", "lfm2", "lfm2moe"};
+  return architectures;
+}
+
+Result<TinyModelSpec> ResolveTinyModel(TinyModelSpec spec) {
+  const std::vector<std::string>& architectures = TinyModelArchitectures();
+  if (std::find(architectures.begin(), architectures.end(), spec.arch) == architectures.end())
+    return Impossible("architecture " + spec.arch + " is not one of those written");
+  SetDefault(&spec.embedding_type, spec.type);
+  SetDefault(&spec.output_type, spec.type);
+  LULL_RETURN_IF_ERROR(CheckTypes(spec));
+  const bool wide = IsKQuant(spec.type) || IsKQuant(spec.embedding_type) || IsKQuant(spec.output_type);
+  SetDefault<uint64_t>(&spec.embd, wide ? 256 : 64);
+  SetDefault<uint64_t>(&spec.layers, spec.arch == "gemma3" ? 7 : spec.arch == "llama" ? 2 : 4);
+  SetDefault<uint64_t>(&spec.heads, 4);
+  SetDefault<uint64_t>(&spec.kv_heads, spec.arch == "gemma3" ? 1 : std::min<uint64_t>(2, spec.heads));
+  SetDefault<uint64_t>(&spec.head_dim, std::max<uint64_t>(2, spec.embd / spec.heads));
+  SetDefault<uint64_t>(&spec.ffn, spec.embd * 2);
+  SetDefault<uint64_t>(&spec.expert_ffn, wide ? 256 : spec.embd);
+  SetDefault<uint64_t>(&spec.ctx, 512);
+  SetDefault<uint64_t>(&spec.sliding_window, 16);
+  SetDefault(&spec.rope_freq_base, spec.arch == "llama" ? 10000.0 : 1e6);
+  SetDefault(&spec.tokenizer, std::string(spec.arch == "gemma3" ? "llama" : "gpt2"));
+  SetDefault<uint64_t>(&spec.vocab, 320);
+  if (spec.kv_heads_per_layer.empty() && IsLfm2(spec))
+    for (uint64_t layer = 0; layer < spec.layers; ++layer)
+      spec.kv_heads_per_layer.push_back(layer % 3 == 2 ? static_cast<uint32_t>(spec.kv_heads) : 0);
+  LULL_RETURN_IF_ERROR(CheckShape(spec));
+  return spec;
+}
+
+Status BuildTinyModel(const TinyModelSpec& spec, GgufWriter* writer) {
+  // The row sources copy what they need, so the resolved spec may go out of scope.
+  LULL_ASSIGN_OR_RETURN(const TinyModelSpec resolved, ResolveTinyModel(spec));
+  Builder builder(resolved, writer);
+  builder.AddMetadata();
+  builder.AddTensors();
+  return Status::Ok();
+}
+
+Status WriteTinyModel(const TinyModelSpec& spec, const std::string& path) {
+  GgufWriter writer;
+  LULL_RETURN_IF_ERROR(BuildTinyModel(spec, &writer));
+  return writer.Write(path);
+}
+
+}  // namespace lull
