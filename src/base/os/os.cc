@@ -146,6 +146,8 @@ void SetCurrentThreadIdlePriority() {
 
 void SetCurrentThreadTimerSlackNs(uint64_t ns) { prctl(PR_SET_TIMERSLACK, ns, 0, 0, 0); }
 
+bool IsTerminal(int fd) { return isatty(fd) == 1; }
+
 std::string CpuModelName() {
   std::ifstream file("/proc/cpuinfo");
   std::string line;

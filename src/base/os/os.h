@@ -7,6 +7,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "lull/status.h"
 
@@ -59,5 +60,12 @@ int64_t CurrentRssBytes();   // VmRSS of this process
 void SetCurrentThreadIdlePriority();
 void SetCurrentThreadTimerSlackNs(uint64_t ns);
 std::string CpuModelName();
+bool IsTerminal(int fd);
+
+// Runs a program found on PATH, without a shell, and returns what it wrote to stdout. A non-zero
+// exit is kIo with the end of its stderr.
+Result<std::string> RunCommand(const std::vector<std::string>& argv);
+// Flushes a written file to disk.
+Status SyncFile(const std::string& path);
 
 }  // namespace lull::os

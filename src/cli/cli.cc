@@ -1,0 +1,63 @@
+#include "cli/cli.h"
+
+#include <cstdio>
+#include <vector>
+
+#include "cli/command.h"
+#include "cli/output.h"
+
+namespace lull {
+namespace {
+
+std::vector<std::unique_ptr<Command>> MakeCommands() {
+  std::vector<std::unique_ptr<Command>> commands;
+#define LULL_COMMAND(Name) commands.push_back(Make##Name##Command());
+#include "cli/command_list.inc"
+#undef LULL_COMMAND
+  return commands;
+}
+
+bool AsksForJson(int argc, char** argv) {
+  for (int i = 1; i < argc && std::string(argv[i]) != "--"; ++i)
+    if (std::string(argv[i]) == "--json") return true;
+  return false;
+}
+
+int ReportUsage(const CLI::App& app, const CLI::ParseError& error, bool json) {
+  if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+  const Error usage{ErrorCode::kUsage, error.what(), "command line", "see lull --help"};
+  PrintError(usage, json);
+  return ExitCode(ErrorCode::kUsage);
+}
+
+}  // namespace
+
+int RunCli(int argc, char** argv) {
+  CLI::App app("Lull serves language models in the background of a busy machine, inside a declared budget.",
+               "lull");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", "lull 0.1.0");
+  std::vector<std::unique_ptr<Command>> commands = MakeCommands();
+  std::vector<CLI::App*> verbs;
+  for (const auto& command : commands) {
+    CLI::App* verb = app.add_subcommand(command->name(), command->help());
+    verb->add_flag("--json", command->json, "one JSON object on stdout");
+    command->AddOptions(*verb);
+    verbs.push_back(verb);
+  }
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return ReportUsage(app, error, AsksForJson(argc, argv));
+  }
+  for (size_t i = 0; i < commands.size(); ++i) {
+    if (!verbs[i]->parsed()) continue;
+    const Status status = commands[i]->Run();
+    if (status.ok()) return 0;
+    PrintError(status.error(), commands[i]->json);
+    return ExitCode(status.code());
+  }
+  return ExitCode(ErrorCode::kUsage);
+}
+
+}  // namespace lull

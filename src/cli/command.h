@@ -1,0 +1,27 @@
+// One verb of the command line. Adding one: commands/<name>.cc and a line in command_list.inc.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <memory>
+
+#include "lull/status.h"
+
+namespace lull {
+
+class Command {
+ public:
+  virtual ~Command() = default;
+  virtual const char* name() const = 0;
+  virtual const char* help() const = 0;
+  virtual void AddOptions(CLI::App& app) = 0;
+  // Data goes to stdout, talk to stderr; an error is printed by the caller.
+  virtual Status Run() = 0;
+
+  bool json = false;  // --json, offered by every verb
+};
+
+#define LULL_COMMAND(Name) std::unique_ptr<Command> Make##Name##Command();
+#include "cli/command_list.inc"
+#undef LULL_COMMAND
+
+}  // namespace lull

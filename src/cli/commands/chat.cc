@@ -1,0 +1,72 @@
+#include <cstdio>
+#include <iostream>
+
+#include "cli/command.h"
+#include "cli/generate.h"
+#include "cli/output.h"
+#include "cli/session.h"
+
+namespace lull {
+namespace {
+
+class ChatCommand : public Command {
+ public:
+  const char* name() const override { return "chat"; }
+  const char* help() const override { return "Talk with a model; /bye or Ctrl-D ends"; }
+  void AddOptions(CLI::App& app) override {
+    app.add_option("model", model_, "path or name")->required();
+    app.add_option("--system", system_, "system message");
+    runtime_.AddTo(app);
+    generation_.AddTo(app);
+  }
+
+  Status Run() override {
+    LULL_ASSIGN_OR_RETURN(Session session, Session::Open(model_, runtime_));
+    EngineOptions options;
+    options.max_sequences = 1;
+    LULL_ASSIGN_OR_RETURN(const auto engine, Engine::Create(*session.model, *session.runtime, options));
+    Json messages = Json::array();
+    if (!system_.empty()) messages.push_back({{"role", "system"}, {"content", system_}});
+    std::string line;
+    while (Ask(&line)) {
+      if (line.empty()) continue;
+      if (line == "/bye") break;
+      messages.push_back({{"role", "user"}, {"content", line}});
+      LULL_ASSIGN_OR_RETURN(const std::string answer, Answer(session, *engine, messages));
+      messages.push_back({{"role", "assistant"}, {"content", answer}});
+      if (json) PrintJson(messages.back());
+    }
+    return Status();
+  }
+
+ private:
+  static bool Ask(std::string* line) {
+    fprintf(stderr, ">>> ");
+    return static_cast<bool>(std::getline(std::cin, *line));
+  }
+
+  Result<std::string> Answer(const Session& session, Engine& engine, const Json& messages) const {
+    const std::string text = messages.dump(-1, ' ', false, Json::error_handler_t::replace);
+    LULL_ASSIGN_OR_RETURN(const std::string prompt, session.model->RenderChat(text, "", true));
+    LULL_ASSIGN_OR_RETURN(const std::vector<int32_t> tokens, TokenizePrompt(*session.model, prompt));
+    const bool stream = !json;
+    LULL_ASSIGN_OR_RETURN(const Generation generation,
+                          Generate(engine, tokens, generation_, [stream](const std::string& piece) {
+                            if (!stream) return;
+                            fwrite(piece.data(), 1, piece.size(), stdout);
+                            fflush(stdout);
+                          }));
+    if (stream) printf("\n");
+    return generation.text;
+  }
+
+  std::string model_, system_;
+  RuntimeFlags runtime_;
+  GenerationFlags generation_;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> MakeChatCommand() { return std::make_unique<ChatCommand>(); }
+
+}  // namespace lull

@@ -1,0 +1,37 @@
+#include <cstdio>
+
+#include "cli/command.h"
+#include "cli/output.h"
+#include "store/store.h"
+
+namespace lull {
+namespace {
+
+class ListCommand : public Command {
+ public:
+  const char* name() const override { return "list"; }
+  const char* help() const override { return "Show the models in the store"; }
+  void AddOptions(CLI::App&) override {}
+
+  Status Run() override {
+    const std::vector<StoredModel> models = Store(ModelsFolder()).List();
+    if (json) {
+      Json rows = Json::array();
+      for (const StoredModel& model : models)
+        rows.push_back({{"name", model.name}, {"path", model.path}, {"bytes", model.bytes}});
+      PrintJson({{"models", rows}});
+      return Status();
+    }
+    if (models.empty()) fprintf(stderr, "no models yet; try: lull pull smollm2\n");
+    for (const StoredModel& model : models)
+      printf("%-14s %8.1f MiB  %s\n", model.name.c_str(), static_cast<double>(model.bytes) / (1 << 20),
+             model.path.c_str());
+    return Status();
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Command> MakeListCommand() { return std::make_unique<ListCommand>(); }
+
+}  // namespace lull

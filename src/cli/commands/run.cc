@@ -1,0 +1,133 @@
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+
+#include "base/os/os.h"
+#include "cli/command.h"
+#include "cli/generate.h"
+#include "cli/output.h"
+#include "cli/session.h"
+
+namespace lull {
+namespace {
+
+double Rate(int64_t tokens, double ms) {
+  return ms > 0 ? static_cast<double>(tokens) / (ms / 1000.0) : 0.0;
+}
+
+class RunCommand : public Command {
+ public:
+  const char* name() const override { return "run"; }
+  const char* help() const override { return "Answer one prompt"; }
+  void AddOptions(CLI::App& app) override {
+    app.add_option("model", model_, "path or name")->required();
+    app.add_option("prompt", prompt_, "the prompt; with --raw continued as it stands");
+    app.add_option("--prompt-file", prompt_file_, "read the prompt from a file");
+    app.add_option("--system", system_, "system message");
+    app.add_flag("--raw", raw_, "no chat template");
+    app.add_option("--kv-type", kv_type_, "f16, bf16 or f32");
+    app.add_option("-c,--ctx", context_tokens_, "context length in tokens");
+    runtime_.AddTo(app);
+    generation_.AddTo(app);
+  }
+
+  Status Run() override {
+    const int64_t start_ns = os::MonotonicNs();
+    LULL_RETURN_IF_ERROR(ReadPrompt());
+    LULL_ASSIGN_OR_RETURN(Session session, Session::Open(model_, runtime_));
+    LULL_ASSIGN_OR_RETURN(const std::string text, PromptText(*session.model));
+    LULL_ASSIGN_OR_RETURN(const std::vector<int32_t> tokens, TokenizePrompt(*session.model, text));
+    EngineOptions options;
+    options.kv_type = kv_type_;
+    options.max_context_tokens = context_tokens_;
+    options.max_sequences = 1;
+    LULL_ASSIGN_OR_RETURN(const auto engine, Engine::Create(*session.model, *session.runtime, options));
+    const bool stream = !json;
+    LULL_ASSIGN_OR_RETURN(const Generation generation,
+                          Generate(*engine, tokens, generation_, [stream](const std::string& piece) {
+                            if (!stream) return;
+                            fwrite(piece.data(), 1, piece.size(), stdout);
+                            fflush(stdout);
+                          }));
+    const double wall_s = static_cast<double>(os::MonotonicNs() - start_ns) * 1e-9;
+    if (json) PrintResult(generation, session, wall_s);
+    else PrintFooter(generation, session, wall_s);
+    return Status();
+  }
+
+ private:
+  Status ReadPrompt() {
+    if (!prompt_.empty() && !prompt_file_.empty())
+      return Status(ErrorCode::kUsage, "both a prompt and --prompt-file", "command line", "give one");
+    if (!prompt_file_.empty()) {
+      LULL_ASSIGN_OR_RETURN(prompt_, ReadWholeFile(prompt_file_));
+    }
+    if (prompt_.empty())
+      return Status(ErrorCode::kUsage, "the prompt is empty", "command line",
+                    "lull run MODEL \"your question\"");
+    return Status();
+  }
+
+  Result<std::string> PromptText(const Model& model) const {
+    if (raw_) return prompt_;
+    Json messages = Json::array();
+    if (!system_.empty()) messages.push_back({{"role", "system"}, {"content", system_}});
+    messages.push_back({{"role", "user"}, {"content", prompt_}});
+    return model.RenderChat(messages.dump(-1, ' ', false, Json::error_handler_t::replace), "", true);
+  }
+
+  Json Stats(const Generation& generation, const Session& session, double wall_s) const {
+    const RequestStats& stats = generation.stats;
+    return {{"prompt_tokens", stats.prompt_tokens},
+            {"new_tokens", stats.new_tokens},
+            {"prefill_tok_s", Rate(stats.prompt_tokens, stats.prefill_ms)},
+            {"decode_tok_s", Rate(std::max<int64_t>(stats.new_tokens - 1, 0), stats.decode_ms)},
+            {"load_s", session.model->info().load_s},
+            {"wall_s", wall_s},
+            {"cpu_s", static_cast<double>(os::ProcessCpuNs()) * 1e-9},
+            {"peak_rss_bytes", os::PeakRssBytes()}};
+  }
+
+  void PrintResult(const Generation& generation, const Session& session, double wall_s) const {
+    Json logprobs = Json::array();
+    for (const auto& row : generation.logprobs) {
+      Json top = Json::array();
+      for (const TokenLogprob& entry : row) top.push_back({{"id", entry.id}, {"logprob", entry.logprob}});
+      logprobs.push_back(top);
+    }
+    PrintJson({{"text", generation.text},
+               {"tokens", generation.tokens},
+               {"finish", FinishReasonName(generation.reason)},
+               {"logprobs", logprobs},
+               {"stats", Stats(generation, session, wall_s)}});
+  }
+
+  void PrintFooter(const Generation& generation, const Session& session, double wall_s) const {
+    const Json stats = Stats(generation, session, wall_s);
+    const double cpu_s = stats["cpu_s"];
+    printf("\n");
+    fflush(stdout);
+    fprintf(stderr,
+            "\n[%lld prompt + %lld new tokens | prefill %.0f tok/s, decode %.0f tok/s | load %.2f s | "
+            "CPU %.2f s in %.2f s = %.0f %% of %d CPUs%s | %.0f MiB]\n",
+            static_cast<long long>(generation.stats.prompt_tokens),
+            static_cast<long long>(generation.stats.new_tokens), double{stats["prefill_tok_s"]},
+            double{stats["decode_tok_s"]}, double{stats["load_s"]}, cpu_s, wall_s,
+            100.0 * cpu_s / wall_s / os::AvailableCpus(), os::AvailableCpus(),
+            runtime_.cpu.empty() ? "" : (", allowed " + runtime_.cpu).c_str(),
+            static_cast<double>(os::PeakRssBytes()) / (1 << 20));
+  }
+
+  std::string model_, prompt_, prompt_file_, system_;
+  std::string kv_type_ = "f16";
+  int64_t context_tokens_ = 0;
+  bool raw_ = false;
+  RuntimeFlags runtime_;
+  GenerationFlags generation_;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> MakeRunCommand() { return std::make_unique<RunCommand>(); }
+
+}  // namespace lull

@@ -1,0 +1,85 @@
+#include "cli/command.h"
+#include "cli/output.h"
+#include "cli/session.h"
+#include "lull/decoder.h"
+
+namespace lull {
+namespace {
+
+constexpr size_t kLogitsRowsAtOnce = 16;  // bounds memory for large vocabularies
+
+Result<std::vector<int32_t>> ReadTokens(const std::string& path) {
+  LULL_ASSIGN_OR_RETURN(const std::string text, ReadWholeFile(path));
+  Json json = Json::parse(text, nullptr, false);
+  if (json.is_object() && json.contains("tokens")) json = Json(json["tokens"]);
+  std::vector<int32_t> tokens;
+  const Error bad = Status(ErrorCode::kInvalidInput, "not a list of token ids", path,
+                           "a JSON array, or {\"tokens\":[...]} as lull tokenize prints").error();
+  if (!json.is_array()) return bad;
+  for (const auto& id : json) {
+    if (!id.is_number_integer()) return bad;
+    tokens.push_back(id.get<int32_t>());
+  }
+  if (tokens.empty()) return Status(ErrorCode::kUsage, "no tokens", path, "give at least one");
+  return tokens;
+}
+
+class ScoreCommand : public Command {
+ public:
+  const char* name() const override { return "score"; }
+  const char* help() const override { return "Teacher-forced log-probabilities of given tokens"; }
+  void AddOptions(CLI::App& app) override {
+    app.add_option("model", model_, "path or name")->required();
+    app.add_option("--tokens", tokens_file_, "file with a JSON array of token ids")->required();
+    app.add_option("--logprobs", top_, "how many of the likeliest tokens (default 10)")
+        ->check(CLI::Range(1, 1000));
+    app.add_option("--kv-type", kv_type_, "f16, bf16 or f32");
+    runtime_.AddTo(app);
+  }
+
+  // positions[i]: the likeliest tokens after tokens[0..i]; target_logprobs[i]: of tokens[i + 1].
+  Status Run() override {
+    LULL_ASSIGN_OR_RETURN(const std::vector<int32_t> tokens, ReadTokens(tokens_file_));
+    LULL_ASSIGN_OR_RETURN(Session session, Session::Open(model_, runtime_));
+    DecoderOptions options;
+    options.kv_type = kv_type_;
+    options.max_context_tokens = static_cast<int64_t>(tokens.size());
+    LULL_ASSIGN_OR_RETURN(const auto decoder,
+                          Decoder::Create(*session.model, *session.runtime, options));
+    LULL_ASSIGN_OR_RETURN(const int32_t sequence, decoder->OpenSequence());
+    const size_t vocab = static_cast<size_t>(session.model->info().vocab_size);
+    std::vector<float> logits(vocab * kLogitsRowsAtOnce);
+    Json positions = Json::array(), targets = Json::array();
+    for (size_t begin = 0; begin < tokens.size(); begin += kLogitsRowsAtOnce) {
+      std::vector<BatchRow> rows;
+      std::vector<int32_t> wanted;
+      for (size_t i = begin; i < std::min(tokens.size(), begin + kLogitsRowsAtOnce); ++i) {
+        wanted.push_back(static_cast<int32_t>(rows.size()));
+        rows.push_back({sequence, static_cast<int32_t>(i), tokens[i]});
+      }
+      LULL_RETURN_IF_ERROR(decoder->Forward(rows, wanted, logits.data()));
+      for (size_t i = 0; i < rows.size(); ++i) {
+        const std::span<const float> row(logits.data() + i * vocab, vocab);
+        Json top = Json::array();
+        for (const TokenLogprob& entry : TopLogprobs(row, top_))
+          top.push_back({{"id", entry.id}, {"logprob", entry.logprob}});
+        positions.push_back(top);
+        if (begin + i + 1 < tokens.size()) targets.push_back(LogprobOf(row, tokens[begin + i + 1]));
+      }
+    }
+    PrintJson({{"positions", positions}, {"target_logprobs", targets}});
+    return Status();
+  }
+
+ private:
+  std::string model_, tokens_file_;
+  std::string kv_type_ = "f16";
+  int top_ = 10;
+  RuntimeFlags runtime_;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> MakeScoreCommand() { return std::make_unique<ScoreCommand>(); }
+
+}  // namespace lull

@@ -1,0 +1,92 @@
+#include "cli/output.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <sstream>
+
+#include "base/os/os.h"
+
+namespace lull {
+
+int ExitCode(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::kOk: return 0;
+    case ErrorCode::kUsage: return 2;
+    case ErrorCode::kOutOfMemory:
+    case ErrorCode::kBudgetImpossible:
+    case ErrorCode::kBusy: return 4;
+    default: return 3;
+  }
+}
+
+void PrintError(const Error& error, bool json) {
+  fprintf(stderr, "lull: %s\n", error.message.c_str());
+  if (!error.where.empty()) fprintf(stderr, "  where: %s\n", error.where.c_str());
+  if (!error.hint.empty()) fprintf(stderr, "  try:   %s\n", error.hint.c_str());
+  if (!json) return;
+  PrintJson({{"error",
+              {{"code", ErrorCodeName(error.code)},
+               {"message", error.message},
+               {"where", error.where},
+               {"hint", error.hint}}}});
+}
+
+void PrintJson(const Json& value) {
+  const std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  fprintf(stdout, "%s\n", text.c_str());
+  fflush(stdout);
+}
+
+void ProgressBar::Update(const std::string& label, uint64_t done, uint64_t total, const char* unit) {
+  if (!os::IsTerminal(2)) {
+    if (label != label_) fprintf(stderr, "%s\n", label.c_str());
+    label_ = label;
+    return;
+  }
+  if (drawn_ && label != label_) fprintf(stderr, "\n");
+  label_ = label;
+  drawn_ = true;
+  constexpr int kWidth = 30;
+  const double share = total > 0 ? static_cast<double>(done) / static_cast<double>(total) : 0.0;
+  const int filled = static_cast<int>(share * kWidth + 0.5);
+  std::string bar;
+  for (int i = 0; i < kWidth; ++i) bar += i < filled ? "━" : "─";
+  const bool bytes = std::string(unit) == "MiB";
+  const double scale = bytes ? 1.0 / (1 << 20) : 1.0;
+  fprintf(stderr, "\r%-34s %s %3.0f %%  %.*f/%.*f %s ", label.c_str(), bar.c_str(), share * 100,
+          bytes ? 1 : 0, static_cast<double>(done) * scale, bytes ? 1 : 0,
+          static_cast<double>(total) * scale, unit);
+  fflush(stderr);
+}
+
+void ProgressBar::Finish() {
+  if (drawn_) fprintf(stderr, "\n");
+  drawn_ = false;
+}
+
+std::string DataFolder() {
+  if (const char* home = getenv("LULL_HOME"); home != nullptr && *home != 0) return home;
+  if (const char* data = getenv("XDG_DATA_HOME"); data != nullptr && *data != 0)
+    return std::string(data) + "/lull";
+  const char* home = getenv("HOME");
+  return std::string(home != nullptr ? home : ".") + "/.local/share/lull";
+}
+
+std::string ModelsFolder() { return DataFolder() + "/models"; }
+
+Result<std::string> ReadWholeFile(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  if (!file || !(text << file.rdbuf() || file.peek() == EOF))
+    return Status(ErrorCode::kNotFound, "cannot read file", path);
+  return text.str();
+}
+
+std::string ReadStdin() {
+  return std::string(std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>());
+}
+
+}  // namespace lull

@@ -1,0 +1,38 @@
+// How the command line talks: errors, progress, where files live.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "lull/status.h"
+
+namespace lull {
+
+using Json = nlohmann::ordered_json;
+
+int ExitCode(ErrorCode code);
+// Text on stderr; with json also {"error":{...}} on stdout.
+void PrintError(const Error& error, bool json);
+void PrintJson(const Json& value);
+
+// One line on stderr, redrawn in place on a terminal; silent elsewhere but for its end.
+class ProgressBar {
+ public:
+  ~ProgressBar() { Finish(); }
+  void Update(const std::string& label, uint64_t done, uint64_t total, const char* unit);
+  void Finish();
+
+ private:
+  bool drawn_ = false;
+  std::string label_;
+};
+
+// $LULL_HOME, else $XDG_DATA_HOME/lull, else ~/.local/share/lull; models lie under models/.
+std::string DataFolder();
+std::string ModelsFolder();
+
+Result<std::string> ReadWholeFile(const std::string& path);
+std::string ReadStdin();
+
+}  // namespace lull

@@ -1,0 +1,47 @@
+#include "cli/session.h"
+
+#include "cli/output.h"
+#include "store/store.h"
+
+namespace lull {
+
+void RuntimeFlags::AddTo(CLI::App& app) {
+  app.add_option("-t,--threads", threads, "compute threads (default: the CPUs it may use)")
+      ->check(CLI::Range(0, 1024));
+  app.add_option("--isa", isa, "scalar, avx2, avx2vnni or avx512 (default: the best here)");
+  app.add_option("--cpu", cpu, "mean share of the CPUs it may use, e.g. 35%");
+  app.add_option("--cpu-p99", cpu_p99, "share that 99 % of 100 ms windows stay within, e.g. 50%");
+  app.add_flag("--idle", idle_priority, "compute threads at SCHED_IDLE: everything else goes first");
+}
+
+Result<RuntimeOptions> RuntimeFlags::ToOptions() const {
+  RuntimeOptions options;
+  options.threads = threads;
+  options.isa = isa;
+  options.idle_priority = idle_priority;
+  LULL_ASSIGN_OR_RETURN(options.cpu.mean_share, ParseCpuShare(cpu));
+  LULL_ASSIGN_OR_RETURN(options.cpu.p99_share, ParseCpuShare(cpu_p99));
+  if (options.cpu.p99_share > 0 && options.cpu.mean_share == 0)
+    return Status(ErrorCode::kUsage, "--cpu-p99 without --cpu", "command line", "add --cpu 35%");
+  return options;
+}
+
+Result<std::string> ResolveModel(const std::string& model) {
+  return Store(ModelsFolder()).Resolve(model);
+}
+
+Result<Session> Session::Open(const std::string& model, const RuntimeFlags& flags) {
+  LULL_ASSIGN_OR_RETURN(const RuntimeOptions options, flags.ToOptions());
+  LULL_ASSIGN_OR_RETURN(const std::string path, ResolveModel(model));
+  Session session;
+  LULL_ASSIGN_OR_RETURN(session.runtime, Runtime::Create(options));
+  LULL_ASSIGN_OR_RETURN(session.model, Model::Load(path, *session.runtime));
+  return session;
+}
+
+Result<std::unique_ptr<Model>> OpenVocabulary(const std::string& model) {
+  LULL_ASSIGN_OR_RETURN(const std::string path, ResolveModel(model));
+  return LoadVocabularyOnly(path);
+}
+
+}  // namespace lull
