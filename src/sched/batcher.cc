@@ -1,0 +1,228 @@
+#include "sched/batcher.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "base/os/os.h"
+
+namespace lull {
+namespace {
+
+int64_t Pages(int64_t tokens) {
+  constexpr int64_t kPage = static_cast<int64_t>(kPageTokens);
+  return (tokens + kPage - 1) / kPage;
+}
+
+}  // namespace
+
+Batcher::Batcher(Runner& runner, const Tokenizer& tokenizer, const ExecContext& ctx,
+                 const BatcherOptions& options)
+    : runner_(runner), tokenizer_(tokenizer), ctx_(ctx), options_(options) {
+  // Every answering sequence has its row in every step.
+  options_.max_sequences = std::clamp(options.max_sequences, 1, runner.max_batch_rows());
+  options_.prefill_chunk_tokens = std::max(options.prefill_chunk_tokens, 1);
+  limits_.vocab_size = runner.vocab_size();
+  limits_.max_context_tokens = runner.max_context_tokens();
+  if (options.max_context_tokens > 0) {
+    limits_.max_context_tokens = std::min(limits_.max_context_tokens, options.max_context_tokens);
+  }
+}
+
+Batcher::~Batcher() {
+  for (const SequencePtr& sequence : running_) runner_.CloseSequence(sequence->runner_sequence);
+}
+
+void Batcher::Add(Submission submission) {
+  const int64_t new_tokens = NewTokenLimit(submission.request, limits_);
+  waiting_.push_back(std::make_unique<Sequence>(std::move(submission), tokenizer_, new_tokens));
+}
+
+void Batcher::Cancel(uint64_t id, std::vector<Delivery>* out) {
+  const auto is_id = [id](const SequencePtr& s) { return s->id() == id; };
+  const auto take_from = [&](auto& list) {
+    const auto it = std::find_if(list.begin(), list.end(), is_id);
+    if (it == list.end()) return;
+    (*it)->End(FinishReason::kCancelled);
+    out->push_back(Finish(it->get()));
+    list.erase(it);
+  };
+  take_from(waiting_);
+  take_from(running_);
+}
+
+void Batcher::CancelAll(std::vector<Delivery>* out) {
+  while (!running_.empty()) Cancel(running_.front()->id(), out);
+  while (!waiting_.empty()) Cancel(waiting_.front()->id(), out);
+}
+
+void Batcher::Step(std::vector<Delivery>* out) {
+  const int64_t cpu_begin_ns = os::ProcessCpuNs();
+  Admit();
+  BuildBatch();
+  if (!rows_.empty()) {
+    ++counts_.steps;
+    Compute();
+    Sample(out);
+  }
+  Retire(static_cast<double>(os::ProcessCpuNs() - cpu_begin_ns) * 1e-6, out);
+}
+
+// First in, first out: a request that does not fit holds the ones behind it, so none starves. It
+// gets room for its longest answer at once, so a running request never waits for another's pages.
+void Batcher::Admit() {
+  while (!waiting_.empty() && static_cast<int>(running_.size()) < options_.max_sequences) {
+    if (!TryAdmit(waiting_.front().get())) return;
+    running_.push_back(std::move(waiting_.front()));
+    waiting_.pop_front();
+  }
+}
+
+bool Batcher::TryAdmit(Sequence* sequence) {
+  const int64_t pages = Pages(sequence->max_kv_tokens());
+  const bool alone = running_.empty();
+  if (options_.kv_pool_tokens > 0 && !alone &&
+      reserved_pages_ + pages > options_.kv_pool_tokens / static_cast<int64_t>(kPageTokens)) {
+    return false;
+  }
+  const Result<int> opened = runner_.OpenSequence();
+  if (!opened.ok() && !alone) return false;
+  sequence->admit_ns = os::MonotonicNs();
+  if (!opened.ok()) {
+    sequence->End(FinishReason::kError, opened.error());
+    return true;
+  }
+  sequence->runner_sequence = *opened;
+  if (!runner_.HasRoom(*opened, sequence->max_kv_tokens())) {
+    if (!alone) {
+      Release(sequence);
+      sequence->admit_ns = 0;
+      return false;
+    }
+    sequence->End(FinishReason::kError,
+                  {ErrorCode::kOutOfMemory,
+                   "the KV pool cannot hold " + std::to_string(sequence->max_kv_tokens()) +
+                       " tokens of one request",
+                   "max_new_tokens", "ask for fewer new tokens or configure a larger pool"});
+  }
+  sequence->reserved_pages = pages;
+  reserved_pages_ += pages;
+  return true;
+}
+
+// Answers first, one row each; then the prompts, oldest first, up to the chunk.
+void Batcher::BuildBatch() {
+  rows_.clear();
+  logits_rows_.clear();
+  shares_.clear();
+  for (const SequencePtr& sequence : running_) {
+    if (!sequence->finished() && sequence->has_answer()) AddRows(sequence.get(), 1);
+  }
+  int64_t room = std::min<int64_t>(options_.prefill_chunk_tokens,
+                                   runner_.max_batch_rows() - static_cast<int64_t>(rows_.size()));
+  for (const SequencePtr& sequence : running_) {
+    if (sequence->finished() || sequence->has_answer()) continue;
+    if (room <= 0) break;
+    const size_t before = rows_.size();
+    AddRows(sequence.get(), room);
+    room -= static_cast<int64_t>(rows_.size() - before);
+  }
+}
+
+void Batcher::AddRows(Sequence* sequence, int64_t max_rows) {
+  const std::vector<int32_t>& tokens = sequence->tokens();
+  const int64_t size = static_cast<int64_t>(tokens.size());
+  const int64_t end = std::min(size, sequence->computed + max_rows);
+  Share share{sequence, rows_.size(), static_cast<size_t>(end - sequence->computed), -1};
+  for (int64_t p = sequence->computed; p < end; ++p) {
+    rows_.push_back({sequence->runner_sequence, static_cast<int32_t>(p),
+                     tokens[static_cast<size_t>(p)]});
+  }
+  if (end == size) {
+    share.logits_slot = static_cast<int64_t>(logits_rows_.size());
+    logits_rows_.push_back(static_cast<int32_t>(rows_.size() - 1));
+  }
+  shares_.push_back(share);
+}
+
+void Batcher::Compute() {
+  const size_t floats = logits_rows_.size() * static_cast<size_t>(limits_.vocab_size);
+  if (logits_.size() < floats) logits_.resize(floats);
+  const Status status = runner_.Forward(ctx_, rows_, logits_rows_, logits_.data());
+  if (!status.ok() && (shares_.size() == 1 || ctx_.Cancelled())) {
+    const FinishReason reason = ctx_.Cancelled() ? FinishReason::kCancelled : FinishReason::kError;
+    for (const Share& share : shares_) share.sequence->End(reason, status.error());
+  } else if (!status.ok()) {
+    // Alone each gives the same bits as together, so only those that fail by themselves end.
+    for (const Share& share : shares_) ComputeAlone(share);
+  }
+  for (const Share& share : shares_) {
+    if (!share.sequence->finished()) share.sequence->computed += static_cast<int64_t>(share.num_rows);
+  }
+}
+
+void Batcher::ComputeAlone(const Share& share) {
+  const bool wants_logits = share.logits_slot >= 0;
+  const int32_t last_row = static_cast<int32_t>(share.num_rows) - 1;
+  float* logits = wants_logits ? logits_.data() + share.logits_slot * limits_.vocab_size : nullptr;
+  const Status status = runner_.Forward(
+      ctx_, std::span<const BatchRow>(rows_).subspan(share.row_begin, share.num_rows),
+      std::span<const int32_t>(&last_row, wants_logits ? 1 : 0), logits);
+  if (!status.ok()) share.sequence->End(FinishReason::kError, status.error());
+}
+
+void Batcher::Sample(std::vector<Delivery>* out) {
+  const size_t vocab = static_cast<size_t>(limits_.vocab_size);
+  for (const Share& share : shares_) {
+    if (share.logits_slot < 0 || share.sequence->finished()) continue;
+    float* logits = logits_.data() + static_cast<size_t>(share.logits_slot) * vocab;
+    share.sequence->Advance(ctx_, {logits, vocab}, os::MonotonicNs(), out);
+    ctx_.Checkpoint();
+  }
+}
+
+// Meters the step, by rows, and takes out what has ended.
+void Batcher::Retire(double step_cpu_ms, std::vector<Delivery>* out) {
+  for (const Share& share : shares_) {
+    share.sequence->cpu_ms +=
+        step_cpu_ms * static_cast<double>(share.num_rows) / static_cast<double>(rows_.size());
+  }
+  for (const SequencePtr& sequence : running_) {
+    if (sequence->finished()) out->push_back(Finish(sequence.get()));
+  }
+  std::erase_if(running_, [](const SequencePtr& s) { return s->finished(); });
+  shares_.clear();
+}
+
+void Batcher::Release(Sequence* sequence) {
+  if (sequence->runner_sequence < 0) return;
+  const int64_t before = runner_.kv_usage().bytes_used;
+  runner_.CloseSequence(sequence->runner_sequence);
+  sequence->kv_bytes = before - runner_.kv_usage().bytes_used;
+  sequence->runner_sequence = -1;
+  reserved_pages_ -= sequence->reserved_pages;
+  sequence->reserved_pages = 0;
+}
+
+Delivery Batcher::Finish(Sequence* sequence) {
+  Release(sequence);
+  Delivery delivery = sequence->TakeFinish(os::MonotonicNs());
+  ++(delivery.event.reason == FinishReason::kCancelled ? counts_.cancelled : counts_.finished);
+  counts_.prompt_tokens += std::min(sequence->computed, sequence->prompt_tokens());
+  counts_.new_tokens += delivery.event.stats.new_tokens;
+  return delivery;
+}
+
+BatcherCounts Batcher::counts() const {
+  BatcherCounts counts = counts_;
+  counts.running = static_cast<int64_t>(running_.size());
+  counts.waiting = static_cast<int64_t>(waiting_.size());
+  for (const SequencePtr& sequence : running_) {
+    const int64_t size = static_cast<int64_t>(sequence->tokens().size());
+    counts.prompt_tokens += std::min(sequence->computed, sequence->prompt_tokens());
+    counts.new_tokens += size - sequence->prompt_tokens();
+  }
+  return counts;
+}
+
+}  // namespace lull

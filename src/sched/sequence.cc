@@ -1,0 +1,87 @@
+#include "sched/sequence.h"
+
+#include <utility>
+
+#include "decode/logprobs.h"
+
+namespace lull {
+namespace {
+
+double Ms(int64_t ns) { return static_cast<double>(ns) * 1e-6; }
+
+}  // namespace
+
+Sequence::Sequence(Submission submission, const Tokenizer& tokenizer, int64_t max_new_tokens)
+    : id_(submission.id),
+      request_(std::move(submission.request)),
+      on_event_(std::make_shared<EventFn>(std::move(submission.on_event))),
+      submit_ns_(submission.submit_ns),
+      tokenizer_(tokenizer),
+      tokens_(std::move(request_.prompt_tokens)),
+      prompt_tokens_(static_cast<int64_t>(tokens_.size())),
+      max_new_tokens_(max_new_tokens),
+      sampler_(request_.sampling),
+      stop_(request_.stop) {
+  for (const int32_t token : tokens_) sampler_.Accept(token);
+}
+
+void Sequence::Advance(const ExecContext& ctx, std::span<float> logits, int64_t now_ns,
+                       std::vector<Delivery>* out) {
+  if (text_ == nullptr) text_ = tokenizer_.NewTextStream(false);
+  const int64_t position = static_cast<int64_t>(tokens_.size());
+  const Result<int32_t> sampled = sampler_.Sample(ctx, logits, position);
+  if (!sampled.ok()) return End(FinishReason::kError, sampled.error());
+  const int32_t token = *sampled;
+  if (first_token_ns_ == 0) first_token_ns_ = now_ns;
+  last_token_ns_ = now_ns;
+  if (!request_.ignore_eog && tokenizer_.IsEndOfGeneration(token)) return End(FinishReason::kEog);
+  DeliverToken(ctx, token, logits, out);
+  tokens_.push_back(token);
+  sampler_.Accept(token);
+  if (stop_.stopped()) return End(FinishReason::kStop);
+  if (position + 1 - prompt_tokens_ >= max_new_tokens_) End(FinishReason::kLength);
+}
+
+void Sequence::DeliverToken(const ExecContext& ctx, int32_t token, std::span<const float> logits,
+                            std::vector<Delivery>* out) {
+  Event event;
+  event.kind = Event::Kind::kToken;
+  event.token = token;
+  event.text = stop_.Push(text_->Push(token));
+  if (request_.logprobs > 0) {
+    Logprobs logprobs = ComputeLogprobs(ctx, logits, token, request_.logprobs);
+    event.chosen = logprobs.chosen;
+    event.top = std::move(logprobs.top);
+  }
+  out->push_back({id_, on_event_, std::move(event)});
+}
+
+void Sequence::End(FinishReason reason, Error error) {
+  finished_ = true;
+  reason_ = reason;
+  error_ = std::move(error);
+}
+
+Delivery Sequence::TakeFinish(int64_t now_ns) {
+  Event event;
+  event.kind = Event::Kind::kFinish;
+  if (text_ != nullptr) event.text = stop_.Push(text_->Finish());
+  const bool ended_itself = reason_ == FinishReason::kLength || reason_ == FinishReason::kEog;
+  if (ended_itself && stop_.stopped()) reason_ = FinishReason::kStop;
+  event.text += stop_.Finish();
+  event.reason = reason_;
+  if (reason_ == FinishReason::kError) event.error = std::move(error_);
+  RequestStats& stats = event.stats;
+  stats.prompt_tokens = prompt_tokens_;
+  stats.new_tokens = static_cast<int64_t>(tokens_.size()) - prompt_tokens_;
+  stats.queue_ms = Ms((admit_ns != 0 ? admit_ns : now_ns) - submit_ns_);
+  if (admit_ns != 0) {
+    stats.prefill_ms = Ms((first_token_ns_ != 0 ? first_token_ns_ : now_ns) - admit_ns);
+  }
+  stats.decode_ms = Ms(last_token_ns_ - first_token_ns_);
+  stats.cpu_ms = cpu_ms;
+  stats.kv_bytes = kv_bytes;
+  return {id_, on_event_, std::move(event)};
+}
+
+}  // namespace lull

@@ -1,0 +1,83 @@
+// One request from admission to its last event: tokens, meters and the state of its decoding.
+// Owned by the batcher's thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/exec_context.h"
+#include "decode/sampler.h"
+#include "decode/stop.h"
+#include "lull/request.h"
+#include "tokenizer/tokenizer.h"
+
+namespace lull {
+
+struct Submission {
+  uint64_t id = 0;
+  Request request;
+  EventFn on_event;
+  int64_t submit_ns = 0;  // monotonic
+};
+
+// An event on its way to the caller; the function outlives the request it belongs to.
+struct Delivery {
+  uint64_t id = 0;
+  std::shared_ptr<EventFn> on_event;
+  Event event;
+};
+
+class Sequence {
+ public:
+  // Requires: CheckRequest is ok. max_new_tokens: NewTokenLimit.
+  Sequence(Submission submission, const Tokenizer& tokenizer, int64_t max_new_tokens);
+
+  uint64_t id() const { return id_; }
+  const std::vector<int32_t>& tokens() const { return tokens_; }  // prompt, then the answer
+  int64_t prompt_tokens() const { return prompt_tokens_; }
+  // Positions the KV cache may come to hold; the last token of an answer is never computed.
+  int64_t max_kv_tokens() const { return prompt_tokens_ + max_new_tokens_ - 1; }
+  bool has_answer() const { return static_cast<int64_t>(tokens_.size()) > prompt_tokens_; }
+  bool finished() const { return finished_; }
+
+  // Chooses the next token from the logits of the last one, and appends what the caller is to see:
+  // a token, or nothing where the answer has ended; finished() tells.
+  void Advance(const ExecContext& ctx, std::span<float> logits, int64_t now_ns,
+               std::vector<Delivery>* out);
+  void End(FinishReason reason, Error error = {});
+  // The last event. Requires: finished().
+  Delivery TakeFinish(int64_t now_ns);
+
+  int runner_sequence = -1;   // in the runner, -1 while waiting
+  int64_t computed = 0;       // tokens whose K and V are in the cache
+  int64_t reserved_pages = 0;
+  int64_t admit_ns = 0;       // 0 while waiting
+  double cpu_ms = 0.0;
+  int64_t kv_bytes = 0;
+
+ private:
+  void DeliverToken(const ExecContext& ctx, int32_t token, std::span<const float> logits,
+                    std::vector<Delivery>* out);
+
+  uint64_t id_;
+  Request request_;
+  std::shared_ptr<EventFn> on_event_;
+  int64_t submit_ns_;
+  const Tokenizer& tokenizer_;
+  std::vector<int32_t> tokens_;
+  int64_t prompt_tokens_;
+  int64_t max_new_tokens_;
+  Sampler sampler_;
+  StopMatcher stop_;
+  std::unique_ptr<TextStream> text_;
+  int64_t first_token_ns_ = 0;
+  int64_t last_token_ns_ = 0;
+  bool finished_ = false;
+  FinishReason reason_ = FinishReason::kStop;
+  Error error_;
+};
+
+}  // namespace lull

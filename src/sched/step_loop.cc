@@ -1,0 +1,131 @@
+#include "sched/step_loop.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "base/os/os.h"
+
+namespace lull {
+namespace {
+
+ExecContext WithCancel(ExecContext ctx, const std::atomic<bool>* cancelled) {
+  ctx.cancelled = cancelled;
+  return ctx;
+}
+
+}  // namespace
+
+StepLoop::StepLoop(std::unique_ptr<Runner> runner, const Tokenizer& tokenizer,
+                   const ExecContext& ctx, const StepLoopOptions& options)
+    : runner_(std::move(runner)),
+      batcher_(*runner_, tokenizer, WithCancel(ctx, &stop_), options.batcher),
+      limits_(batcher_.limits()),
+      options_(options) {
+  stats_.kv = runner_->kv_usage();
+  owner_ = std::thread([this] { Run(); });
+}
+
+StepLoop::~StepLoop() {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    stop_.store(true, std::memory_order_relaxed);
+  }
+  wake_.notify_one();
+  owner_.join();
+}
+
+Result<RequestId> StepLoop::Submit(Request request, EventFn on_event) {
+  Status status = CheckRequest(request, limits_);
+  if (status.ok() && on_event == nullptr) {
+    status = {ErrorCode::kUsage, "no function for the request's events", "on_event",
+              "give one: its answer arrives there"};
+  }
+  std::lock_guard<std::mutex> lock(mutex_);
+  const int64_t waiting = stats_.waiting + static_cast<int64_t>(inbox_.size());
+  if (status.ok() && waiting >= std::max(options_.max_queue, 1)) {
+    status = {ErrorCode::kBusy, std::to_string(waiting) + " requests are waiting already",
+              "max_queue", "try again when some have finished"};
+  }
+  if (!status.ok()) {
+    ++stats_.requests_refused;
+    return status.error();
+  }
+  ++stats_.requests_submitted;
+  inbox_.push_back({++last_id_, std::move(request), std::move(on_event), os::MonotonicNs()});
+  wake_.notify_one();
+  return last_id_;
+}
+
+void StepLoop::Cancel(RequestId id) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (id == 0 || id > last_id_) return;
+  cancels_.push_back(id);
+  wake_.notify_one();
+}
+
+EngineStats StepLoop::stats() const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  EngineStats stats = stats_;
+  stats.waiting += static_cast<int64_t>(inbox_.size());
+  return stats;
+}
+
+void StepLoop::Run() {
+  if (options_.idle_priority) os::SetCurrentThreadIdlePriority();
+  std::vector<Delivery> out;
+  while (TakeInbox(&out)) {
+    batcher_.Admit();
+    Publish();  // before the long part: what was admitted no longer fills the queue
+    if (!batcher_.idle()) batcher_.Step(&out);
+    Publish();
+    Deliver(&out);
+  }
+  batcher_.CancelAll(&out);
+  Publish();
+  Deliver(&out);
+}
+
+bool StepLoop::TakeInbox(std::vector<Delivery>* out) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  wake_.wait(lock, [this] {
+    return stop_.load(std::memory_order_relaxed) || !inbox_.empty() || !cancels_.empty() ||
+           !batcher_.idle();
+  });
+  std::vector<Submission> submissions = std::exchange(inbox_, {});
+  const std::vector<RequestId> cancels = std::exchange(cancels_, {});
+  stats_.waiting += static_cast<int64_t>(submissions.size());
+  lock.unlock();
+  for (Submission& submission : submissions) batcher_.Add(std::move(submission));
+  for (const RequestId id : cancels) batcher_.Cancel(id, out);
+  return !stop_.load(std::memory_order_relaxed);
+}
+
+void StepLoop::Publish() {
+  const BatcherCounts counts = batcher_.counts();
+  const KvUsage kv = runner_->kv_usage();
+  std::lock_guard<std::mutex> lock(mutex_);
+  stats_.requests_finished = counts.finished;
+  stats_.requests_cancelled = counts.cancelled;
+  stats_.running = counts.running;
+  stats_.waiting = counts.waiting;
+  stats_.prompt_tokens = counts.prompt_tokens;
+  stats_.new_tokens = counts.new_tokens;
+  stats_.steps = counts.steps;
+  stats_.kv = kv;
+}
+
+// Without the lock: an event may submit and cancel. Statistics are published before, so a finished
+// request is counted as such when its caller hears of it.
+void StepLoop::Deliver(std::vector<Delivery>* out) {
+  for (Delivery& delivery : *out) {
+    try {
+      (*delivery.on_event)(delivery.event);
+    } catch (...) {  // a caller's exception ends his own request, not this thread
+      Cancel(delivery.id);
+    }
+  }
+  out->clear();
+}
+
+}  // namespace lull

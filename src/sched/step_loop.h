@@ -1,0 +1,62 @@
+// The batcher's owner thread and the queue at its edge. Idle means blocked: no timers.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "base/exec_context.h"
+#include "lull/engine.h"
+#include "model/runner.h"
+#include "sched/batcher.h"
+
+namespace lull {
+
+struct StepLoopOptions {
+  BatcherOptions batcher;
+  int max_queue = 256;         // waiting requests; at least 1
+  bool idle_priority = false;  // the owner thread computes too: SCHED_IDLE like the pool
+};
+
+// Thread-safe. Destruction cancels every request, delivers their last events and joins; not from
+// within an event.
+class StepLoop {
+ public:
+  // Tokenizer and the pointees of ctx outlive the loop. ctx.cancelled is replaced by the loop's own.
+  StepLoop(std::unique_ptr<Runner> runner, const Tokenizer& tokenizer, const ExecContext& ctx,
+           const StepLoopOptions& options);
+  ~StepLoop();
+  StepLoop(const StepLoop&) = delete;
+  StepLoop& operator=(const StepLoop&) = delete;
+
+  Result<RequestId> Submit(Request request, EventFn on_event);
+  void Cancel(RequestId id);
+  EngineStats stats() const;
+  int64_t max_context_tokens() const { return limits_.max_context_tokens; }
+
+ private:
+  void Run();
+  bool TakeInbox(std::vector<Delivery>* out);  // false: stop
+  void Publish();
+  void Deliver(std::vector<Delivery>* out);
+
+  std::unique_ptr<Runner> runner_;
+  std::atomic<bool> stop_{false};
+  Batcher batcher_;            // the owner thread's, after construction
+  RequestLimits limits_;
+  const StepLoopOptions options_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;
+  std::vector<Submission> inbox_;     // guarded by mutex_
+  std::vector<RequestId> cancels_;    // guarded by mutex_
+  EngineStats stats_;                 // guarded by mutex_; as of the last step
+  RequestId last_id_ = 0;             // guarded by mutex_
+  std::thread owner_;
+};
+
+}  // namespace lull

@@ -1,0 +1,354 @@
+#include "sched/batcher.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <random>
+
+#include "tests/support/fake_runner.h"
+
+namespace lull {
+namespace {
+
+using testing::FakeRunner;
+using testing::FakeTokenizer;
+
+// What a caller saw of one request.
+struct Answer {
+  std::vector<int32_t> tokens;
+  std::string text;
+  std::vector<TokenLogprob> chosen;
+  int finishes = 0;
+  FinishReason reason = FinishReason::kError;
+  Error error;
+  RequestStats stats;
+};
+
+struct World {
+  explicit World(const FakeRunner::Options& options = {}, const BatcherOptions& batching = {})
+      : tokenizer(FakeTokenizer::Letters(options.vocab_size)),
+        runner(options),
+        batcher(runner, tokenizer, {}, batching) {}
+
+  void Add(uint64_t id, Request request) {
+    ASSERT_TRUE(CheckRequest(request, batcher.limits()).ok());
+    batcher.Add({id, std::move(request), [](const Event&) {}, 0});
+  }
+  void Take(std::vector<Delivery>* out) {
+    for (Delivery& delivery : *out) {
+      Answer& answer = answers[delivery.id];
+      const Event& event = delivery.event;
+      EXPECT_EQ(answer.finishes, 0) << "event after the last one";
+      answer.text += event.text;
+      if (event.kind == Event::Kind::kToken) {
+        answer.tokens.push_back(event.token);
+        answer.chosen.push_back(event.chosen);
+      } else {
+        ++answer.finishes;
+        answer.reason = event.reason;
+        answer.error = event.error;
+        answer.stats = event.stats;
+      }
+    }
+    out->clear();
+  }
+  void Step() {
+    std::vector<Delivery> out;
+    batcher.Step(&out);
+    Take(&out);
+  }
+  void Cancel(uint64_t id) {
+    std::vector<Delivery> out;
+    batcher.Cancel(id, &out);
+    Take(&out);
+  }
+  void Drain() {
+    for (int i = 0; i < 100000 && !batcher.idle(); ++i) Step();
+    EXPECT_TRUE(batcher.idle());
+  }
+
+  FakeTokenizer tokenizer;
+  FakeRunner runner;
+  Batcher batcher;
+  std::map<uint64_t, Answer> answers;
+};
+
+Request MakeRequest(std::vector<int32_t> prompt, int64_t max_new_tokens) {
+  Request request;
+  request.prompt_tokens = std::move(prompt);
+  request.max_new_tokens = max_new_tokens;
+  return request;
+}
+
+Request RandomRequest(std::mt19937& rng) {
+  Request request;
+  request.prompt_tokens.resize(1 + rng() % (rng() % 8 == 0 ? 300 : 40));
+  for (int32_t& token : request.prompt_tokens) token = static_cast<int32_t>(rng() % 64);
+  request.max_new_tokens = static_cast<int64_t>(1 + rng() % (rng() % 8 == 0 ? 150 : 30));
+  request.sampling.temperature = rng() % 2 == 0 ? 0.0 : 0.7;
+  request.sampling.seed = rng();
+  if (rng() % 3 == 0) request.sampling.top_k = 10;
+  if (rng() % 3 == 0) request.sampling.top_p = 0.9;
+  if (rng() % 4 == 0) request.sampling.frequency_penalty = 0.5;
+  if (rng() % 4 == 0) request.stop = {std::string(1, static_cast<char>('0' + rng() % 64)), "AB"};
+  request.ignore_eog = rng() % 2 == 0;
+  request.logprobs = rng() % 4 == 0 ? 3 : 0;
+  return request;
+}
+
+Answer Solo(const Request& request) {
+  World world;
+  world.Add(1, request);
+  world.Drain();
+  EXPECT_EQ(world.runner.misuse(), "");
+  return world.answers[1];
+}
+
+void ExpectSame(const Answer& got, const Answer& want, const char* what) {
+  EXPECT_EQ(got.tokens, want.tokens) << what;
+  EXPECT_EQ(got.text, want.text) << what;
+  EXPECT_EQ(got.reason, want.reason) << what;
+  ASSERT_EQ(got.chosen.size(), want.chosen.size()) << what;
+  for (size_t i = 0; i < got.chosen.size(); ++i) {
+    EXPECT_EQ(got.chosen[i].logprob, want.chosen[i].logprob) << what;
+  }
+}
+
+TEST(Batcher, OneRequestToItsLength) {
+  World world;
+  Request request = MakeRequest({1, 2, 3}, 5);
+  request.ignore_eog = true;
+  world.Add(7, request);
+  world.Drain();
+  const Answer& answer = world.answers[7];
+  EXPECT_EQ(answer.tokens.size(), 5u);
+  EXPECT_EQ(answer.text, world.tokenizer.Decode(answer.tokens, false));
+  EXPECT_EQ(answer.reason, FinishReason::kLength);
+  EXPECT_EQ(answer.stats.prompt_tokens, 3);
+  EXPECT_EQ(answer.stats.new_tokens, 5);
+  EXPECT_EQ(answer.stats.kv_bytes, 1000);
+  EXPECT_EQ(world.runner.forwards, 5);
+  EXPECT_EQ(world.runner.pages_used, 0);
+}
+
+TEST(Batcher, AnyChunkSizeGivesTheSameAnswer) {
+  std::mt19937 rng(1);
+  Request request = RandomRequest(rng);
+  request.prompt_tokens.assign(200, 5);
+  const Answer want = Solo(request);
+  for (int chunk : {1, 3, 64, 65, 199, 200, 1000}) {
+    World world({}, {.prefill_chunk_tokens = chunk});
+    world.Add(1, request);
+    world.Drain();
+    ExpectSame(world.answers[1], want, "chunked");
+    EXPECT_LE(world.runner.max_rows_seen, chunk);
+  }
+}
+
+TEST(Batcher, APromptDoesNotStallAnswers) {
+  World world({}, {.prefill_chunk_tokens = 16});
+  Request answering = MakeRequest({1}, 50);
+  answering.ignore_eog = true;
+  world.Add(1, answering);
+  world.Step();
+  world.Add(2, MakeRequest(std::vector<int32_t>(160, 3), 1));
+  for (int i = 0; i < 9; ++i) {
+    const size_t before = world.answers[1].tokens.size();
+    world.Step();
+    EXPECT_EQ(world.answers[1].tokens.size(), before + 1);
+    EXPECT_EQ(world.answers.count(2), 0u);
+  }
+  world.Step();  // the tenth chunk of 16 completes the prompt of 160
+  EXPECT_EQ(world.answers[2].finishes, 1);
+  EXPECT_LE(world.runner.max_rows_seen, 17);
+}
+
+TEST(Batcher, FirstInFirstOutAndRoomForTheWholeAnswer) {
+  FakeRunner::Options options;
+  options.pool_pages = 4;
+  World world(options, {.kv_pool_tokens = 256});
+  const auto pages = [](int64_t n) {
+    Request request = MakeRequest({1}, 64 * n);
+    request.ignore_eog = true;
+    return request;
+  };
+  world.Add(1, pages(2));
+  world.Add(2, pages(3));  // does not fit beside 1
+  world.Add(3, pages(1));  // would, but waits its turn
+  world.Step();
+  EXPECT_EQ(world.batcher.counts().running, 1);
+  EXPECT_EQ(world.batcher.counts().waiting, 2);
+  world.Drain();
+  for (uint64_t id : {1, 2, 3}) EXPECT_EQ(world.answers[id].reason, FinishReason::kLength) << id;
+  EXPECT_EQ(world.runner.misuse(), "");
+}
+
+TEST(Batcher, ARequestThePoolCanNeverHoldEndsWithAnError) {
+  FakeRunner::Options options;
+  options.pool_pages = 2;
+  World world(options);
+  world.Add(1, MakeRequest({1}, 200));
+  world.Add(2, MakeRequest({1}, 20));
+  world.Drain();
+  EXPECT_EQ(world.answers[1].reason, FinishReason::kError);
+  EXPECT_EQ(world.answers[1].error.code, ErrorCode::kOutOfMemory);
+  EXPECT_NE(world.answers[2].reason, FinishReason::kError);
+}
+
+TEST(Batcher, AForwardErrorEndsOnlyTheRequestItBelongsTo) {
+  std::mt19937 rng(4);
+  std::vector<Request> requests;
+  for (int i = 0; i < 6; ++i) requests.push_back(RandomRequest(rng));
+  World world;
+  for (size_t i = 0; i < requests.size(); ++i) world.Add(i, requests[i]);
+  world.runner.on_forward = [](const ExecContext&, std::span<const BatchRow> rows) -> Status {
+    for (const BatchRow& row : rows) {
+      if (row.sequence == 2 && row.position >= 3) return {ErrorCode::kInternal, "bad page"};
+    }
+    return Status::Ok();
+  };
+  world.Drain();
+  for (size_t i = 0; i < requests.size(); ++i) {
+    if (i == 2) {
+      EXPECT_EQ(world.answers[i].reason, FinishReason::kError);
+      EXPECT_EQ(world.answers[i].error.message, "bad page");
+    } else {
+      ExpectSame(world.answers[i], Solo(requests[i]), "beside a failing one");
+    }
+  }
+  EXPECT_EQ(world.runner.pages_used, 0);
+  EXPECT_EQ(world.runner.misuse(), "");
+}
+
+TEST(Batcher, CancelWhileWaitingAndWhileRunning) {
+  World world({}, {.max_sequences = 1});
+  Request request = MakeRequest({1}, 100);
+  request.ignore_eog = true;
+  world.Add(1, request);
+  world.Add(2, request);
+  world.Step();
+  world.Cancel(2);
+  world.Step();
+  world.Cancel(1);
+  world.Cancel(1);
+  world.Cancel(99);
+  EXPECT_TRUE(world.batcher.idle());
+  EXPECT_EQ(world.answers[1].reason, FinishReason::kCancelled);
+  EXPECT_EQ(world.answers[1].tokens.size(), 2u);
+  EXPECT_EQ(world.answers[2].reason, FinishReason::kCancelled);
+  EXPECT_EQ(world.answers[2].finishes, 1);
+  EXPECT_EQ(world.runner.pages_used, 0);
+}
+
+TEST(Batcher, StopStringAcrossTokensEndsTheAnswerBeforeIt) {
+  Request request = MakeRequest({9, 8}, 40);
+  request.ignore_eog = true;
+  const Answer whole = Solo(request);
+  request.stop = {whole.text.substr(10, 3)};
+  const size_t at = whole.text.find(request.stop[0]);
+  const Answer cut = Solo(request);
+  EXPECT_EQ(cut.reason, FinishReason::kStop);
+  EXPECT_EQ(cut.text, whole.text.substr(0, at));
+  EXPECT_EQ(cut.tokens.size(), at + 3);
+}
+
+TEST(Batcher, EndOfGenerationIsNotPartOfTheAnswer) {
+  int ended = 0;
+  for (int32_t first = 0; first < 20; ++first) {
+    Request request = MakeRequest({first}, 400);
+    const Answer answer = Solo(request);
+    if (answer.reason != FinishReason::kEog) continue;
+    ++ended;
+    for (int32_t token : answer.tokens) EXPECT_NE(token, 63);
+    request.ignore_eog = true;
+    const Answer longer = Solo(request);
+    EXPECT_GT(longer.tokens.size(), answer.tokens.size());
+    EXPECT_EQ(longer.tokens[answer.tokens.size()], 63);
+  }
+  EXPECT_GT(ended, 10);
+}
+
+TEST(Batcher, HalfCharactersNeverLeave) {
+  // Each token is one byte of "é" or "日" or a letter; the text must be whole characters throughout.
+  std::vector<std::string> pieces{"\xc3", "\xa9", "\xe6", "\x97", "\xa5", "x"};
+  FakeTokenizer tokenizer(pieces, -1);
+  FakeRunner::Options options;
+  options.vocab_size = 6;
+  FakeRunner runner(options);
+  Batcher batcher(runner, tokenizer, {}, {});
+  std::vector<std::string> texts;
+  const std::vector<int32_t> forced{0, 1, 2, 3, 4, 5, 0};
+  Request request;
+  request.prompt_tokens = {5};
+  request.max_new_tokens = 1;
+  Sequence sequence({1, request, [](const Event&) {}, 0}, tokenizer, 7);
+  std::vector<Delivery> out;
+  for (const int32_t token : forced) {
+    std::vector<float> logits(6, 0.0f);
+    logits[static_cast<size_t>(token)] = 1.0f;
+    sequence.Advance({}, logits, 1, &out);
+  }
+  for (const Delivery& delivery : out) texts.push_back(delivery.event.text);
+  EXPECT_EQ(texts, (std::vector<std::string>{"", "é", "", "", "日", "x", ""}));
+  ASSERT_TRUE(sequence.finished());
+  EXPECT_EQ(sequence.TakeFinish(2).event.text, "\xef\xbf\xbd");
+}
+
+TEST(Batcher, CpuTimeIsSharedOut) {
+  World world;
+  Request request = MakeRequest({1, 2}, 300);
+  request.ignore_eog = true;
+  world.Add(1, request);
+  request.max_new_tokens = 10;
+  world.Add(2, request);
+  world.Drain();
+  EXPECT_GT(world.answers[1].stats.cpu_ms, world.answers[2].stats.cpu_ms);
+  EXPECT_GT(world.answers[2].stats.cpu_ms, 0.0);
+}
+
+// Thousands of requests come and go at random; every one finishes exactly once, with the answer it
+// gets alone (a prefix of it where cancelled), and the pool is empty at the end.
+TEST(Batcher, RandomTrafficEqualsSoloRuns) {
+  for (uint32_t seed = 1; seed <= 3; ++seed) {
+    std::mt19937 rng(seed);
+    FakeRunner::Options options;
+    options.pool_pages = 12;
+    options.max_sequences = 9;
+    options.max_batch_rows = 40;
+    World world(options, {.max_sequences = 8, .prefill_chunk_tokens = 32, .kv_pool_tokens = 768});
+    std::map<uint64_t, Request> requests;
+    for (uint64_t id = 1; id <= 1000;) {
+      for (uint32_t n = rng() % 4; n > 0 && id <= 1000; --n, ++id) {
+        requests[id] = RandomRequest(rng);
+        world.Add(id, requests[id]);
+      }
+      for (uint32_t n = rng() % 5; n > 0; --n) world.Step();
+      if (rng() % 3 == 0) world.Cancel(1 + rng() % id);
+    }
+    world.Drain();
+    EXPECT_EQ(world.runner.misuse(), "");
+    EXPECT_EQ(world.runner.pages_used, 0);
+    EXPECT_EQ(world.answers.size(), requests.size());
+    int64_t cancelled = 0;
+    for (const auto& [id, request] : requests) {
+      const Answer& got = world.answers[id];
+      ASSERT_EQ(got.finishes, 1) << id;
+      Answer want = Solo(request);
+      if (got.reason == FinishReason::kCancelled) {
+        ++cancelled;
+        ASSERT_LE(got.tokens.size(), want.tokens.size());
+        want.tokens.resize(got.tokens.size());
+        EXPECT_EQ(got.tokens, want.tokens);
+        continue;
+      }
+      ExpectSame(got, want, "in traffic");
+    }
+    const BatcherCounts counts = world.batcher.counts();
+    EXPECT_EQ(counts.finished + counts.cancelled, 1000);
+    EXPECT_EQ(counts.cancelled, cancelled);
+    EXPECT_GT(cancelled, 10);
+  }
+}
+
+}  // namespace
+}  // namespace lull

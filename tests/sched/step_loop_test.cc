@@ -1,0 +1,239 @@
+#include "sched/step_loop.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <map>
+#include <random>
+#include <thread>
+
+#include "base/os/os.h"
+#include "tests/support/fake_runner.h"
+
+namespace lull {
+namespace {
+
+using testing::FakeRunner;
+using testing::FakeTokenizer;
+
+// Collects events from the loop's thread; waits from the test's.
+class Inbox {
+ public:
+  EventFn For(int key) {
+    return [this, key](const Event& event) {
+      std::lock_guard<std::mutex> lock(mutex_);
+      if (event.kind == Event::Kind::kToken) {
+        tokens_[key].push_back(event.token);
+      } else {
+        reasons_[key].push_back(event.reason);
+      }
+      changed_.notify_all();
+    };
+  }
+  template <typename Predicate>
+  bool Wait(Predicate&& predicate) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    return changed_.wait_for(lock, std::chrono::seconds(60), predicate);
+  }
+  bool WaitFinishes(size_t n) {
+    return Wait([&] { return reasons_.size() >= n; });
+  }
+  bool WaitTokens(int key, size_t n) {
+    return Wait([&] { return tokens_[key].size() >= n; });
+  }
+  std::map<int, std::vector<int32_t>> tokens() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return tokens_;
+  }
+  std::map<int, std::vector<FinishReason>> reasons() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return reasons_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::map<int, std::vector<int32_t>> tokens_;
+  std::map<int, std::vector<FinishReason>> reasons_;
+};
+
+struct World {
+  explicit World(const StepLoopOptions& options = {}, FakeRunner::Options runner_options = {})
+      : tokenizer(FakeTokenizer::Letters(runner_options.vocab_size)) {
+    auto owned = std::make_unique<FakeRunner>(runner_options);
+    runner = owned.get();
+    loop = std::make_unique<StepLoop>(std::move(owned), tokenizer, ExecContext{}, options);
+  }
+  FakeTokenizer tokenizer;
+  FakeRunner* runner;
+  std::unique_ptr<StepLoop> loop;
+};
+
+Request Endless(int32_t first, int64_t n = 400) {
+  Request request;
+  request.prompt_tokens = {first};
+  request.max_new_tokens = n;
+  request.ignore_eog = true;
+  return request;
+}
+
+TEST(StepLoop, AnswersAndIsIdleAfterwards) {
+  Inbox inbox;
+  World world;
+  ASSERT_TRUE(world.loop->Submit(Endless(1, 20), inbox.For(1)).ok());
+  ASSERT_TRUE(inbox.WaitFinishes(1));
+  EXPECT_EQ(inbox.tokens()[1].size(), 20u);
+  const EngineStats stats = world.loop->stats();
+  EXPECT_EQ(stats.requests_finished, 1);
+  EXPECT_EQ(stats.running, 0);
+  EXPECT_EQ(stats.new_tokens, 20);
+  EXPECT_EQ(stats.kv.pages_used, 0);
+  const int64_t cpu_before = os::ProcessCpuNs();
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  EXPECT_LT(os::ProcessCpuNs() - cpu_before, 20'000'000);  // blocked, not polling
+}
+
+TEST(StepLoop, SubmitChecksAtOnce) {
+  Inbox inbox;
+  World world;
+  EXPECT_EQ(world.loop->Submit({}, inbox.For(1)).error().code, ErrorCode::kUsage);
+  EXPECT_EQ(world.loop->Submit(Endless(1), nullptr).error().code, ErrorCode::kUsage);
+  Request request;
+  request.prompt_tokens.assign(512, 1);
+  EXPECT_EQ(world.loop->Submit(request, inbox.For(1)).error().code, ErrorCode::kContextOverflow);
+  EXPECT_EQ(world.loop->stats().requests_refused, 3);
+  world.loop->Cancel(12345);
+}
+
+// Holds the loop's thread inside Forward until released.
+class Gate {
+ public:
+  void Install(FakeRunner* runner) {
+    runner->on_forward = [this](const ExecContext& ctx, std::span<const BatchRow>) -> Status {
+      entered_.store(true);
+      while (!open_.load() && !ctx.Cancelled()) std::this_thread::yield();
+      if (ctx.Cancelled()) return {ErrorCode::kCancelled, "cancelled"};
+      return Status::Ok();
+    };
+  }
+  void AwaitEntered() {
+    while (!entered_.load()) std::this_thread::yield();
+  }
+  void Open() { open_.store(true); }
+
+ private:
+  std::atomic<bool> entered_{false};
+  std::atomic<bool> open_{false};
+};
+
+TEST(StepLoop, FullQueueIsBusy) {
+  Inbox inbox;
+  Gate gate;
+  World world({.batcher = {.max_sequences = 1}, .max_queue = 2});
+  gate.Install(world.runner);
+  ASSERT_TRUE(world.loop->Submit(Endless(1, 3), inbox.For(0)).ok());
+  gate.AwaitEntered();  // running, so the queue is empty
+  ASSERT_TRUE(world.loop->Submit(Endless(2, 3), inbox.For(1)).ok());
+  ASSERT_TRUE(world.loop->Submit(Endless(3, 3), inbox.For(2)).ok());
+  const Result<RequestId> refused = world.loop->Submit(Endless(4, 3), inbox.For(3));
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::kBusy);
+  EXPECT_EQ(world.loop->stats().waiting, 2);
+  gate.Open();
+  ASSERT_TRUE(inbox.WaitFinishes(3));
+  EXPECT_EQ(inbox.reasons().count(3), 0u);
+  EXPECT_TRUE(world.loop->Submit(Endless(4, 3), inbox.For(3)).ok());
+  ASSERT_TRUE(inbox.WaitFinishes(4));
+}
+
+TEST(StepLoop, CancelEndsWithinOneStep) {
+  Inbox inbox;
+  World world;
+  const Result<RequestId> id = world.loop->Submit(Endless(1, 500), inbox.For(1));
+  ASSERT_TRUE(id.ok());
+  ASSERT_TRUE(inbox.WaitTokens(1, 3));
+  world.loop->Cancel(*id);
+  ASSERT_TRUE(inbox.WaitFinishes(1));
+  const FinishReason reason = inbox.reasons()[1][0];
+  EXPECT_TRUE(reason == FinishReason::kCancelled || inbox.tokens()[1].size() == 500u);
+}
+
+TEST(StepLoop, DestructionEndsWhatRunsAndWaits) {
+  Inbox inbox;
+  Gate gate;
+  World world({.batcher = {.max_sequences = 2}});
+  gate.Install(world.runner);
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(world.loop->Submit(Endless(i), inbox.For(i)).ok());
+  gate.AwaitEntered();
+  world.loop.reset();
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_EQ(inbox.reasons()[i], std::vector<FinishReason>{FinishReason::kCancelled}) << i;
+  }
+}
+
+TEST(StepLoop, EventsMaySubmitCancelAndThrow) {
+  Inbox inbox;
+  World world;
+  StepLoop& loop = *world.loop;
+  ASSERT_TRUE(loop.Submit(Endless(1, 3), [&](const Event& event) {
+    if (event.kind == Event::Kind::kToken) return;
+    EXPECT_TRUE(loop.Submit(Endless(2, 4), inbox.For(1)).ok());
+  }).ok());
+  std::atomic<int> ended{0};
+  ASSERT_TRUE(loop.Submit(Endless(3, 400), [&](const Event& event) {
+    if (event.kind == Event::Kind::kToken) throw 1;
+    EXPECT_EQ(event.reason, FinishReason::kCancelled);
+    ended = 1;
+  }).ok());
+  ASSERT_TRUE(inbox.WaitFinishes(1));
+  while (ended == 0) std::this_thread::yield();
+}
+
+// Several threads submit and cancel; each request ends once, with the tokens it has alone.
+TEST(StepLoop, ManyThreads) {
+  constexpr int kThreads = 4;
+  constexpr int kEach = 150;
+  std::map<int, std::vector<int32_t>> want;
+  {
+    Inbox inbox;
+    World world;
+    for (int first = 0; first < 32; ++first) {
+      ASSERT_TRUE(world.loop->Submit(Endless(first, 40), inbox.For(first)).ok());
+    }
+    ASSERT_TRUE(inbox.WaitFinishes(32));
+    want = inbox.tokens();
+  }
+  Inbox inbox;
+  World world({.batcher = {.max_sequences = 16, .prefill_chunk_tokens = 8}, .max_queue = 10000});
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&, t] {
+      std::mt19937 rng(static_cast<uint32_t>(t));
+      for (int i = 0; i < kEach; ++i) {
+        const int key = t * kEach + i;
+        const Result<RequestId> id = world.loop->Submit(Endless(key % 32, 40), inbox.For(key));
+        ASSERT_TRUE(id.ok());
+        if (rng() % 4 == 0) world.loop->Cancel(1 + rng() % *id);
+        if (rng() % 16 == 0) world.loop->stats();
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  ASSERT_TRUE(inbox.WaitFinishes(kThreads * kEach));
+  for (const auto& [key, reasons] : inbox.reasons()) {
+    ASSERT_EQ(reasons.size(), 1u);
+    std::vector<int32_t> tokens = inbox.tokens()[key];
+    std::vector<int32_t> expected = want[key % 32];
+    if (reasons[0] == FinishReason::kCancelled) {
+      expected.resize(std::min(tokens.size(), expected.size()));
+    }
+    EXPECT_EQ(tokens, expected);
+  }
+  const EngineStats stats = world.loop->stats();
+  EXPECT_EQ(stats.requests_finished + stats.requests_cancelled, kThreads * kEach);
+  EXPECT_EQ(stats.kv.pages_used, 0);
+  EXPECT_EQ(world.runner->misuse(), "");
+}
+
+}  // namespace
+}  // namespace lull
