@@ -1,0 +1,18 @@
+// The evidence file: one JSON object a line, one line a run, only ever appended to.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+#include "lull/status.h"
+
+namespace lull {
+
+// Adds "time" (UTC, ISO 8601) and "machine" where the record lacks them, and appends it durably.
+// Requires: record is an object.
+Status AppendRecord(const std::string& path, const nlohmann::json& record);
+
+// The current time, e.g. "2026-01-31T12:00:00Z".
+std::string UtcNow();
+
+}  // namespace lull

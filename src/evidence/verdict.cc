@@ -1,0 +1,65 @@
+#include "evidence/verdict.h"
+
+#include <cmath>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+namespace lull {
+
+const char* VerdictName(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::kPass: return "pass";
+    case Verdict::kFail: return "fail";
+    case Verdict::kUnproven: return "unproven";
+  }
+  return "unproven";
+}
+
+VerdictLine JudgeAtMost(std::string name, std::string unit, std::optional<double> measured,
+                        double limit, double tolerance, const std::vector<std::string>& doubts) {
+  VerdictLine line;
+  line.name = std::move(name);
+  line.unit = std::move(unit);
+  line.limit = limit;
+  line.tolerance = tolerance;
+  if (measured.has_value() && std::isfinite(*measured)) line.measured = measured;
+  for (const std::string& doubt : doubts) {
+    if (!line.reason.empty()) line.reason += "; ";
+    line.reason += doubt;
+  }
+  if (!line.measured.has_value()) {
+    if (line.reason.empty()) line.reason = "not measured";
+    return line;
+  }
+  if (!line.reason.empty()) return line;
+  const bool pass = *line.measured <= limit + tolerance;
+  line.verdict = pass ? Verdict::kPass : Verdict::kFail;
+  if (!pass) {
+    char text[64];
+    snprintf(text, sizeof(text), "%.4g above the limit", *line.measured - limit);
+    line.reason = text;
+  }
+  return line;
+}
+
+Verdict Overall(const std::vector<VerdictLine>& lines) {
+  Verdict overall = lines.empty() ? Verdict::kUnproven : Verdict::kPass;
+  for (const VerdictLine& line : lines) {
+    if (line.verdict == Verdict::kFail) return Verdict::kFail;
+    if (line.verdict == Verdict::kUnproven) overall = Verdict::kUnproven;
+  }
+  return overall;
+}
+
+nlohmann::json ToJson(const VerdictLine& line) {
+  nlohmann::json json = {{"name", line.name},
+                         {"unit", line.unit},
+                         {"limit", line.limit},
+                         {"tolerance", line.tolerance},
+                         {"verdict", VerdictName(line.verdict)}};
+  json["measured"] = line.measured.has_value() ? nlohmann::json(*line.measured) : nullptr;
+  if (!line.reason.empty()) json["reason"] = line.reason;
+  return json;
+}
+
+}  // namespace lull
