@@ -30,7 +30,8 @@ struct Activations {
   const int32_t* half_sums = nullptr;  // [rows, k / 16]: integer sum of each 16
 };
 
-// One KV page of one KV head. K is [head_dim][64] (lane = position), V is [64][head_dim].
+// One KV page of one KV head. K is [head_dim][64] (lane = position), V is [64][head_dim]. Both are
+// allocated whole; slots that no position has reached may hold anything.
 struct KvPage {
   void* k = nullptr;
   void* v = nullptr;
@@ -76,7 +77,7 @@ struct Kernels {
   void (*swiglu)(const float* gate, const float* up, size_t n, float* out);  // silu(gate) * up
   void (*geglu)(const float* gate, const float* up, size_t n, float* out);   // gelu_tanh(gate) * up
   void (*fma_scalar)(const float* x, float s, size_t n, float* out);         // out += s * x
-  // Rotates the first 2 * half pairs of one head. neox: pairs (i, i + half); else (2i, 2i + 1).
+  // Rotates the first 2 * half values of one head. neox: pairs (i, i + half); else (2i, 2i + 1).
   void (*rope)(float* head, const float* cos, const float* sin, size_t half, bool neox);
   // out[c] = sum_{t} weight[c * taps + t] * in_t[c]; in_t = window + t * n. t ascending, FMA chain.
   void (*short_conv)(const float* window, const float* weight, size_t taps, size_t n, float* out);
@@ -100,7 +101,7 @@ struct Kernels {
 
 // Kernels of the best instruction set this machine has.
 const Kernels& BestKernels();
-// By name; kUnsupported where the machine lacks it, kUsage where the name is unknown.
+// By name; kUsage where the name is unknown (hint: the names) or the machine lacks it (message: what).
 Result<const Kernels*> FindKernels(const char* name);
 bool MachineHas(Isa isa);
 

@@ -5,6 +5,9 @@ struct F32 { __m256 lo, hi; };
 struct I32 { __m256i lo, hi; };
 struct U8 { __m256i lo, hi; };
 
+// F32 values that fit the 16 registers.
+inline constexpr int kF32Registers = 8;
+
 // All-ones in the lanes below n, for the half that starts at `first`.
 LULL_INLINE __m256i LaneMask(size_t n, int first) {
   const int count = n > 16 ? 16 : static_cast<int>(n);
@@ -46,6 +49,10 @@ LULL_INLINE I32 ToI32(F32 a) { return {_mm256_cvtps_epi32(a.lo), _mm256_cvtps_ep
 LULL_INLINE F32 SelectNegative(F32 mask, F32 a, F32 b) {
   return {_mm256_blendv_ps(b.lo, a.lo, mask.lo), _mm256_blendv_ps(b.hi, a.hi, mask.hi)};
 }
+LULL_INLINE F32 SelectLess(F32 a, F32 b, F32 x, F32 y) {
+  return {_mm256_blendv_ps(y.lo, x.lo, _mm256_cmp_ps(a.lo, b.lo, _CMP_LT_OQ)),
+          _mm256_blendv_ps(y.hi, x.hi, _mm256_cmp_ps(a.hi, b.hi, _CMP_LT_OQ))};
+}
 LULL_INLINE F32 FillFrom(F32 a, size_t n, float fill) {
   const __m256 f = _mm256_set1_ps(fill);
   return {_mm256_blendv_ps(f, a.lo, _mm256_castsi256_ps(LaneMask(n, 0))),
@@ -62,6 +69,20 @@ LULL_INLINE float MaxLanes(F32 a) {
   const __m128 s4 = _mm_max_ps(_mm256_castps256_ps128(s8), _mm256_extractf128_ps(s8, 1));
   const __m128 s2 = _mm_max_ps(s4, _mm_movehl_ps(s4, s4));
   return _mm_cvtss_f32(_mm_max_ss(s2, _mm_shuffle_ps(s2, s2, 1)));
+}
+
+// --- pairs of lanes ---
+LULL_INLINE F32 SwapPairs(F32 a) {
+  return {_mm256_permute_ps(a.lo, 0xb1), _mm256_permute_ps(a.hi, 0xb1)};
+}
+LULL_INLINE F32 NegateEven(F32 a) {
+  const __m256 sign = _mm256_castsi256_ps(_mm256_set1_epi64x(0x80000000ll));
+  return {_mm256_xor_ps(a.lo, sign), _mm256_xor_ps(a.hi, sign)};
+}
+LULL_INLINE F32 LoadTwice(const float* p, size_t n) {
+  const __m256 a = _mm256_maskload_ps(p, LaneMask(n, 0));
+  const __m256 low = _mm256_unpacklo_ps(a, a), high = _mm256_unpackhi_ps(a, a);
+  return {_mm256_permute2f128_ps(low, high, 0x20), _mm256_permute2f128_ps(low, high, 0x31)};
 }
 
 // --- 16-bit floats ---
@@ -108,6 +129,20 @@ LULL_INLINE I32 Set1I32(int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_e
 LULL_INLINE I32 AddI32(I32 a, I32 b) { return {_mm256_add_epi32(a.lo, b.lo), _mm256_add_epi32(a.hi, b.hi)}; }
 LULL_INLINE I32 SubI32(I32 a, I32 b) { return {_mm256_sub_epi32(a.lo, b.lo), _mm256_sub_epi32(a.hi, b.hi)}; }
 LULL_INLINE I32 MulI32(I32 a, I32 b) { return {_mm256_mullo_epi32(a.lo, b.lo), _mm256_mullo_epi32(a.hi, b.hi)}; }
+LULL_INLINE I32 MaxI32(I32 a, I32 b) { return {_mm256_max_epi32(a.lo, b.lo), _mm256_max_epi32(a.hi, b.hi)}; }
+LULL_INLINE int32_t MaxLanesI32(I32 a) {
+  const __m256i s8 = _mm256_max_epi32(a.lo, a.hi);
+  const __m128i s4 = _mm_max_epi32(_mm256_castsi256_si128(s8), _mm256_extracti128_si256(s8, 1));
+  const __m128i s2 = _mm_max_epi32(s4, _mm_srli_si128(s4, 8));
+  return _mm_cvtsi128_si32(_mm_max_epi32(s2, _mm_srli_si128(s2, 4)));
+}
+LULL_INLINE I32 AsI32(F32 a) { return {_mm256_castps_si256(a.lo), _mm256_castps_si256(a.hi)}; }
+LULL_INLINE F32 AsF32(I32 a) { return {_mm256_castsi256_ps(a.lo), _mm256_castsi256_ps(a.hi)}; }
+LULL_INLINE F32 AddExponent(F32 a, F32 t) {
+  const I32 bits = AsI32(a), n = AsI32(t);
+  return AsF32({_mm256_add_epi32(bits.lo, _mm256_slli_epi32(n.lo, 23)),
+                _mm256_add_epi32(bits.hi, _mm256_slli_epi32(n.hi, 23))});
+}
 LULL_INLINE F32 ToF32(I32 a) { return {_mm256_cvtepi32_ps(a.lo), _mm256_cvtepi32_ps(a.hi)}; }
 LULL_INLINE I32 LoadI8AsI32(const int8_t* p) {
   const __m128i b = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));

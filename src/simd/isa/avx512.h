@@ -8,6 +8,9 @@ namespace lull::avx512 {
 
 inline constexpr double kMacsPerUs = 120000;
 
+// F32 values that fit the register file.
+inline constexpr int kF32Registers = 32;
+
 struct F32 { __m512 v; };
 struct I32 { __m512i v; };
 struct U8 { __m512i v; };
@@ -39,6 +42,9 @@ LULL_INLINE I32 ToI32(F32 a) { return {_mm512_cvtps_epi32(a.v)}; }
 LULL_INLINE F32 SelectNegative(F32 mask, F32 a, F32 b) {
   return {_mm512_mask_blend_ps(_mm512_movepi32_mask(_mm512_castps_si512(mask.v)), b.v, a.v)};
 }
+LULL_INLINE F32 SelectLess(F32 a, F32 b, F32 x, F32 y) {
+  return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ), y.v, x.v)};
+}
 LULL_INLINE F32 FillFrom(F32 a, size_t n, float fill) {
   return {_mm512_mask_blend_ps(FirstLanes(n), _mm512_set1_ps(fill), a.v)};
 }
@@ -53,6 +59,17 @@ LULL_INLINE float MaxLanes(F32 a) {
   const __m128 s4 = _mm_max_ps(_mm256_castps256_ps128(s8), _mm256_extractf128_ps(s8, 1));
   const __m128 s2 = _mm_max_ps(s4, _mm_movehl_ps(s4, s4));
   return _mm_cvtss_f32(_mm_max_ss(s2, _mm_shuffle_ps(s2, s2, 1)));
+}
+
+// --- pairs of lanes ---
+LULL_INLINE F32 SwapPairs(F32 a) { return {_mm512_permute_ps(a.v, 0xb1)}; }
+LULL_INLINE F32 NegateEven(F32 a) {
+  return {_mm512_xor_ps(a.v, _mm512_castsi512_ps(_mm512_set1_epi64(0x80000000ll)))};
+}
+LULL_INLINE F32 LoadTwice(const float* p, size_t n) {
+  const __m512 a = _mm512_maskz_loadu_ps(FirstLanes(n), p);
+  return {_mm512_permutexvar_ps(
+      _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7), a)};
 }
 
 // --- 16-bit floats ---
@@ -85,6 +102,13 @@ LULL_INLINE I32 Set1I32(int32_t x) { return {_mm512_set1_epi32(x)}; }
 LULL_INLINE I32 AddI32(I32 a, I32 b) { return {_mm512_add_epi32(a.v, b.v)}; }
 LULL_INLINE I32 SubI32(I32 a, I32 b) { return {_mm512_sub_epi32(a.v, b.v)}; }
 LULL_INLINE I32 MulI32(I32 a, I32 b) { return {_mm512_mullo_epi32(a.v, b.v)}; }
+LULL_INLINE I32 MaxI32(I32 a, I32 b) { return {_mm512_max_epi32(a.v, b.v)}; }
+LULL_INLINE int32_t MaxLanesI32(I32 a) { return _mm512_reduce_max_epi32(a.v); }
+LULL_INLINE I32 AsI32(F32 a) { return {_mm512_castps_si512(a.v)}; }
+LULL_INLINE F32 AsF32(I32 a) { return {_mm512_castsi512_ps(a.v)}; }
+LULL_INLINE F32 AddExponent(F32 a, F32 t) {
+  return AsF32({_mm512_add_epi32(AsI32(a).v, _mm512_slli_epi32(AsI32(t).v, 23))});
+}
 LULL_INLINE F32 ToF32(I32 a) { return {_mm512_cvtepi32_ps(a.v)}; }
 LULL_INLINE I32 LoadI8AsI32(const int8_t* p) {
   return {_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};

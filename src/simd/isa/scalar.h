@@ -13,6 +13,8 @@ namespace lull::scalar {
 
 // Rough int8 multiply-accumulates per microsecond of one thread, to size tiles.
 inline constexpr double kMacsPerUs = 700;
+// F32 values that fit the register file: sizes register blocks, never the results.
+inline constexpr int kF32Registers = 8;
 
 struct F32 { float v[16]; };
 struct I32 { int32_t v[16]; };
@@ -51,6 +53,10 @@ LULL_INLINE I32 ToI32(F32 a) { I32 r; LULL_LANES r.v[i] = static_cast<int32_t>(s
 LULL_INLINE F32 SelectNegative(F32 mask, F32 a, F32 b) {
   LULL_LANES a.v[i] = std::signbit(mask.v[i]) ? a.v[i] : b.v[i]; return a;
 }
+// x where a < b, else y (y too where either is NaN).
+LULL_INLINE F32 SelectLess(F32 a, F32 b, F32 x, F32 y) {
+  LULL_LANES y.v[i] = a.v[i] < b.v[i] ? x.v[i] : y.v[i]; return y;
+}
 // Lanes from n on become fill.
 LULL_INLINE F32 FillFrom(F32 a, size_t n, float fill) {
   LULL_LANES if (static_cast<size_t>(i) >= n) a.v[i] = fill;
@@ -66,6 +72,14 @@ LULL_INLINE float MaxLanes(F32 a) {
   for (int half = 8; half > 0; half /= 2)
     for (int i = 0; i < half; ++i) a.v[i] = a.v[i] > a.v[i + half] ? a.v[i] : a.v[i + half];
   return a.v[0];
+}
+
+// --- pairs of lanes: (0, 1), (2, 3), ... ---
+LULL_INLINE F32 SwapPairs(F32 a) { F32 r; LULL_LANES r.v[i] = a.v[i ^ 1]; return r; }
+LULL_INLINE F32 NegateEven(F32 a) { LULL_LANES if (i % 2 == 0) a.v[i] = -a.v[i]; return a; }
+// p[0], p[0], p[1], p[1], ...: the first n (0..8) values twice each; the others read as 0.
+LULL_INLINE F32 LoadTwice(const float* p, size_t n) {
+  F32 r; LULL_LANES r.v[i] = static_cast<size_t>(i / 2) < n ? p[i / 2] : 0.0f; return r;
 }
 
 // --- 16-bit floats, widened exactly, narrowed to nearest even ---
@@ -89,6 +103,19 @@ LULL_INLINE I32 Set1I32(int32_t x) { I32 r; LULL_LANES r.v[i] = x; return r; }
 LULL_INLINE I32 AddI32(I32 a, I32 b) { LULL_LANES a.v[i] += b.v[i]; return a; }
 LULL_INLINE I32 SubI32(I32 a, I32 b) { LULL_LANES a.v[i] -= b.v[i]; return a; }
 LULL_INLINE I32 MulI32(I32 a, I32 b) { LULL_LANES a.v[i] *= b.v[i]; return a; }
+LULL_INLINE I32 MaxI32(I32 a, I32 b) { LULL_LANES a.v[i] = a.v[i] > b.v[i] ? a.v[i] : b.v[i]; return a; }
+LULL_INLINE int32_t MaxLanesI32(I32 a) { int32_t m = a.v[0]; LULL_LANES m = a.v[i] > m ? a.v[i] : m; return m; }
+// The same bits as the other type.
+LULL_INLINE I32 AsI32(F32 a) { I32 r; memcpy(r.v, a.v, 64); return r; }
+LULL_INLINE F32 AsF32(I32 a) { F32 r; memcpy(r.v, a.v, 64); return r; }
+// a * 2^n, n the low 9 bits of t, added to the exponent field as is: the result must be normal.
+LULL_INLINE F32 AddExponent(F32 a, F32 t) {
+  LULL_LANES {
+    uint32_t bits, n; memcpy(&bits, &a.v[i], 4); memcpy(&n, &t.v[i], 4);
+    bits += n << 23; memcpy(&a.v[i], &bits, 4);
+  }
+  return a;
+}
 LULL_INLINE F32 ToF32(I32 a) { F32 r; LULL_LANES r.v[i] = static_cast<float>(a.v[i]); return r; }
 LULL_INLINE I32 LoadI8AsI32(const int8_t* p) { I32 r; LULL_LANES r.v[i] = p[i]; return r; }
 LULL_INLINE I32 LoadU8AsI32(const uint8_t* p) { I32 r; LULL_LANES r.v[i] = p[i]; return r; }

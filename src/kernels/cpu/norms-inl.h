@@ -1,0 +1,28 @@
+// RMS norm. docs/design/arithmetic.md, "Norms".
+namespace lull::LULL_ISA {
+
+void RmsNorm(const float* x, const float* weight, float eps, size_t n, float* out) {
+  F32 squares = ZeroF32();
+  size_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    const F32 v = LoadF32(x + i);
+    squares = Fma(v, v, squares);
+  }
+  if (i < n) {
+    const F32 v = LoadF32Partial(x + i, n - i);
+    squares = Fma(v, v, squares);
+  }
+  const float mean = SumLanes(squares) / static_cast<float>(n);
+  const F32 inverse = Div(Set1(1.0f), Sqrt(Set1(mean + eps)));
+  for (i = 0; i + 16 <= n; i += 16) {
+    const F32 v = Mul(LoadF32(x + i), inverse);
+    StoreF32(out + i, weight == nullptr ? v : Mul(v, LoadF32(weight + i)));
+  }
+  if (i < n) {
+    const F32 v = Mul(LoadF32Partial(x + i, n - i), inverse);
+    StoreF32Partial(
+        out + i, weight == nullptr ? v : Mul(v, LoadF32Partial(weight + i, n - i)), n - i);
+  }
+}
+
+}  // namespace lull::LULL_ISA

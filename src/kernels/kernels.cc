@@ -1,0 +1,109 @@
+#include "kernels/kernels.h"
+
+#include <string>
+#include <string_view>
+
+#include "kernels/cpu/cpu_kernels.h"
+#include "kernels/cpu/matmul.h"
+#include "simd/isa/avx2.h"
+#include "simd/isa/avx2vnni.h"
+#include "simd/isa/avx512.h"
+#include "simd/isa/scalar.h"
+
+namespace lull {
+namespace {
+
+#define LULL_ISA_ROW(ns, isa, name)               \
+  constexpr Kernels k_##ns{Isa::isa,              \
+                           name,                  \
+                           ns::kMacsPerUs,        \
+                           ns::QuantizeRow,       \
+                           ns::MatMul,            \
+                           ns::MatMulScratchBytes, \
+                           ns::RmsNorm,           \
+                           ns::AddVectors,        \
+                           ns::MulScalar,         \
+                           ns::SwiGlu,            \
+                           ns::GeGlu,             \
+                           ns::FmaScalar,         \
+                           ns::Rope,              \
+                           ns::ShortConv,         \
+                           ns::Softmax,           \
+                           ns::SigmoidVector,     \
+                           ns::SoftCap,           \
+                           ns::KvWrite,           \
+                           ns::AttentionBegin,    \
+                           ns::AttentionPages,    \
+                           ns::AttentionEnd,      \
+                           ns::ArgMax};
+#include "simd/isa_list.inc"
+#undef LULL_ISA_ROW
+
+// Slowest first, as in the list.
+constexpr const Kernels* kTables[] = {
+#define LULL_ISA_ROW(ns, isa, name) &k_##ns,
+#include "simd/isa_list.inc"
+#undef LULL_ISA_ROW
+};
+
+// The processor features that `isa` needs and this machine lacks, or whose registers the operating
+// system does not save; empty where it can run.
+std::string MissingFeatures(Isa isa) {
+  std::string missing;
+#define LULL_NEED(feature) \
+  if (!__builtin_cpu_supports(feature)) missing += missing.empty() ? feature : ", " feature
+  if (isa == Isa::kScalar) return missing;
+  LULL_NEED("avx2");
+  LULL_NEED("fma");
+  LULL_NEED("f16c");
+  LULL_NEED("bmi");
+  LULL_NEED("bmi2");
+  if (isa == Isa::kAvx2Vnni) LULL_NEED("avxvnni");
+  if (isa == Isa::kAvx512) {
+    LULL_NEED("avx512f");
+    LULL_NEED("avx512bw");
+    LULL_NEED("avx512dq");
+    LULL_NEED("avx512vl");
+    LULL_NEED("avx512vnni");
+    LULL_NEED("avx512vbmi");
+  }
+#undef LULL_NEED
+  return missing;
+}
+
+std::string JoinNames() {
+  std::string names;
+  for (const Kernels* table : kTables) {
+    if (!names.empty()) names += ", ";
+    names += table->name;
+  }
+  return names;
+}
+
+}  // namespace
+
+bool MachineHas(Isa isa) { return MissingFeatures(isa).empty(); }
+
+const Kernels& BestKernels() {
+  const Kernels* best = kTables[0];
+  for (const Kernels* table : kTables) {
+    if (MachineHas(table->isa)) best = table;
+  }
+  return *best;
+}
+
+Result<const Kernels*> FindKernels(const char* name) {
+  for (const Kernels* table : kTables) {
+    if (std::string_view(name) != table->name) continue;
+    const std::string missing = MissingFeatures(table->isa);
+    if (missing.empty()) return table;
+    return Error{ErrorCode::kUsage,
+                 "this machine cannot run instruction set " + std::string(name) +
+                     ": it lacks " + missing,
+                 "isa", std::string("use ") + BestKernels().name + ", or leave the choice out"};
+  }
+  return Error{ErrorCode::kUsage, "unknown instruction set \"" + std::string(name) + "\"", "isa",
+               "one of " + JoinNames()};
+}
+
+}  // namespace lull
