@@ -1,5 +1,5 @@
 // A loaded model: weights in the layout the kernels read, tokenizer, chat template.
-// Immutable after Load, so thread-safe.
+// Immutable after Load, so thread-safe. The runtime outlives the model.
 #pragma once
 
 #include <cstdint>

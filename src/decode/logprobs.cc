@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "base/exact_math.h"
 #include "decode/exact_exp.h"
 #include "decode/logits.h"
 #include "lull/decoder.h"
@@ -35,7 +36,7 @@ Normalizer MakeNormalizer(const ExecContext& ctx, std::span<const float> logits)
                   -std::numeric_limits<float>::infinity());
     ctx.Checkpoint();
   }
-  return {max, LogOfPositive(sum), true};
+  return {max, exact::Log(sum), true};
 }
 
 }  // namespace

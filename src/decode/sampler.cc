@@ -5,6 +5,7 @@
 #include <map>
 #include <string>
 
+#include "base/exact_math.h"
 #include "decode/exact_exp.h"
 #include "decode/philox.h"
 
@@ -29,7 +30,7 @@ Status CheckRange(const char* field, double value, double low, double high, cons
 float MinPFloor(double min_p, float max) {
   if (min_p <= 0.0) return kMinusInf;
   if (max == std::numeric_limits<float>::infinity()) return max;
-  return std::min(max, static_cast<float>(max + LogOfPositive(std::max(min_p, 1e-300))));
+  return std::min(max, static_cast<float>(max + exact::Log(std::max(min_p, 1e-300))));
 }
 
 }  // namespace

@@ -1,0 +1,67 @@
+#include "lull/engine.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/kv_options.h"
+#include "engine/model_rep.h"
+#include "engine/runtime_rep.h"
+#include "sched/step_loop.h"
+
+namespace lull {
+namespace {
+
+constexpr int64_t kDefaultContextTokens = 8192;
+
+}  // namespace
+
+struct Engine::Rep {
+  Rep(std::unique_ptr<Runner> runner, const Tokenizer& tokenizer, const ExecContext& ctx,
+      const StepLoopOptions& options)
+      : loop(std::move(runner), tokenizer, ctx, options) {}
+  StepLoop loop;
+};
+
+Result<std::unique_ptr<Engine>> Engine::Create(const Model& model, Runtime& runtime,
+                                               const EngineOptions& options) {
+  if (options.prefill_chunk_tokens < 1 || options.max_queue < 1) {
+    const bool chunk = options.prefill_chunk_tokens < 1;
+    const char* field = chunk ? "prefill_chunk_tokens" : "max_queue";
+    const int value = chunk ? options.prefill_chunk_tokens : options.max_queue;
+    return Error{ErrorCode::kUsage, std::string(field) + " is " + std::to_string(value), field,
+                 "give at least 1"};
+  }
+  KvRequest request;
+  request.kv_type = options.kv_type;
+  request.max_context_tokens = options.max_context_tokens;
+  request.default_context_tokens = std::min(model.info().context_tokens, kDefaultContextTokens);
+  request.kv_pool_tokens = options.kv_pool_tokens;
+  request.max_sequences = options.max_sequences;
+  request.max_batch_rows = static_cast<int>(std::clamp<int64_t>(
+      int64_t{options.max_sequences} + options.prefill_chunk_tokens, 1, 1 << 20));
+  LULL_ASSIGN_OR_RETURN(const RunnerOptions runner_options, ToRunnerOptions(model.info(), request));
+  LULL_ASSIGN_OR_RETURN(std::unique_ptr<Runner> runner,
+                        MakeSharedRunner(model, runtime, runner_options));
+  StepLoopOptions loop;
+  loop.batcher.max_sequences = options.max_sequences;
+  loop.batcher.prefill_chunk_tokens = options.prefill_chunk_tokens;
+  loop.batcher.kv_pool_tokens = runner_options.kv_pool_tokens;
+  loop.batcher.max_context_tokens = runner_options.max_context_tokens;
+  loop.max_queue = options.max_queue;
+  loop.idle_priority = runtime.rep().options.idle_priority;
+  return std::unique_ptr<Engine>(
+      new Engine(std::make_unique<Rep>(std::move(runner), *model.rep().tokenizer,
+                                       runtime.rep().Context(), loop)));
+}
+
+Engine::Engine(std::unique_ptr<Rep> rep) : rep_(std::move(rep)) {}
+Engine::~Engine() = default;
+
+Result<RequestId> Engine::Submit(Request request, EventFn on_event) {
+  return rep_->loop.Submit(std::move(request), std::move(on_event));
+}
+void Engine::Cancel(RequestId id) { rep_->loop.Cancel(id); }
+EngineStats Engine::stats() const { return rep_->loop.stats(); }
+int64_t Engine::max_context_tokens() const { return rep_->loop.max_context_tokens(); }
+
+}  // namespace lull

@@ -1,0 +1,98 @@
+#include "engine/kv_options.h"
+
+#include <algorithm>
+#include <mutex>
+#include <utility>
+
+#include "engine/model_rep.h"
+#include "engine/runtime_rep.h"
+
+namespace lull {
+namespace {
+
+constexpr int64_t kMaxTokens = int64_t{1} << 40;
+constexpr int kMaxCount = 1 << 20;
+
+Status CheckCount(const char* field, int64_t value, int64_t low, int64_t high) {
+  if (value >= low && value <= high) return Status::Ok();
+  return {ErrorCode::kUsage, std::string(field) + " is " + std::to_string(value), field,
+          "give a number from " + std::to_string(low) + " to " + std::to_string(high)};
+}
+
+Result<KvType> ParseKvType(const std::string& name) {
+  if (name == "f16") return KvType::kF16;
+  if (name == "bf16") return KvType::kBf16;
+  if (name == "f32") return KvType::kF32;
+  return Error{ErrorCode::kUsage, "\"" + name + "\" is no KV type", "kv_type",
+               "give f16, bf16 or f32"};
+}
+
+class SharedRunner : public Runner {
+ public:
+  SharedRunner(std::unique_ptr<Runner> runner, FairMutex& compute)
+      : runner_(std::move(runner)), compute_(compute) {}
+
+  int64_t vocab_size() const override { return runner_->vocab_size(); }
+  int64_t max_context_tokens() const override { return runner_->max_context_tokens(); }
+  int max_batch_rows() const override { return runner_->max_batch_rows(); }
+  Result<int> OpenSequence() override { return runner_->OpenSequence(); }
+  void CloseSequence(int sequence) override { runner_->CloseSequence(sequence); }
+  Status TruncateSequence(int sequence, int64_t length) override {
+    return runner_->TruncateSequence(sequence, length);
+  }
+  int64_t SequenceLength(int sequence) const override { return runner_->SequenceLength(sequence); }
+  bool HasRoom(int sequence, int64_t tokens) const override {
+    return runner_->HasRoom(sequence, tokens);
+  }
+  KvUsage kv_usage() const override { return runner_->kv_usage(); }
+  Status Forward(const ExecContext& ctx, std::span<const BatchRow> rows,
+                 std::span<const int32_t> logits_rows, float* logits) override {
+    std::lock_guard<FairMutex> lock(compute_);
+    return runner_->Forward(ctx, rows, logits_rows, logits);
+  }
+
+ private:
+  std::unique_ptr<Runner> runner_;
+  FairMutex& compute_;
+};
+
+}  // namespace
+
+Result<RunnerOptions> ToRunnerOptions(const ModelInfo& info, const KvRequest& request) {
+  RunnerOptions options;
+  LULL_ASSIGN_OR_RETURN(options.kv_type, ParseKvType(request.kv_type));
+  LULL_RETURN_IF_ERROR(CheckCount("max_context_tokens", request.max_context_tokens, 0, kMaxTokens));
+  LULL_RETURN_IF_ERROR(CheckCount("kv_pool_tokens", request.kv_pool_tokens, 0, kMaxTokens));
+  LULL_RETURN_IF_ERROR(CheckCount("max_sequences", request.max_sequences, 1, kMaxCount));
+  LULL_RETURN_IF_ERROR(CheckCount("max_batch_rows", request.max_batch_rows, 1, kMaxCount));
+  if (request.max_context_tokens > info.context_tokens) {
+    return Error{ErrorCode::kUsage,
+                 "max_context_tokens is " + std::to_string(request.max_context_tokens) +
+                     ", the model was trained for " + std::to_string(info.context_tokens),
+                 "max_context_tokens", "give at most that, or 0 for the default"};
+  }
+  options.max_context_tokens = request.max_context_tokens > 0 ? request.max_context_tokens
+                                                              : request.default_context_tokens;
+  const int64_t page = static_cast<int64_t>(kPageTokens);
+  const int64_t pool =
+      request.kv_pool_tokens > 0 ? request.kv_pool_tokens : options.max_context_tokens;
+  options.kv_pool_tokens = (pool + page - 1) / page * page;
+  options.max_context_tokens = std::min(options.max_context_tokens, options.kv_pool_tokens);
+  options.max_sequences = request.max_sequences;
+  options.max_batch_rows = request.max_batch_rows;
+  return options;
+}
+
+Result<std::unique_ptr<Runner>> MakeSharedRunner(const Model& model, Runtime& runtime,
+                                                 const RunnerOptions& options) {
+  const LoadedModel* loaded = model.rep().loaded.get();
+  if (loaded == nullptr) {
+    return Error{ErrorCode::kUsage, "the model was loaded without its weights", model.info().path,
+                 "load it with Model::Load"};
+  }
+  LULL_ASSIGN_OR_RETURN(std::unique_ptr<Runner> runner,
+                        MakeRunner(*loaded, runtime.rep().kernels, options));
+  return std::unique_ptr<Runner>(new SharedRunner(std::move(runner), runtime.rep().compute));
+}
+
+}  // namespace lull

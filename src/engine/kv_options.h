@@ -1,0 +1,32 @@
+// Options that Decoder and Engine share, checked and turned into the runner's.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "lull/model.h"
+#include "lull/runtime.h"
+#include "lull/status.h"
+#include "model/runner.h"
+
+namespace lull {
+
+struct KvRequest {
+  std::string kv_type;
+  int64_t max_context_tokens = 0;  // 0: default_context_tokens
+  int64_t default_context_tokens = 0;
+  int64_t kv_pool_tokens = 0;      // 0: max_context_tokens
+  int max_sequences = 1;
+  int max_batch_rows = 512;
+};
+
+// kUsage naming the option. The pool is rounded up to whole pages; a pool smaller than the context
+// shortens the context.
+Result<RunnerOptions> ToRunnerOptions(const ModelInfo& info, const KvRequest& request);
+
+// A runner whose forward passes hold the runtime's lock: pool and kernels serve one at a time.
+// kUsage where the model was loaded without weights. Model and runtime outlive it.
+Result<std::unique_ptr<Runner>> MakeSharedRunner(const Model& model, Runtime& runtime,
+                                                 const RunnerOptions& options);
+
+}  // namespace lull

@@ -1,0 +1,132 @@
+#include <chrono>
+#include <mutex>
+#include <utility>
+
+#include "base/os/os.h"
+#include "engine/model_rep.h"
+#include "formats/gguf.h"
+
+namespace lull {
+namespace {
+
+constexpr char kTemplateKey[] = "tokenizer.chat_template";
+
+// What the metadata says, for a model without weights.
+ModelInfo InfoOfMetadata(const GgufFile& file) {
+  ModelInfo info;
+  info.path = file.path();
+  info.file_bytes = static_cast<int64_t>(file.file_bytes());
+  const Result<std::string_view> name = file.GetString("general.name");
+  info.name = name.ok() ? std::string(*name) : file.path().substr(file.path().rfind('/') + 1);
+  const Result<std::string_view> architecture = file.GetString("general.architecture");
+  if (!architecture.ok()) return info;
+  info.architecture = *architecture;
+  const Result<uint64_t> context = file.GetUint(info.architecture + ".context_length");
+  if (context.ok()) info.context_tokens = static_cast<int64_t>(*context);
+  return info;
+}
+
+// A template that cannot be used is no reason to refuse the model: plain prompts still work.
+void LoadTemplate(const GgufFile& file, Model::Rep* rep) {
+  rep->has_chat_template = file.Has(kTemplateKey);
+  if (!rep->has_chat_template) {
+    rep->chat_status = {ErrorCode::kUnsupported, "the model file has no chat template",
+                        file.path() + ": " + kTemplateKey,
+                        "give it a plain prompt: `lull run MODEL --raw -- PROMPT`"};
+    return;
+  }
+  const Result<std::string_view> source = file.GetString(kTemplateKey);
+  if (!source.ok()) {
+    rep->chat_status = source.status();
+    return;
+  }
+  Result<std::unique_ptr<ChatTemplate>> parsed = ChatTemplate::Parse(std::string(*source));
+  if (parsed.ok()) {
+    rep->chat_template = std::move(*parsed);
+  } else {
+    rep->chat_status = parsed.status();
+  }
+}
+
+std::string TokenTextOr(const Tokenizer& tokenizer, int32_t token) {
+  return token < 0 ? std::string() : tokenizer.TokenText(token);
+}
+
+}  // namespace
+
+int64_t SystemUnixTimeS() {
+  return std::chrono::duration_cast<std::chrono::seconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+Result<std::unique_ptr<Model>> Model::Rep::Load(const std::string& path, Runtime::Rep* runtime,
+                                                UnixClock now_unix_s) {
+  const int64_t begin_ns = os::MonotonicNs();
+  LULL_ASSIGN_OR_RETURN(const std::unique_ptr<GgufFile> file, GgufFile::Open(path));
+  auto rep = std::make_unique<Rep>();
+  rep->runtime = runtime;
+  rep->now_unix_s = std::move(now_unix_s);
+  LULL_ASSIGN_OR_RETURN(rep->tokenizer, Tokenizer::Create(*file));
+  LoadTemplate(*file, rep.get());
+  if (runtime == nullptr) {
+    rep->info = InfoOfMetadata(*file);
+    rep->info.vocab_size = rep->tokenizer->vocab_size();
+  } else {
+    std::lock_guard<FairMutex> lock(runtime->compute);
+    LULL_ASSIGN_OR_RETURN(rep->loaded, LoadedModel::Load(runtime->Context(), *file));
+    rep->info = rep->loaded->info();
+  }
+  rep->info.load_s = static_cast<double>(os::MonotonicNs() - begin_ns) * 1e-9;
+  return std::unique_ptr<Model>(new Model(std::move(rep)));
+}
+
+Result<std::unique_ptr<Model>> Model::Load(const std::string& path, Runtime& runtime) {
+  return Rep::Load(path, &runtime.rep());
+}
+
+Result<std::unique_ptr<Model>> LoadVocabularyOnly(const std::string& path) {
+  return Model::Rep::Load(path, nullptr);
+}
+
+Model::Model(std::unique_ptr<Rep> rep) : rep_(std::move(rep)) {}
+Model::~Model() = default;
+
+const ModelInfo& Model::info() const { return rep_->info; }
+
+Result<std::vector<int32_t>> Model::Tokenize(std::string_view text,
+                                             const TokenizeOptions& options) const {
+  return rep_->tokenizer->Encode(rep_->TextContext(), text, options);
+}
+
+std::string Model::Detokenize(const std::vector<int32_t>& tokens, bool special) const {
+  return rep_->tokenizer->Decode(tokens, special);
+}
+
+std::unique_ptr<TextStream> Model::NewTextStream(bool special) const {
+  return rep_->tokenizer->NewTextStream(special);
+}
+
+bool Model::IsEndOfGeneration(int32_t token) const {
+  return rep_->tokenizer->IsEndOfGeneration(token);
+}
+
+bool Model::adds_bos() const { return rep_->tokenizer->adds_bos(); }
+int32_t Model::bos_token() const { return rep_->tokenizer->bos_token(); }
+bool Model::has_chat_template() const { return rep_->has_chat_template; }
+
+Result<std::string> Model::RenderChat(const std::string& messages_json,
+                                      const std::string& extra_json,
+                                      bool add_generation_prompt) const {
+  if (rep_->chat_template == nullptr) return rep_->chat_status.error();
+  TemplateInput input;
+  input.messages_json = messages_json;
+  input.extra_json = extra_json;
+  input.add_generation_prompt = add_generation_prompt;
+  input.bos_token = TokenTextOr(*rep_->tokenizer, rep_->tokenizer->bos_token());
+  input.eos_token = TokenTextOr(*rep_->tokenizer, rep_->tokenizer->eos_token());
+  input.now_unix_s = rep_->now_unix_s();
+  return rep_->chat_template->Render(input);
+}
+
+}  // namespace lull

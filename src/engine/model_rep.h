@@ -1,0 +1,39 @@
+// What a Model holds.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "chat/chat_template.h"
+#include "engine/runtime_rep.h"
+#include "lull/model.h"
+#include "model/loaded_model.h"
+#include "tokenizer/tokenizer.h"
+
+namespace lull {
+
+using UnixClock = std::function<int64_t()>;  // seconds since 1970, UTC
+int64_t SystemUnixTimeS();
+
+struct Model::Rep {
+  // runtime null: tokenizer and template alone. The runtime outlives the model.
+  static Result<std::unique_ptr<Model>> Load(const std::string& path, Runtime::Rep* runtime,
+                                             UnixClock now_unix_s = SystemUnixTimeS);
+
+  ExecContext TextContext() const {
+    return runtime == nullptr ? ExecContext{} : runtime->SingleThreaded();
+  }
+
+  ModelInfo info;
+  std::unique_ptr<Tokenizer> tokenizer;
+  std::unique_ptr<ChatTemplate> chat_template;  // null: see chat_status
+  Status chat_status;                           // why there is none
+  bool has_chat_template = false;               // the file has one, whether it parsed or not
+  std::unique_ptr<LoadedModel> loaded;          // null: vocabulary only
+  Runtime::Rep* runtime = nullptr;
+  UnixClock now_unix_s;
+};
+
+}  // namespace lull

@@ -1,0 +1,60 @@
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "base/os/os.h"
+#include "engine/runtime_rep.h"
+
+namespace lull {
+namespace {
+
+constexpr int kMaxThreads = 1024;
+
+Result<const Kernels*> ChooseKernels(const std::string& isa) {
+  if (isa.empty()) return &BestKernels();
+  Result<const Kernels*> found = FindKernels(isa.c_str());
+  if (found.ok()) return found;
+  Error error = found.error();
+  error.code = ErrorCode::kUsage;
+  if (error.where.empty()) error.where = "isa";
+  if (error.hint.empty()) error.hint = "leave it out for the best one here";
+  return error;
+}
+
+Result<int> ChooseThreads(int threads, int cpus) {
+  if (threads >= 0 && threads <= kMaxThreads) return threads == 0 ? cpus : threads;
+  return Error{ErrorCode::kUsage, "threads is " + std::to_string(threads), "threads",
+               "give a count from 1 to " + std::to_string(kMaxThreads) +
+                   ", or 0 for the CPUs the process may use"};
+}
+
+}  // namespace
+
+Runtime::Rep::Rep(const RuntimeOptions& options_in, int cpus, const Kernels& kernels_in)
+    : options(options_in),
+      kernels(kernels_in),
+      governor(options_in.cpu, cpus),
+      pool(options_in.threads, options_in.idle_priority) {}
+
+Result<std::unique_ptr<Runtime>> Runtime::Create(const RuntimeOptions& options) {
+  const int cpus = os::AvailableCpus();
+  RuntimeOptions resolved = options;
+  LULL_ASSIGN_OR_RETURN(resolved.threads, ChooseThreads(options.threads, cpus));
+  LULL_RETURN_IF_ERROR(CheckCpuBudget(options.cpu, cpus));
+  LULL_ASSIGN_OR_RETURN(const Kernels* kernels, ChooseKernels(options.isa));
+  return std::unique_ptr<Runtime>(new Runtime(std::make_unique<Rep>(resolved, cpus, *kernels)));
+}
+
+Runtime::Runtime(std::unique_ptr<Rep> rep) : rep_(std::move(rep)) {}
+Runtime::~Runtime() = default;
+
+int Runtime::threads() const { return rep_->pool.threads(); }
+const char* Runtime::isa() const { return rep_->kernels.name; }
+const CpuBudget& Runtime::cpu_budget() const { return rep_->options.cpu; }
+
+CpuMeter Runtime::cpu_meter() const {
+  const GovernorStats stats = rep_->governor.stats();
+  return {os::ProcessCpuNs(), stats.throttled_ns, stats.checkpoints};
+}
+
+}  // namespace lull
