@@ -165,6 +165,10 @@ void GgufWriter::AddTensor(std::string name, uint32_t type_id, std::vector<uint6
   tensors_.push_back({std::move(name), type_id, std::move(dims), nullptr, std::move(data)});
 }
 
+void GgufWriter::RemoveTensor(std::string_view name) {
+  std::erase_if(tensors_, [&](const Tensor& existing) { return existing.name == name; });
+}
+
 Status GgufWriter::Check() const {
   if (version_ != 2 && version_ != 3)
     return Status(ErrorCode::kUsage, "GGUF version " + std::to_string(version_) + " cannot be written");
@@ -228,7 +232,7 @@ Status GgufWriter::WriteFile(const std::string& path, std::span<const Key> keys,
     }
     LULL_RETURN_IF_ERROR(file->Write(std::vector<uint8_t>(PaddingTo(row_bytes * num_rows, alignment_))));
   }
-  return file->Commit();
+  return durable_ ? file->Commit() : file->CommitWithoutSync();
 }
 
 Status GgufWriter::Write(const std::string& path) const {

@@ -51,8 +51,11 @@ class GgufWriter {
   void AddTensor(std::string name, uint32_t type_id, std::vector<uint64_t> dims, RowSource source);
   void AddTensor(std::string name, uint32_t type_id, std::vector<uint64_t> dims, std::vector<uint8_t> data);
 
+  void RemoveTensor(std::string_view name);
+
   void set_alignment(uint32_t bytes) { alignment_ = bytes; }  // power of two, at least 8
   void set_version(uint32_t version) { version_ = version; }  // 2 or 3
+  void set_durable(bool durable) { durable_ = durable; }      // false: do not wait for the disk
 
   Status Write(const std::string& path) const;
   // PREFIX-00001-of-0000N.gguf and so on; tensors are dealt out in order, as evenly as counts go.
@@ -83,6 +86,7 @@ class GgufWriter {
   std::vector<Tensor> tensors_;
   uint32_t alignment_ = 32;
   uint32_t version_ = 3;
+  bool durable_ = true;
 };
 
 }  // namespace lull

@@ -264,6 +264,7 @@ Status BuildTinyModel(const TinyModelSpec& spec, GgufWriter* writer) {
 
 Status WriteTinyModel(const TinyModelSpec& spec, const std::string& path) {
   GgufWriter writer;
+  writer.set_durable(false);
   LULL_RETURN_IF_ERROR(BuildTinyModel(spec, &writer));
   return writer.Write(path);
 }

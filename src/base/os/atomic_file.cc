@@ -54,12 +54,17 @@ Status AtomicFile::Write(std::span<const uint8_t> bytes) {
 }
 
 Status AtomicFile::Commit() {
+  if (fd_ >= 0 && fsync(fd_) != 0) return IoError("cannot sync file", temporary_path_);
+  LULL_RETURN_IF_ERROR(CommitWithoutSync());
+  SyncDirectoryOf(path_);
+  return Status::Ok();
+}
+
+Status AtomicFile::CommitWithoutSync() {
   if (fd_ < 0) return Status(ErrorCode::kInternal, "file is committed already", path_);
-  if (fsync(fd_) != 0) return IoError("cannot sync file", temporary_path_);
   if (rename(temporary_path_.c_str(), path_.c_str()) != 0) return IoError("cannot rename file", path_);
   close(fd_);
   fd_ = -1;
-  SyncDirectoryOf(path_);
   return Status::Ok();
 }
 

@@ -22,6 +22,8 @@ class AtomicFile {
   Status Write(std::span<const uint8_t> bytes);
   // Makes the file durable under its name. No further writes.
   Status Commit();
+  // Under its name, complete for every reader, but a power cut may lose it. For scratch files.
+  Status CommitWithoutSync();
 
  private:
   AtomicFile() = default;
