@@ -1,0 +1,29 @@
+#include "cache/kv_layout.h"
+
+namespace lull {
+
+KvLayout::KvLayout(KvType type, const std::vector<KvLayerShape>& layers)
+    : type_(type), places_(layers.size()) {
+  for (size_t i = 0; i < layers.size(); ++i) {
+    const KvLayerShape& layer = layers[i];
+    KvLayerPlace& place = places_[i];
+    if (layer.kind == KvLayerShape::Kind::kRecurrent) {
+      place.state_offset = state_floats_;
+      state_floats_ += layer.state_floats;
+      continue;
+    }
+    const int64_t window = layer.kind == KvLayerShape::Kind::kWindow ? layer.window : 0;
+    size_t g = 0;
+    while (g < groups_.size() && groups_[g].window != window) ++g;
+    if (g == groups_.size()) groups_.push_back({window, 0, {}});
+    KvGroup& group = groups_[g];
+    place.group = static_cast<int>(g);
+    place.head_bytes = kPageTokens * layer.head_dim * KvTypeBytes(type);
+    place.k_offset = group.page_bytes;
+    place.v_offset = place.k_offset + layer.kv_heads * place.head_bytes;
+    group.page_bytes = place.v_offset + layer.kv_heads * place.head_bytes;
+    group.layers.push_back(i);
+  }
+}
+
+}  // namespace lull

@@ -1,0 +1,51 @@
+// LFM2-MoE: as LFM2, with a sigmoid router after the leading dense layers; a bias steers the
+// selection of experts but not their weights.
+#include "model/arch/lfm2_common.h"
+
+namespace lull::arch {
+namespace {
+
+constexpr HparamSpec kHparams[] = {
+    kConvTapsSpec,
+    kLfmWindowSpec,
+    {"expert_count", &Hparams::num_experts, true, 1, 1024},
+    {"expert_used_count", &Hparams::experts_used, true, 1, 1024},
+    {"expert_feed_forward_length", &Hparams::expert_ffn_length, true, 32, 1 << 20, 32},
+    {"expert_gating_func", &Hparams::expert_gating, true, 1, 2},
+    {"expert_weights_scale", &Hparams::expert_weights_scale, false, 0, 1e4},
+    {"leading_dense_block_count", &Hparams::leading_dense, false, 0, 1024},
+};
+
+constexpr TensorSpec kTensors[] = {
+    kTokenEmbd, kOutput, kLfmOutputNorm,
+    kAttnNorm, kQ, kK, kV, kO, kQNorm, kKNorm,
+    kConvKernel, kConvIn, kConvOut,
+    kFfnNorm, kGate, kUp, kDown,
+    kRouter, kGateExps, kUpExps, kDownExps,
+    {"blk.%d.exp_probs_b.bias", When::kMoe, true, &L::router_bias, {Experts}},
+};
+
+Status Plan(Hparams& h) {
+  LULL_RETURN_IF_ERROR(PlanConvLayers(h));
+  for (int64_t i = h.leading_dense; i < h.num_layers; ++i) {
+    h.layers[i].moe = true;
+    h.layers[i].ffn_length = h.expert_ffn_length[i];
+  }
+  return Status::Ok();
+}
+
+}  // namespace
+
+extern const Architecture lfm2moe = {
+    .name = "lfm2moe",
+    .hparams = kHparams,
+    .neutral_keys = {},
+    .ignored_keys = {},
+    .tensors = kTensors,
+    .rope_neox = true,
+    .gate = GateFn::kSilu,
+    .router = RouterFn::kSigmoid,
+    .plan = Plan,
+};
+
+}  // namespace lull::arch

@@ -1,0 +1,51 @@
+// Llama 1 to 3, SmolLM, Mistral (sliding window in all layers), Mixtral (softmax router).
+// Llama 3 scales its rotary frequencies by the tensor rope_freqs.weight.
+#include "model/arch/common.h"
+
+namespace lull::arch {
+namespace {
+
+constexpr HparamSpec kHparams[] = {
+    {"attention.sliding_window", &Hparams::window, false, 0, 1 << 20},
+    {"expert_count", &Hparams::num_experts, false, 0, 1024},
+    {"expert_used_count", &Hparams::experts_used, false, 0, 1024},
+    {"expert_weights_scale", &Hparams::expert_weights_scale, false, 0, 1e4},
+};
+
+constexpr TensorSpec kTensors[] = {
+    kTokenEmbd,
+    kOutput,
+    {"output_norm.weight", When::kModel, true, &M::output_norm, {Embd}},
+    {"rope_freqs.weight", When::kModel, false, &M::rope_factors, {RopeHalf}},
+    kAttnNorm, kQ, kK, kV, kO,
+    {"blk.%d.attn_q.bias", When::kAttention, false, &L::q_bias, {QDim}},
+    {"blk.%d.attn_k.bias", When::kAttention, false, &L::k_bias, {KvDim}},
+    {"blk.%d.attn_v.bias", When::kAttention, false, &L::v_bias, {KvDim}},
+    {"blk.%d.attn_output.bias", When::kAttention, false, &L::o_bias, {Embd}},
+    kFfnNorm, kGate, kUp, kDown,
+    kRouter, kGateExps, kUpExps, kDownExps,
+};
+
+Status Plan(Hparams& h) {
+  for (LayerPlan& layer : h.layers) {
+    layer.window = h.window;
+    layer.moe = h.num_experts > 0;
+  }
+  return Status::Ok();
+}
+
+}  // namespace
+
+extern const Architecture llama = {
+    .name = "llama",
+    .hparams = kHparams,
+    .neutral_keys = {},
+    .ignored_keys = {},
+    .tensors = kTensors,
+    .rope_neox = false,
+    .gate = GateFn::kSilu,
+    .router = RouterFn::kSoftmax,
+    .plan = Plan,
+};
+
+}  // namespace lull::arch

@@ -1,0 +1,80 @@
+#include "model/forward_state.h"
+
+namespace lull {
+namespace {
+
+KvView ViewOf(const KvCache& cache, size_t layer) {
+  const KvLayerPlace& place = cache.layout().place(layer);
+  KvView view;
+  view.base = cache.pool(place.group).base();
+  view.page_bytes = cache.pool(place.group).page_bytes();
+  view.k_offset = place.k_offset;
+  view.v_offset = place.v_offset;
+  view.head_bytes = place.head_bytes;
+  view.type = cache.layout().type();
+  return view;
+}
+
+void SetTables(ForwardState& s, int group) {
+  for (const SequenceRun& run : s.runs) {
+    const int32_t* pages = s.cache->table(run.sequence, group);
+    const int64_t first_page = s.cache->first_page(run.sequence, group);
+    for (size_t row = run.row_begin; row < run.row_begin + run.rows; ++row) {
+      s.places[row].pages = pages;
+      s.places[row].first_page = first_page;
+    }
+  }
+}
+
+void ProjectQkv(const ExecContext& ctx, ForwardState& s, const LayerWeights& w) {
+  const auto item = [&](const PackedMatrix& m, float* out) {
+    return MatMulItem{&m, &s.normed, 0, s.normed.rows, out, m.rows};
+  };
+  const MatMulItem items[] = {item(w.q, s.q), item(w.k, s.k), item(w.v, s.v)};
+  MatMul(ctx, *s.env, items);
+}
+
+}  // namespace
+
+void AttentionBlock(const ExecContext& ctx, ForwardState& s, size_t layer, bool last) {
+  const LayerWeights& w = s.weights->layers[layer];
+  const LayerPlan& plan = s.h->layers[layer];
+  NormInput(ctx, s, w.attn_norm);
+  ProjectQkv(ctx, s, w);
+
+  RotateStoreArgs rotate;
+  rotate.shape = {static_cast<size_t>(s.h->num_heads), static_cast<size_t>(plan.kv_heads),
+                  static_cast<size_t>(s.h->head_dim)};
+  rotate.q = s.q;
+  rotate.k = s.k;
+  rotate.v = s.v;
+  rotate.q_bias = w.q_bias;
+  rotate.k_bias = w.k_bias;
+  rotate.v_bias = w.v_bias;
+  rotate.q_norm = w.q_norm;
+  rotate.k_norm = w.k_norm;
+  rotate.eps = s.h->rms_eps;
+  rotate.cos = s.cos[plan.local_rope];
+  rotate.sin = s.sin[plan.local_rope];
+  rotate.half = static_cast<size_t>(s.h->rope_dims) / 2;
+  rotate.neox = s.architecture->rope_neox;
+  rotate.kv = ViewOf(*s.cache, layer);
+  SetTables(s, s.cache->layout().place(layer).group);
+  RotateAndStore(ctx, *s.env, s.places, rotate);
+  if (last) KeepActiveRows(s);
+
+  AttentionOpArgs attend;
+  attend.shape = rotate.shape;
+  attend.q = s.q;
+  attend.scale = s.h->attention_scale;
+  attend.window = plan.window;
+  attend.kv = rotate.kv;
+  attend.out = &s.mixed;
+  Attention(ctx, *s.env, s.places, std::span(s.active).first(s.rows), attend);
+  QuantizeRows(ctx, *s.env, &s.mixed);
+  const MatMulItem out{&w.o, &s.mixed, 0, s.rows, s.delta, w.o.rows};
+  MatMul(ctx, *s.env, {&out, 1});
+  s.pending = {s.delta, w.o_bias, w.attn_post_norm};
+}
+
+}  // namespace lull

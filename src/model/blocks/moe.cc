@@ -1,0 +1,123 @@
+// Mixture of experts: each token goes through the experts its router picks; their outputs are
+// added in ascending expert id, so a token's sum does not depend on its batch.
+#include <algorithm>
+#include <cstring>
+
+#include "base/thread_pool.h"
+#include "model/forward_state.h"
+
+namespace lull {
+namespace {
+
+constexpr float kMinWeightSum = 6.103515625e-5f;  // smallest normal half float
+
+// Picks the `used` highest scores, ties to the lowest id, and lists them in ascending id.
+void PickExperts(const float* score, size_t experts, size_t used, int32_t* id) {
+  for (size_t picked = 0; picked < used; ++picked) {
+    int32_t best = -1;
+    for (size_t e = 0; e < experts; ++e) {
+      const auto candidate = static_cast<int32_t>(e);
+      if (std::find(id, id + picked, candidate) != id + picked) continue;
+      if (best < 0 || score[e] > score[best]) best = candidate;
+    }
+    id[picked] = best;
+  }
+  std::sort(id, id + used);
+}
+
+void RouteRow(const ForwardState& s, const LayerWeights& w, RouterFn router, size_t row) {
+  const Kernels& kernels = s.env->kernels;
+  const auto experts = static_cast<size_t>(s.h->num_experts);
+  const auto used = static_cast<size_t>(s.h->experts_used);
+  float* probability = s.router + row * experts;
+  (router == RouterFn::kSigmoid ? kernels.sigmoid : kernels.softmax)(probability, experts, probability);
+  const float* score = probability;
+  if (w.router_bias != nullptr) {
+    float* biased = s.expert_score + row * experts;
+    for (size_t e = 0; e < experts; ++e) biased[e] = probability[e] + w.router_bias[e];
+    score = biased;
+  }
+  int32_t* id = s.expert_id + row * used;
+  float* weight = s.expert_weight + row * used;
+  PickExperts(score, experts, used, id);
+  float sum = 0.0f;
+  for (size_t i = 0; i < used; ++i) sum += probability[id[i]];
+  sum = std::max(sum, kMinWeightSum);
+  const float scale = s.h->expert_weights_scale != 0.0f ? s.h->expert_weights_scale : 1.0f;
+  for (size_t i = 0; i < used; ++i) weight[i] = probability[id[i]] / sum * scale;
+}
+
+// Orders (row, expert) pairs by expert, then row: slots of the gathered buffers.
+void AssignSlots(ForwardState& s) {
+  const auto experts = static_cast<size_t>(s.h->num_experts);
+  const size_t pairs = s.rows * static_cast<size_t>(s.h->experts_used);
+  int32_t* begin = s.expert_begin;
+  std::fill(begin, begin + experts + 1, 0);
+  for (size_t i = 0; i < pairs; ++i) ++begin[s.expert_id[i] + 1];
+  for (size_t e = 0; e < experts; ++e) begin[e + 1] += begin[e];
+  for (size_t i = 0; i < pairs; ++i) s.expert_slot[i] = begin[s.expert_id[i]]++;
+  for (size_t e = experts; e > 0; --e) begin[e] = begin[e - 1];
+  begin[0] = 0;
+}
+
+// fn(row) for all rows, in tiles by cost.
+template <typename Fn>
+void ForRows(const ExecContext& ctx, size_t rows, double ns_per_row, Fn&& fn) {
+  const RowTiles tiles(ctx, rows, ns_per_row);
+  ParallelFor(ctx, tiles.tiles, [&](size_t tile, int) {
+    const size_t end = std::min(rows, (tile + 1) * tiles.per_tile);
+    for (size_t row = tile * tiles.per_tile; row < end; ++row) fn(row);
+  });
+}
+
+void RunExperts(const ExecContext& ctx, ForwardState& s, const LayerWeights& w) {
+  s.gated_items.clear();
+  s.matmul_items.clear();
+  s.gated.k = w.gate_experts[0].rows;
+  s.gated.rows = s.gathered.rows;
+  for (size_t e = 0; e < w.gate_experts.size(); ++e) {
+    const auto begin = static_cast<size_t>(s.expert_begin[e]);
+    const auto end = static_cast<size_t>(s.expert_begin[e + 1]);
+    if (begin == end) continue;
+    s.gated_items.push_back({&w.gate_experts[e], &w.up_experts[e], &s.gathered, begin, end});
+    s.matmul_items.push_back({&w.down_experts[e], &s.gated, begin, end, s.expert_out, w.down_experts[e].rows});
+  }
+  const Kernels& kernels = s.env->kernels;
+  GatedMatMul(ctx, *s.env, s.gated_items,
+              s.architecture->gate == GateFn::kGelu ? kernels.geglu : kernels.swiglu, &s.gated);
+  MatMul(ctx, *s.env, s.matmul_items);
+}
+
+}  // namespace
+
+void MoeBlock(const ExecContext& ctx, ForwardState& s, size_t layer) {
+  const LayerWeights& w = s.weights->layers[layer];
+  const Kernels& kernels = s.env->kernels;
+  const auto experts = static_cast<size_t>(s.h->num_experts);
+  const auto used = static_cast<size_t>(s.h->experts_used);
+  const auto n = static_cast<size_t>(s.h->embedding);
+  NormInput(ctx, s, w.ffn_norm);
+  const MatMulItem route{&w.router, &s.normed, 0, s.rows, s.router, experts};
+  MatMul(ctx, *s.env, {&route, 1});
+  const RouterFn router = s.h->expert_gating != 0 ? static_cast<RouterFn>(s.h->expert_gating)
+                                                  : s.architecture->router;
+  ForRows(ctx, s.rows, static_cast<double>(experts * (used + 4)) * 1.5,
+          [&](size_t row) { RouteRow(s, w, router, row); });
+  AssignSlots(s);
+  s.gathered.k = n;
+  s.gathered.rows = s.rows * used;
+  ForRows(ctx, s.rows, ElementwiseNs(kernels, 2 * n * used), [&](size_t row) {
+    for (size_t i = row * used; i < (row + 1) * used; ++i)
+      s.gathered.CopyRow(s.normed, row, static_cast<size_t>(s.expert_slot[i]));
+  });
+  RunExperts(ctx, s, w);
+  ForRows(ctx, s.rows, ElementwiseNs(kernels, 2 * n * used), [&](size_t row) {
+    float* sum = s.delta + row * n;
+    memset(sum, 0, n * sizeof(float));
+    for (size_t i = row * used; i < (row + 1) * used; ++i)
+      kernels.fma_scalar(s.expert_out + static_cast<size_t>(s.expert_slot[i]) * n, s.expert_weight[i], n, sum);
+  });
+  s.pending = {s.delta, nullptr, w.ffn_post_norm};
+}
+
+}  // namespace lull

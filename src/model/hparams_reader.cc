@@ -1,0 +1,311 @@
+#include "model/hparams_reader.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+namespace lull {
+namespace {
+
+constexpr int64_t kMaxLayers = 1024;
+
+constexpr HparamSpec kCommonHparams[] = {
+    {"block_count", &Hparams::num_layers, true, 1, kMaxLayers},
+    {"context_length", &Hparams::context, true, 1, 1 << 24},
+    {"embedding_length", &Hparams::embedding, true, 32, 1 << 17, 32},
+    {"vocab_size", &Hparams::vocab, false, 1, 1 << 24},
+    {"feed_forward_length", &Hparams::ffn_length, true, 32, 1 << 20, 32},
+    {"attention.head_count", &Hparams::num_heads, true, 1, 4096},
+    {"attention.head_count_kv", &Hparams::kv_heads, false, 0, 4096},
+    {"attention.key_length", &Hparams::head_dim, false, 16, 1024, 16},
+    {"attention.value_length", &Hparams::value_dim, false, 16, 1024, 16},
+    {"attention.layer_norm_rms_epsilon", &Hparams::rms_eps, true, 0, 1},
+    {"attention.scale", &Hparams::attention_scale, false, 0, 1e4},
+    {"rope.freq_base", &Hparams::rope_base, false, 1, 1e12},
+    {"rope.dimension_count", &Hparams::rope_dims, false, 2, 1024, 2},
+};
+
+constexpr NeutralKey kCommonNeutralKeys[] = {
+    {"attention.causal", 1},
+    {"attention.clamp_kqv", 0},
+    {"attention.max_alibi_bias", 0},
+    {"attention.shared_kv_layers", 0},
+    {"attention.sliding_window", 0},
+    {"attention.temperature_scale", 0},
+    {"attn_logit_softcapping", 0},
+    {"final_logit_softcapping", 0},
+    {"router_logit_softcapping", 0},
+    {"embedding_scale", 1},
+    {"residual_scale", 1},
+    {"logit_scale", 1},
+    {"expert_count", 0},
+    {"expert_used_count", 0},
+    {"expert_group_count", 0},
+    {"expert_group_used_count", 0},
+    {"expert_shared_count", 0},
+    {"expert_weights_norm", 1},
+    {"leading_dense_block_count", 0},
+    {"nextn_predict_layers", 0},
+    {"rope.scaling.attn_factor", 1},
+    {"rope.scaling.alpha", 0},
+    {"use_parallel_residual", 0},
+};
+
+// Read for rotary scaling below, or without influence on the logits.
+constexpr const char* kCommonIgnoredKeys[] = {
+    "rope.scaling.type",
+    "rope.scaling.factor",
+    "rope.scale_linear",
+    "rope.scaling.original_context_length",  // of interest to yarn alone
+    "rope.scaling.finetuned",
+    "pooling_type",
+    "tensor_data_layout",
+    "decoder_start_token_id",
+};
+
+std::string Number(double value) {
+  char text[32];
+  snprintf(text, sizeof(text), "%.9g", value);
+  return text;
+}
+
+class Reader {
+ public:
+  Reader(const GgufFile& file, const Architecture& architecture)
+      : file_(file), architecture_(architecture), prefix_(std::string(architecture.name) + ".") {}
+
+  Result<Hparams> Read() {
+    LULL_RETURN_IF_ERROR(ReadSpecs(kCommonHparams));
+    LULL_RETURN_IF_ERROR(ReadSpecs(architecture_.hparams));
+    LULL_RETURN_IF_ERROR(CheckUnknownKeys());
+    LULL_RETURN_IF_ERROR(ReadRopeScaling());
+    LULL_RETURN_IF_ERROR(Derive());
+    if (architecture_.plan != nullptr) LULL_RETURN_IF_ERROR(architecture_.plan(h_));
+    LULL_RETURN_IF_ERROR(CheckLayers());
+    return h_;
+  }
+
+ private:
+  std::string Key(const char* suffix) const { return prefix_ + suffix; }
+
+  Status Bad(const std::string& key, const std::string& message) const {
+    return Status(ErrorCode::kInvalidModel, message, key);
+  }
+
+  Status CheckInteger(const HparamSpec& spec, const std::string& key, int64_t value) const {
+    if (static_cast<double>(value) < spec.min || static_cast<double>(value) > spec.max)
+      return Bad(key, key + " is " + std::to_string(value) + "; allowed: " + Number(spec.min) +
+                          " to " + Number(spec.max));
+    if (value % spec.multiple_of != 0)
+      return Status(ErrorCode::kUnsupported,
+                    key + " is " + std::to_string(value) + ", which is not a multiple of " +
+                        std::to_string(spec.multiple_of), key);
+    return Status::Ok();
+  }
+
+  // An integer, or an array of them.
+  Result<std::vector<int64_t>> Integers(const std::string& key) const {
+    if (file_.TypeOf(key) == GgufValueType::kArray) {
+      LULL_ASSIGN_OR_RETURN(const uint64_t size, file_.ArraySize(key));
+      if (size == 0 || size > static_cast<uint64_t>(kMaxLayers))
+        return Bad(key, key + " has " + std::to_string(size) + " entries");
+      return file_.GetIntArray(key);
+    }
+    if (file_.TypeOf(key) == GgufValueType::kBool) {
+      LULL_ASSIGN_OR_RETURN(const bool value, file_.GetBool(key));
+      return std::vector<int64_t>{value ? 1 : 0};
+    }
+    LULL_ASSIGN_OR_RETURN(const int64_t value, file_.GetInt(key));
+    return std::vector<int64_t>{value};
+  }
+
+  Status ReadSpec(const HparamSpec& spec) {
+    const std::string key = Key(spec.key);
+    if (!file_.Has(key)) {
+      if (!spec.required) return Status::Ok();
+      return Bad(key, "the key " + key + " is missing");
+    }
+    if (const auto* real = std::get_if<float Hparams::*>(&spec.field)) {
+      LULL_ASSIGN_OR_RETURN(const double value, file_.GetFloat(key));
+      if (!(value >= spec.min && value <= spec.max))
+        return Bad(key, key + " is " + Number(value) + "; allowed: " + Number(spec.min) + " to " +
+                            Number(spec.max));
+      h_.**real = static_cast<float>(value);
+      return Status::Ok();
+    }
+    LULL_ASSIGN_OR_RETURN(const std::vector<int64_t> values, Integers(key));
+    for (int64_t value : values) LULL_RETURN_IF_ERROR(CheckInteger(spec, key, value));
+    if (const auto* integer = std::get_if<int64_t Hparams::*>(&spec.field)) {
+      // One value for the model; some writers repeat it for every layer.
+      for (int64_t value : values)
+        if (value != values[0])
+          return Status(ErrorCode::kUnsupported, key + " differs between layers", key);
+      h_.**integer = values[0];
+      return Status::Ok();
+    }
+    return SetPerLayer(spec, key, values);
+  }
+
+  Status SetPerLayer(const HparamSpec& spec, const std::string& key, std::vector<int64_t> values) {
+    const auto field = std::get<std::vector<int64_t> Hparams::*>(spec.field);
+    if (field == &Hparams::window_layers && file_.TypeOf(key) != GgufValueType::kArray) {
+      h_.window_period = values[0];  // every n-th layer is full
+      return Status::Ok();
+    }
+    const size_t layers = static_cast<size_t>(h_.num_layers);
+    if (values.size() == 1) values.assign(layers, values[0]);
+    if (values.size() != layers)
+      return Bad(key, key + " has " + std::to_string(values.size()) + " entries for " +
+                          std::to_string(layers) + " layers (" + Key("block_count") + ")");
+    h_.*field = std::move(values);
+    return Status::Ok();
+  }
+
+  Status ReadSpecs(std::span<const HparamSpec> specs) {
+    for (const HparamSpec& spec : specs) LULL_RETURN_IF_ERROR(ReadSpec(spec));
+    return Status::Ok();
+  }
+
+  bool InSchema(std::string_view suffix) const {
+    const auto matches = [&](const HparamSpec& spec) { return suffix == spec.key; };
+    return std::any_of(std::begin(kCommonHparams), std::end(kCommonHparams), matches) ||
+           std::any_of(architecture_.hparams.begin(), architecture_.hparams.end(), matches);
+  }
+
+  bool Ignored(std::string_view suffix) const {
+    const auto matches = [&](const char* key) { return suffix == key; };
+    return std::any_of(std::begin(kCommonIgnoredKeys), std::end(kCommonIgnoredKeys), matches) ||
+           std::any_of(architecture_.ignored_keys.begin(), architecture_.ignored_keys.end(), matches);
+  }
+
+  const NeutralKey* FindNeutral(std::string_view suffix) const {
+    for (const NeutralKey& key : architecture_.neutral_keys)
+      if (suffix == key.key) return &key;
+    for (const NeutralKey& key : kCommonNeutralKeys)
+      if (suffix == key.key) return &key;
+    return nullptr;
+  }
+
+  // A number of any kind; NaN where the key is none.
+  double AsNumber(const std::string& key) const {
+    if (auto value = file_.GetFloat(key); value.ok()) return value.value();
+    if (auto value = file_.GetInt(key); value.ok()) return static_cast<double>(value.value());
+    if (auto value = file_.GetBool(key); value.ok()) return value.value() ? 1.0 : 0.0;
+    return std::nan("");
+  }
+
+  Status CheckUnknownKeys() const {
+    for (const std::string& key : file_.Keys()) {
+      if (key.rfind(prefix_, 0) != 0) continue;
+      const std::string_view suffix = std::string_view(key).substr(prefix_.size());
+      if (InSchema(suffix) || Ignored(suffix)) continue;
+      const NeutralKey* neutral = FindNeutral(suffix);
+      if (neutral != nullptr && AsNumber(key) == neutral->value) continue;
+      std::string message = key + " = " + file_.Describe(key) + " is not implemented for " +
+                            architecture_.name + " and may change the model's numbers";
+      if (neutral != nullptr) message += "; only " + Number(neutral->value) + " is accepted";
+      return Status(ErrorCode::kUnsupported, message, key);
+    }
+    return Status::Ok();
+  }
+
+  Status ReadRopeScaling() {
+    const std::string type_key = Key("rope.scaling.type");
+    std::string_view type = "linear";  // a bare factor means linear
+    if (file_.Has(type_key)) {
+      LULL_ASSIGN_OR_RETURN(type, file_.GetString(type_key));
+    }
+    if (type == "none") return Status::Ok();
+    if (type != "linear")
+      return Status(ErrorCode::kUnsupported,
+                    "rotary scaling \"" + std::string(type.substr(0, 40)) + "\" is not implemented (" +
+                        type_key + "); none and linear are, and Llama 3 frequency factors", type_key);
+    for (const char* suffix : {"rope.scaling.factor", "rope.scale_linear"}) {
+      const std::string key = Key(suffix);
+      if (!file_.Has(key)) continue;
+      const double factor = AsNumber(key);
+      if (!(factor == 0.0 || (factor >= 1e-3 && factor <= 1e6)))
+        return Bad(key, key + " is " + Number(factor) + "; allowed: 0.001 to 1000000");
+      if (factor != 0.0) h_.rope_factor = static_cast<float>(factor);
+      break;
+    }
+    return Status::Ok();
+  }
+
+  // Defaults that depend on other keys, and the plan every layer starts from.
+  Status Derive() {
+    const std::string heads = Key("attention.head_count");
+    if (h_.head_dim == 0) {
+      if (h_.embedding % h_.num_heads != 0)
+        return Bad(heads, Key("embedding_length") + " is " + std::to_string(h_.embedding) +
+                              ", which " + heads + " = " + std::to_string(h_.num_heads) +
+                              " does not divide, and " + Key("attention.key_length") + " is missing");
+      h_.head_dim = h_.embedding / h_.num_heads;
+      if (h_.head_dim % 16 != 0 || h_.head_dim > 1024)
+        return Status(ErrorCode::kUnsupported,
+                      "heads of " + std::to_string(h_.head_dim) + " values (" +
+                          std::to_string(h_.embedding) + " / " + std::to_string(h_.num_heads) +
+                          ") are not supported: a multiple of 16 up to 1024 is", heads);
+    }
+    if (h_.value_dim == 0) h_.value_dim = h_.head_dim;
+    if (h_.value_dim != h_.head_dim)
+      return Status(ErrorCode::kUnsupported,
+                    "K heads of " + std::to_string(h_.head_dim) + " and V heads of " +
+                        std::to_string(h_.value_dim) + " values differ, which is not supported",
+                    Key("attention.value_length"));
+    if (h_.q_dim() % 32 != 0 || h_.q_dim() > (int64_t{1} << 20))
+      return Status(ErrorCode::kUnsupported,
+                    std::to_string(h_.num_heads) + " heads of " + std::to_string(h_.head_dim) +
+                        " values: the product must be a multiple of 32 up to 1048576", heads);
+    if (h_.rope_dims == 0) h_.rope_dims = h_.head_dim;
+    if (h_.rope_dims > h_.head_dim)
+      return Bad(Key("rope.dimension_count"),
+                 Key("rope.dimension_count") + " is " + std::to_string(h_.rope_dims) +
+                     ", more than the head's " + std::to_string(h_.head_dim) + " values");
+    if (h_.kv_heads.empty()) h_.kv_heads.assign(static_cast<size_t>(h_.num_layers), h_.num_heads);
+    h_.layers.resize(static_cast<size_t>(h_.num_layers));
+    for (size_t i = 0; i < h_.layers.size(); ++i) {
+      h_.layers[i].kv_heads = h_.kv_heads[i];
+      h_.layers[i].ffn_length = h_.ffn_length[i];
+    }
+    return Status::Ok();
+  }
+
+  Status CheckLayers() {
+    if (h_.attention_scale == 0.0f)
+      h_.attention_scale = 1.0f / std::sqrt(static_cast<float>(h_.head_dim));
+    const std::string kv_key = Key("attention.head_count_kv");
+    for (size_t i = 0; i < h_.layers.size(); ++i) {
+      const LayerPlan& layer = h_.layers[i];
+      if (layer.conv) continue;
+      if (layer.kv_heads < 1 || h_.num_heads % layer.kv_heads != 0)
+        return Bad(kv_key, "layer " + std::to_string(i) + " has " + std::to_string(layer.kv_heads) +
+                               " KV heads for " + std::to_string(h_.num_heads) +
+                               " heads; they must divide them");
+    }
+    const bool any_moe = std::any_of(h_.layers.begin(), h_.layers.end(),
+                                     [](const LayerPlan& layer) { return layer.moe; });
+    if (!any_moe && h_.num_experts == 0 && h_.experts_used == 0) return Status::Ok();
+    if (h_.experts_used < 1 || h_.experts_used > h_.num_experts)
+      return Bad(Key("expert_used_count"),
+                 Key("expert_used_count") + " is " + std::to_string(h_.experts_used) + ", but " +
+                     Key("expert_count") + " is " + std::to_string(h_.num_experts) +
+                     ": it must be from 1 to that");
+    return Status::Ok();
+  }
+
+  const GgufFile& file_;
+  const Architecture& architecture_;
+  const std::string prefix_;
+  Hparams h_;
+};
+
+}  // namespace
+
+Result<Hparams> ReadHparams(const GgufFile& file, const Architecture& architecture) {
+  return Reader(file, architecture).Read();
+}
+
+}  // namespace lull

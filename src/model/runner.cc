@@ -1,0 +1,373 @@
+#include "model/runner.h"
+
+#include <algorithm>
+#include <string>
+
+#include "base/thread_pool.h"
+#include "model/forward_state.h"
+#include "model/loaded_model.h"
+#include "model/rope.h"
+#include "ops/embedding.h"
+
+namespace lull {
+namespace {
+
+Status Usage(const std::string& message) { return Status(ErrorCode::kUsage, message); }
+
+std::vector<KvLayerShape> KvShapes(const Hparams& h) {
+  std::vector<KvLayerShape> shapes;
+  for (const LayerPlan& layer : h.layers) {
+    KvLayerShape shape;
+    if (layer.conv) {
+      shape.kind = KvLayerShape::Kind::kRecurrent;
+      shape.state_floats = static_cast<size_t>((h.conv_taps - 1) * h.embedding);
+    } else {
+      shape.kind = layer.window > 0 ? KvLayerShape::Kind::kWindow : KvLayerShape::Kind::kFull;
+      shape.window = layer.window;
+      shape.kv_heads = static_cast<size_t>(layer.kv_heads);
+      shape.head_dim = static_cast<size_t>(h.head_dim);
+    }
+    shapes.push_back(shape);
+  }
+  return shapes;
+}
+
+template <typename Fn>
+void ForEachMatrix(const ModelWeights& weights, Fn&& fn) {
+  fn(weights.output);
+  for (const LayerWeights& w : weights.layers) {
+    for (const PackedMatrix* m : {&w.q, &w.k, &w.v, &w.o, &w.gate, &w.up, &w.down, &w.router, &w.conv_in, &w.conv_out})
+      fn(*m);
+    for (const auto* experts : {&w.gate_experts, &w.up_experts, &w.down_experts})
+      if (!experts->empty()) fn(experts->front());
+  }
+}
+
+ThreadScratch::Sizes ScratchSizes(const LoadedModel& model, const Kernels& kernels, int64_t context) {
+  const Hparams& h = model.hparams();
+  ThreadScratch::Sizes sizes;
+  ForEachMatrix(model.weights(), [&](const PackedMatrix& m) {
+    if (m.format != nullptr) sizes.matmul_bytes = std::max(sizes.matmul_bytes, kernels.matmul_scratch_bytes(m));
+  });
+  sizes.row = static_cast<size_t>(std::max(h.embedding, h.q_dim()));
+  sizes.pages = static_cast<size_t>(context) / kPageTokens + 1;
+  sizes.heads = static_cast<size_t>(h.num_heads);
+  return sizes;
+}
+
+class ModelRunner : public Runner {
+ public:
+  static Result<std::unique_ptr<Runner>> Make(const LoadedModel& model, const Kernels& kernels,
+                                              RunnerOptions options);
+
+  int64_t vocab_size() const override { return h_.vocab; }
+  int64_t max_context_tokens() const override { return options_.max_context_tokens; }
+  int max_batch_rows() const override { return options_.max_batch_rows; }
+  Result<int> OpenSequence() override { return cache_->Open(); }
+  void CloseSequence(int sequence) override { cache_->Close(sequence); }
+  Status TruncateSequence(int sequence, int64_t length) override { return cache_->Truncate(sequence, length); }
+  int64_t SequenceLength(int sequence) const override { return cache_->length(sequence); }
+  bool HasRoom(int sequence, int64_t tokens) const override {
+    return cache_->length(sequence) + tokens <= options_.max_context_tokens && cache_->HasRoom(sequence, tokens);
+  }
+  KvUsage kv_usage() const override { return cache_->usage(); }
+  Status Forward(const ExecContext& ctx, std::span<const BatchRow> rows,
+                 std::span<const int32_t> logits_rows, float* logits) override;
+
+ private:
+  ModelRunner(const LoadedModel& model, const Kernels& kernels, const RunnerOptions& options)
+      : h_(model.hparams()), weights_(model.weights()), architecture_(model.architecture()),
+        options_(options),
+        scratch_(ScratchSizes(model, kernels, options.max_context_tokens)),
+        env_{kernels, scratch_, plan_} {}
+
+  Status AllocateBuffers();
+  void BuildRope();
+  Status SplitRuns(std::span<const BatchRow> rows);
+  Status CheckTokens(std::span<const BatchRow> rows) const;
+  Status CheckLogitsRows(std::span<const BatchRow> rows, std::span<const int32_t> logits_rows) const;
+  Status ReserveAll();
+  void Prepare(const ExecContext& ctx, std::span<const BatchRow> rows, std::span<const int32_t> logits_rows);
+  Status Compute(const ExecContext& ctx, std::span<const BatchRow> rows,
+                 std::span<const int32_t> logits_rows, float* logits);
+  void ComputeLogits(const ExecContext& ctx, std::span<const int32_t> logits_rows, float* logits);
+
+  const Hparams& h_;
+  const ModelWeights& weights_;
+  const Architecture& architecture_;
+  RunnerOptions options_;
+  ThreadScratch scratch_;
+  TilePlan plan_;
+  OpEnv env_;
+  std::unique_ptr<KvCache> cache_;
+  std::vector<RopeTable> ropes_;       // global, then local where a layer uses it
+  os::Memory memory_;
+  ForwardState s_;
+  std::vector<int32_t> tokens_;
+  std::vector<int32_t> all_rows_;      // 0, 1, 2, ...
+  std::vector<int32_t> active_rows_;   // of the last layer
+  std::vector<int32_t> logits_source_;
+  std::vector<char> sequence_seen_;
+};
+
+Result<std::unique_ptr<Runner>> ModelRunner::Make(const LoadedModel& model, const Kernels& kernels,
+                                                  RunnerOptions options) {
+  const Hparams& h = model.hparams();
+  if (options.max_context_tokens < 0 || options.kv_pool_tokens < 0 || options.max_sequences < 1 ||
+      options.max_sequences > (1 << 16) || options.max_batch_rows < 1 || options.max_batch_rows > (1 << 16))
+    return Usage("a runner needs 1 to 65536 sequences and batch rows, and no negative token counts");
+  if (options.max_context_tokens == 0) options.max_context_tokens = h.context;
+  options.max_context_tokens = std::min(options.max_context_tokens, h.context);
+  if (options.kv_pool_tokens == 0) options.kv_pool_tokens = options.max_context_tokens;
+  std::unique_ptr<ModelRunner> runner(new ModelRunner(model, kernels, options));
+  KvCacheOptions cache;
+  cache.pool_tokens = options.kv_pool_tokens;
+  cache.max_context_tokens = options.max_context_tokens;
+  cache.max_sequences = options.max_sequences;
+  cache.max_batch_rows = options.max_batch_rows;
+  LULL_ASSIGN_OR_RETURN(runner->cache_, KvCache::Create(KvLayout(options.kv_type, KvShapes(h)), cache));
+  LULL_RETURN_IF_ERROR(runner->AllocateBuffers());
+  runner->BuildRope();
+  return std::unique_ptr<Runner>(std::move(runner));
+}
+
+Status ModelRunner::AllocateBuffers() {
+  const auto rows = static_cast<size_t>(options_.max_batch_rows);
+  const auto n = static_cast<size_t>(h_.embedding);
+  const auto used = static_cast<size_t>(h_.experts_used);
+  size_t kv_dim = 0, ffn = 0, expert_ffn = 0;
+  for (const LayerPlan& layer : h_.layers) {
+    kv_dim = std::max(kv_dim, static_cast<size_t>(layer.kv_heads * h_.head_dim));
+    size_t& longest = layer.moe ? expert_ffn : ffn;
+    longest = std::max(longest, static_cast<size_t>(layer.ffn_length));
+  }
+  const bool moe = expert_ffn > 0;
+  const bool conv = h_.has_conv();
+  const auto q_dim = static_cast<size_t>(h_.q_dim());
+  ArenaPlan plan;
+  plan.Add(&s_.x, rows * n);
+  plan.Add(&s_.delta, rows * n);
+  plan.Add(&s_.q, rows * std::max(q_dim, conv ? 3 * n : 0));
+  plan.Add(&s_.k, rows * kv_dim);
+  plan.Add(&s_.v, rows * kv_dim);
+  for (int i = 0; i < 2; ++i) {
+    plan.Add(&s_.cos[i], rows * static_cast<size_t>(h_.rope_dims / 2));
+    plan.Add(&s_.sin[i], rows * static_cast<size_t>(h_.rope_dims / 2));
+  }
+  s_.normed.AddTo(&plan, rows, n);
+  s_.mixed.AddTo(&plan, rows, std::max(q_dim, n));
+  // In values: the longer of all rows dense and all rows times experts.
+  const size_t gated = std::max(rows * ffn, rows * used * expert_ffn);
+  s_.gated.AddTo(&plan, 1, (gated + 31) / 32 * 32);
+  if (moe) {
+    const auto experts = static_cast<size_t>(h_.num_experts);
+    plan.Add(&s_.router, rows * experts);
+    plan.Add(&s_.expert_score, rows * experts);
+    plan.Add(&s_.expert_begin, experts + 1);
+    plan.Add(&s_.expert_weight, rows * used);
+    plan.Add(&s_.expert_id, rows * used);
+    plan.Add(&s_.expert_slot, rows * used);
+    plan.Add(&s_.expert_out, rows * used * n);
+    s_.gathered.AddTo(&plan, rows * used, n);
+    s_.gated_items.reserve(experts);
+    s_.matmul_items.reserve(experts);
+  }
+  if (conv) {
+    const size_t state_rows = static_cast<size_t>(options_.max_sequences) * static_cast<size_t>(h_.conv_taps - 1);
+    plan.Add(&s_.conv_input, (rows + state_rows) * n);
+    plan.Add(&s_.conv_row, rows);
+  }
+  LULL_ASSIGN_OR_RETURN(memory_, plan.Allocate());
+  s_.architecture = &architecture_;
+  s_.h = &h_;
+  s_.weights = &weights_;
+  s_.cache = cache_.get();
+  s_.env = &env_;
+  s_.runs.reserve(rows);
+  s_.places.reserve(rows);
+  s_.active.reserve(rows);
+  tokens_.reserve(rows);
+  active_rows_.reserve(rows);
+  logits_source_.reserve(rows);
+  all_rows_.resize(rows);
+  for (size_t i = 0; i < rows; ++i) all_rows_[i] = static_cast<int32_t>(i);
+  sequence_seen_.resize(static_cast<size_t>(options_.max_sequences));
+  return Status::Ok();
+}
+
+void ModelRunner::BuildRope() {
+  const auto dims = static_cast<size_t>(h_.rope_dims);
+  ropes_.emplace_back(h_.rope_base, h_.rope_factor, weights_.rope_factors, dims, options_.max_context_tokens);
+  const auto local = [](const LayerPlan& layer) { return layer.local_rope; };
+  if (std::any_of(h_.layers.begin(), h_.layers.end(), local))
+    ropes_.emplace_back(h_.rope_base_local, 1.0, nullptr, dims, options_.max_context_tokens);
+}
+
+// Rows of one sequence must be adjacent and continue it.
+Status ModelRunner::SplitRuns(std::span<const BatchRow> rows) {
+  s_.runs.clear();
+  std::fill(sequence_seen_.begin(), sequence_seen_.end(), 0);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const BatchRow& row = rows[i];
+    const std::string which = "row " + std::to_string(i);
+    if (s_.runs.empty() || s_.runs.back().sequence != row.sequence) {
+      if (!cache_->IsOpen(row.sequence))
+        return Usage(which + ": sequence " + std::to_string(row.sequence) + " is not open");
+      if (sequence_seen_[static_cast<size_t>(row.sequence)])
+        return Usage(which + ": the rows of sequence " + std::to_string(row.sequence) + " are not adjacent");
+      sequence_seen_[static_cast<size_t>(row.sequence)] = 1;
+      s_.runs.push_back({row.sequence, i, 0});
+    }
+    SequenceRun& run = s_.runs.back();
+    const int64_t expected = cache_->length(row.sequence) + static_cast<int64_t>(run.rows);
+    if (row.position != expected)
+      return Usage(which + " has position " + std::to_string(row.position) + "; sequence " +
+                   std::to_string(row.sequence) + " continues at " + std::to_string(expected));
+    if (row.position >= options_.max_context_tokens)
+      return Status(ErrorCode::kContextOverflow,
+                    "position " + std::to_string(row.position) + " is beyond the context: a sequence may have " +
+                        std::to_string(options_.max_context_tokens) + " tokens", which,
+                    "shorten the prompt, or ask for fewer new tokens");
+    ++run.rows;
+  }
+  return Status::Ok();
+}
+
+Status ModelRunner::CheckTokens(std::span<const BatchRow> rows) const {
+  for (size_t i = 0; i < rows.size(); ++i)
+    if (rows[i].token < 0 || rows[i].token >= h_.vocab)
+      return Usage("row " + std::to_string(i) + ": token " + std::to_string(rows[i].token) +
+                   " is outside the vocabulary (0 to " + std::to_string(h_.vocab - 1) + ")");
+  return Status::Ok();
+}
+
+Status ModelRunner::CheckLogitsRows(std::span<const BatchRow> rows, std::span<const int32_t> logits_rows) const {
+  if (logits_rows.size() > static_cast<size_t>(options_.max_batch_rows))
+    return Usage("more logits rows than the batch may have");
+  for (int32_t row : logits_rows)
+    if (row < 0 || static_cast<size_t>(row) >= rows.size())
+      return Usage("logits are asked of row " + std::to_string(row) + ", but the batch has " +
+                   std::to_string(rows.size()) + " rows");
+  return Status::Ok();
+}
+
+Status ModelRunner::ReserveAll() {
+  for (size_t i = 0; i < s_.runs.size(); ++i) {
+    const Status status = cache_->Reserve(s_.runs[i].sequence, static_cast<int64_t>(s_.runs[i].rows));
+    if (status.ok()) continue;
+    for (size_t j = 0; j < i; ++j) cache_->Release(s_.runs[j].sequence);
+    return status;
+  }
+  return Status::Ok();
+}
+
+// Row places, rotary angles, and which rows the last layer still needs.
+void ModelRunner::Prepare(const ExecContext& ctx, std::span<const BatchRow> rows,
+                          std::span<const int32_t> logits_rows) {
+  s_.places.resize(rows.size());
+  tokens_.resize(rows.size());
+  for (size_t i = 0; i < rows.size(); ++i) {
+    s_.places[i] = {nullptr, 0, rows[i].position};
+    tokens_[i] = rows[i].token;
+  }
+  const size_t half = ropes_[0].half();
+  const RowTiles tiles(ctx, rows.size(), 2.0 * static_cast<double>(half * ropes_.size()));
+  ParallelFor(ctx, tiles.tiles, [&](size_t tile, int) {
+    const size_t end = std::min(rows.size(), (tile + 1) * tiles.per_tile);
+    for (size_t i = tile * tiles.per_tile; i < end; ++i)
+      for (size_t r = 0; r < ropes_.size(); ++r)
+        ropes_[r].Row(rows[i].position, s_.cos[r] + i * half, s_.sin[r] + i * half);
+  });
+  active_rows_.assign(logits_rows.begin(), logits_rows.end());
+  std::sort(active_rows_.begin(), active_rows_.end());
+  active_rows_.erase(std::unique(active_rows_.begin(), active_rows_.end()), active_rows_.end());
+  s_.active.assign(all_rows_.begin(), all_rows_.begin() + static_cast<std::ptrdiff_t>(rows.size()));
+  s_.rows = rows.size();
+  s_.pending = {};
+}
+
+void ModelRunner::ComputeLogits(const ExecContext& ctx, std::span<const int32_t> logits_rows, float* logits) {
+  const auto vocab = static_cast<size_t>(h_.vocab);
+  // The residual holds the active rows alone: find each asked row among them.
+  logits_source_.clear();
+  for (int32_t row : logits_rows)
+    logits_source_.push_back(static_cast<int32_t>(
+        std::lower_bound(active_rows_.begin(), active_rows_.end(), row) - active_rows_.begin()));
+  ResidualNormArgs add;
+  add.x = s_.x;
+  add.rows = s_.rows;
+  add.n = static_cast<size_t>(h_.embedding);
+  add.delta = s_.pending.delta;
+  add.delta_bias = s_.pending.bias;
+  add.delta_norm = s_.pending.norm;
+  add.eps = h_.rms_eps;
+  ResidualNorm(ctx, env_, add);
+  GatherNorm(ctx, env_, s_.x, add.n, logits_source_.data(), logits_source_.size(), weights_.output_norm,
+             h_.rms_eps, &s_.normed);
+  const MatMulItem head{&weights_.output, &s_.normed, 0, logits_rows.size(), logits, vocab};
+  MatMul(ctx, env_, {&head, 1});
+  if (h_.final_softcap == 0.0f) return;
+  const RowTiles tiles(ctx, logits_rows.size(), ElementwiseNs(env_.kernels, 8 * vocab));
+  ParallelFor(ctx, tiles.tiles, [&](size_t tile, int) {
+    const size_t end = std::min(logits_rows.size(), (tile + 1) * tiles.per_tile);
+    for (size_t i = tile * tiles.per_tile; i < end; ++i)
+      env_.kernels.soft_cap(logits + i * vocab, h_.final_softcap, vocab, logits + i * vocab);
+  });
+}
+
+Status ModelRunner::Compute(const ExecContext& ctx, std::span<const BatchRow> rows,
+                            std::span<const int32_t> logits_rows, float* logits) {
+  Prepare(ctx, rows, logits_rows);
+  EmbedTokens(ctx, env_, weights_.token_embd, tokens_, h_.embedding_scale, s_.x);
+  const size_t num_layers = h_.layers.size();
+  for (size_t layer = 0; layer < num_layers; ++layer) {
+    if (ctx.Cancelled()) break;
+    const bool last = layer + 1 == num_layers;
+    if (last) s_.active.assign(active_rows_.begin(), active_rows_.end());
+    if (h_.layers[layer].conv) {
+      ShortConvBlock(ctx, s_, layer, last);
+    } else {
+      AttentionBlock(ctx, s_, layer, last);
+    }
+    if (s_.rows == 0) break;
+    if (h_.layers[layer].moe) {
+      MoeBlock(ctx, s_, layer);
+    } else {
+      FfnBlock(ctx, s_, layer);
+    }
+  }
+  if (!ctx.Cancelled() && !logits_rows.empty()) ComputeLogits(ctx, logits_rows, logits);
+  if (ctx.Cancelled()) return Status(ErrorCode::kCancelled, "the forward pass was cancelled");
+  return Status::Ok();
+}
+
+Status ModelRunner::Forward(const ExecContext& ctx, std::span<const BatchRow> rows,
+                            std::span<const int32_t> logits_rows, float* logits) {
+  if (rows.empty()) return logits_rows.empty() ? Status::Ok() : Usage("logits are asked of an empty batch");
+  if (rows.size() > static_cast<size_t>(options_.max_batch_rows))
+    return Usage("a batch of " + std::to_string(rows.size()) + " rows; at most " +
+                 std::to_string(options_.max_batch_rows) + " are allowed");
+  LULL_RETURN_IF_ERROR(CheckTokens(rows));
+  LULL_RETURN_IF_ERROR(CheckLogitsRows(rows, logits_rows));
+  LULL_RETURN_IF_ERROR(SplitRuns(rows));
+  LULL_RETURN_IF_ERROR(scratch_.Ensure(NumThreads(ctx)));
+  LULL_RETURN_IF_ERROR(ReserveAll());
+  const Status status = Compute(ctx, rows, logits_rows, logits);
+  for (const SequenceRun& run : s_.runs) {
+    if (status.ok()) {
+      cache_->Commit(run.sequence, static_cast<int64_t>(run.rows));
+    } else {
+      cache_->Release(run.sequence);
+    }
+  }
+  return status;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Runner>> MakeRunner(const LoadedModel& model, const Kernels& kernels,
+                                           const RunnerOptions& options) {
+  return ModelRunner::Make(model, kernels, options);
+}
+
+}  // namespace lull

@@ -1,0 +1,53 @@
+// Buffers of quantised activation rows, and the row-wise steps that fill them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/arena.h"
+#include "kernels/kernels.h"
+#include "ops/op_env.h"
+
+namespace lull {
+
+// Room for max_rows rows of up to max_k values, in the caller's arena.
+struct ActivationBuffer {
+  float* f32 = nullptr;
+  int8_t* q = nullptr;
+  float* scale = nullptr;
+  float* scaled_sum = nullptr;
+  int32_t* half_sums = nullptr;
+  size_t k = 0;     // of the rows now inside
+  size_t rows = 0;
+
+  void AddTo(ArenaPlan* plan, size_t max_rows, size_t max_k);
+  float* Row(size_t row) { return f32 + row * k; }
+  // Quantises values [begin, end) of a row, both multiples of 32: blocks of 32 stand alone.
+  void QuantizeRow(const Kernels& kernels, size_t row, size_t begin, size_t end);
+  // Row `to` of this buffer becomes row `from` of another with the same k.
+  void CopyRow(const ActivationBuffer& source, size_t from, size_t to);
+  Activations View() const;
+};
+
+// x += delta (+ bias, or through its own norm), then out = norm(x), quantised.
+struct ResidualNormArgs {
+  float* x = nullptr;                 // [rows, n], updated in place where delta is set
+  size_t rows = 0;
+  size_t n = 0;
+  const float* delta = nullptr;       // [rows, n] or null
+  const float* delta_bias = nullptr;  // [n] or null
+  const float* delta_norm = nullptr;  // [n] or null: x += rms_norm(delta) * delta_norm
+  const float* norm = nullptr;        // [n]
+  float eps = 0.0f;
+  ActivationBuffer* out = nullptr;    // null: only the addition
+};
+void ResidualNorm(const ExecContext& ctx, OpEnv& env, const ResidualNormArgs& args);
+
+// out row i = norm(x row source[i]), quantised. Rows may repeat.
+void GatherNorm(const ExecContext& ctx, OpEnv& env, const float* x, size_t n, const int32_t* source,
+                size_t rows, const float* norm, float eps, ActivationBuffer* out);
+
+// Quantises rows whose f32 part is filled.
+void QuantizeRows(const ExecContext& ctx, OpEnv& env, ActivationBuffer* buffer);
+
+}  // namespace lull

@@ -1,0 +1,82 @@
+#include "ops/matmul.h"
+
+#include <algorithm>
+
+#include "base/thread_pool.h"
+
+namespace lull {
+namespace {
+
+constexpr size_t kGatedUnitGroups = 2;  // 32 outputs: one block of the quantised result
+constexpr size_t kUnitRows = 16 * kGatedUnitGroups;
+
+// out[(row - row_begin) * stride + (r - 16 * group_begin)]: the kernel sees a matrix and rows that
+// begin at zero.
+void CallKernel(const OpEnv& env, int thread, const PackedMatrix& w, size_t group_begin,
+                size_t group_end, const ActivationBuffer& x, size_t row_begin, size_t row_end,
+                float* out, size_t stride) {
+  PackedMatrix part = w;
+  part.data += group_begin * w.group_bytes;
+  part.rows = std::min(w.rows, 16 * group_end) - 16 * group_begin;
+  Activations rows = x.View();
+  const size_t k = x.k;
+  rows.rows = row_end - row_begin;
+  rows.f32 += row_begin * k;
+  rows.q += row_begin * k;
+  rows.scale += row_begin * (k / 32);
+  rows.scaled_sum += row_begin * (k / 32);
+  rows.half_sums += row_begin * (k / 16);
+  env.kernels.matmul(part, 0, group_end - group_begin, rows, 0, rows.rows, out, stride,
+                     env.scratch.matmul(thread));
+}
+
+}  // namespace
+
+void MatMul(const ExecContext& ctx, OpEnv& env, std::span<const MatMulItem> items) {
+  env.plan.Clear();
+  for (size_t i = 0; i < items.size(); ++i)
+    env.plan.AddItem(env.kernels, i, *items[i].w, 1, items[i].row_begin, items[i].row_end, 1, 0);
+  const size_t tiles = env.plan.Finish(ctx);
+  ParallelFor(ctx, tiles, [&](size_t tile, int thread) {
+    if (ctx.Cancelled()) return;
+    env.plan.ForTile(tile, [&](const Strip& strip, size_t begin, size_t end) {
+      const MatMulItem& item = items[strip.item];
+      CallKernel(env, thread, *item.w, begin, end, *item.x, strip.row_begin, strip.row_end,
+                 item.out + strip.row_begin * item.out_stride + 16 * begin, item.out_stride);
+    });
+  });
+}
+
+void GatedMatMul(const ExecContext& ctx, OpEnv& env, std::span<const GatedItem> items,
+                 GatedFn activation, ActivationBuffer* out) {
+  env.plan.Clear();
+  for (size_t i = 0; i < items.size(); ++i)
+    env.plan.AddItem(env.kernels, i, *items[i].gate, 2, items[i].row_begin, items[i].row_end,
+                     kGatedUnitGroups, kScratchFloats);
+  const size_t tiles = env.plan.Finish(ctx);
+  ParallelFor(ctx, tiles, [&](size_t tile, int thread) {
+    if (ctx.Cancelled()) return;
+    float* gate = env.scratch.floats(thread, 0);
+    float* up = env.scratch.floats(thread, 1);
+    env.plan.ForTile(tile, [&](const Strip& strip, size_t begin, size_t end) {
+      const GatedItem& item = items[strip.item];
+      const size_t rows = strip.row_end - strip.row_begin;
+      const size_t step = std::max<size_t>(1, kScratchFloats / (kUnitRows * rows));
+      for (size_t unit = begin; unit < end; unit += step) {
+        const size_t last = std::min(end, unit + step);
+        const size_t column = unit * kUnitRows;
+        const size_t width = (last - unit) * kUnitRows;
+        for (const auto& [w, result] : {std::pair(item.gate, gate), std::pair(item.up, up)})
+          CallKernel(env, thread, *w, unit * kGatedUnitGroups, last * kGatedUnitGroups, *item.x,
+                     strip.row_begin, strip.row_end, result, width);
+        for (size_t r = 0; r < rows; ++r) {
+          const size_t row = strip.row_begin + r;
+          activation(gate + r * width, up + r * width, width, out->Row(row) + column);
+          out->QuantizeRow(env.kernels, row, column, column + width);
+        }
+      }
+    });
+  });
+}
+
+}  // namespace lull

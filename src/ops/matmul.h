@@ -1,0 +1,40 @@
+// Matrix products of packed weights and quantised activation rows, cut into tiles over the pool.
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+#include "base/exec_context.h"
+#include "kernels/kernels.h"
+#include "ops/activations.h"
+#include "ops/op_env.h"
+
+namespace lull {
+
+// out[row * out_stride + r] = w[r] . x[row] for rows [row_begin, row_end) of x.
+struct MatMulItem {
+  const PackedMatrix* w = nullptr;
+  const ActivationBuffer* x = nullptr;
+  size_t row_begin = 0;
+  size_t row_end = 0;
+  float* out = nullptr;
+  size_t out_stride = 0;
+};
+// All items in one parallel phase.
+void MatMul(const ExecContext& ctx, OpEnv& env, std::span<const MatMulItem> items);
+
+// out row = act(gate . x) * (up . x), quantised, for the same rows; gate and up have one shape,
+// their rows a multiple of 32.
+struct GatedItem {
+  const PackedMatrix* gate = nullptr;
+  const PackedMatrix* up = nullptr;
+  const ActivationBuffer* x = nullptr;
+  size_t row_begin = 0;
+  size_t row_end = 0;
+};
+using GatedFn = void (*)(const float* gate, const float* up, size_t n, float* out);
+// out->k must be gate->rows. One parallel phase.
+void GatedMatMul(const ExecContext& ctx, OpEnv& env, std::span<const GatedItem> items,
+                 GatedFn activation, ActivationBuffer* out);
+
+}  // namespace lull

@@ -1,0 +1,74 @@
+// What every op needs beside its arguments: the kernels, and scratch memory per thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "base/arena.h"
+#include "base/exec_context.h"
+#include "base/os/os.h"
+#include "kernels/kernels.h"
+#include "lull/status.h"
+#include "ops/tile_plan.h"
+
+namespace lull {
+
+// Outputs of one tile that stay in a thread's scratch; tiles are cut to fit.
+constexpr size_t kScratchFloats = 16384;
+
+// Allocated when a larger pool is first seen, not during the passes after it.
+class ThreadScratch {
+ public:
+  struct Sizes {
+    size_t matmul_bytes = 0;  // largest Kernels::matmul_scratch_bytes
+    size_t row = 0;           // values of the longest row that is worked on
+    size_t pages = 0;         // KV pages of the longest context
+    size_t heads = 0;         // query heads
+  };
+  explicit ThreadScratch(const Sizes& sizes) : sizes_(sizes) {}
+
+  Status Ensure(int threads);
+
+  void* matmul(int thread) const { return At(thread).matmul; }
+  float* floats(int thread, int which) const { return which == 0 ? At(thread).a : At(thread).b; }
+  KvPage* pages(int thread) const { return At(thread).pages; }
+  float* row(int thread) const { return At(thread).row; }
+  float* heads(int thread, int which) const { return At(thread).heads + (which ? sizes_.heads : 0); }
+
+ private:
+  struct PerThread {
+    uint8_t* matmul = nullptr;
+    float* a = nullptr;       // [kScratchFloats]
+    float* b = nullptr;       // [kScratchFloats]
+    float* row = nullptr;     // [row]
+    KvPage* pages = nullptr;  // [pages]
+    float* heads = nullptr;   // [2, heads]
+  };
+  const PerThread& At(int thread) const { return threads_[thread]; }
+
+  Sizes sizes_;
+  int num_threads_ = 0;
+  std::unique_ptr<PerThread[]> threads_;
+  os::Memory memory_;
+};
+
+// One owner; the ops of one forward pass use it in turn.
+struct OpEnv {
+  const Kernels& kernels;
+  ThreadScratch& scratch;
+  TilePlan& plan;
+};
+
+int NumThreads(const ExecContext& ctx);
+
+// Splits [0, rows) into tiles of about 50 us given the cost of a row; short jobs stay one tile,
+// which the calling thread runs without waking anybody.
+struct RowTiles {
+  size_t rows, per_tile, tiles;
+  RowTiles(const ExecContext& ctx, size_t rows, double ns_per_row);
+};
+// Rough cost of one pass over n floats.
+double ElementwiseNs(const Kernels& kernels, size_t n);
+
+}  // namespace lull
