@@ -15,6 +15,7 @@ struct QuantFormat {
   size_t file_block_bytes;    // of one row's block in the file
   size_t packed_block_bytes;  // of 16 rows' block in the interleaved layout
   bool float_activations;     // true: F32/F16/BF16, the kernel reads f32 activations
+  int index;                  // position in AllQuantFormats
 
   // Repacks up to 16 consecutive file rows (fewer only in the last group; the rest become zeros)
   // of k weights into one group. src: file rows, each k / block_k * file_block_bytes long.

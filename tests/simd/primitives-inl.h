@@ -73,6 +73,9 @@ inline size_t RunPrimitives(const float* x, const float* y, const uint8_t* bytes
   PUT_U8(ShiftRightMask<6>(u, 3));
   PUT_U8(MaskShiftLeft<4>(u, 3));
   PUT_U8(MaskShiftLeft<2>(u, 12));
+  PUT_U8(OrShifted<4>(LowNibbles(u), v, 0x30));
+  PUT_U8(OrShifted<0>(LowNibbles(u), v, 0x10));
+  PUT_U8(OrShifted<-3>(LowNibbles(u), v, 0x10));
   PUT_U8(OrWhere(LowNibbles(u), mask, 16));
   // Activations are -127..127; plain dots take bytes up to 63 here, Q8 dots the full range.
   int8_t act[64];

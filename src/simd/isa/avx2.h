@@ -19,6 +19,7 @@ LULL_INLINE I32 DotU8(I32 acc, U8 w, int32_t a4) {
   return {DotHalf(acc.lo, w.lo, a), DotHalf(acc.hi, w.hi, a)};
 }
 // Full-range unsigned bytes would saturate: undo the offset and move the sign to the activation.
+inline constexpr int32_t kQ8Offset = 0;
 LULL_INLINE I32 Q8Start(int32_t) { return Set1I32(0); }
 LULL_INLINE __m256i DotQ8Half(__m256i acc, __m256i w, __m256i a) {
   const __m256i s = _mm256_xor_si256(w, _mm256_set1_epi8(static_cast<char>(0x80)));

@@ -1,6 +1,10 @@
 // The primitives that AVX2 with and without VNNI share: two ymm per 16 lanes. Included once inside
 // each of their namespaces. Meanings: scalar.h.
 
+// Matrix product tiles: groups of 16 weight rows by activation rows that fill the registers.
+inline constexpr int kTileGroups = 1, kTileCols = 4;
+inline constexpr int kTileUnroll = 16;
+
 struct F32 { __m256 lo, hi; };
 struct I32 { __m256i lo, hi; };
 struct U8 { __m256i lo, hi; };
@@ -201,6 +205,17 @@ LULL_INLINE U8 MaskShiftLeft(U8 a, uint8_t mask) {
   return {_mm256_slli_epi16(_mm256_and_si256(a.lo, m), kShift),
           _mm256_slli_epi16(_mm256_and_si256(a.hi, m), kShift)};
 }
+template <int kShift>
+LULL_INLINE __m256i OrShiftedHalf(__m256i a, __m256i b, __m256i mask) {
+  if constexpr (kShift > 0) b = _mm256_slli_epi16(b, kShift);
+  if constexpr (kShift < 0) b = _mm256_srli_epi16(b, -kShift);
+  return _mm256_or_si256(a, _mm256_and_si256(b, mask));
+}
+template <int kShift>
+LULL_INLINE U8 OrShifted(U8 a, U8 b, uint8_t mask) {
+  const __m256i m = _mm256_set1_epi8(static_cast<char>(mask));
+  return {OrShiftedHalf<kShift>(a.lo, b.lo, m), OrShiftedHalf<kShift>(a.hi, b.hi, m)};
+}
 // `bits` in the bytes whose bit of the 32-bit mask is set.
 LULL_INLINE __m256i ExpandMask(uint32_t mask, uint8_t bits) {
   const __m256i spread = _mm256_shuffle_epi8(
@@ -215,3 +230,4 @@ LULL_INLINE U8 OrWhere(U8 a, uint64_t mask, uint8_t bits) {
           _mm256_or_si256(a.hi, ExpandMask(static_cast<uint32_t>(mask >> 32), bits))};
 }
 LULL_INLINE int32_t LoadA4(const int8_t* p) { int32_t a; memcpy(&a, p, 4); return a; }
+LULL_INLINE void Prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }

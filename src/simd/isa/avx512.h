@@ -7,6 +7,9 @@ LULL_BEGIN_TARGET(LULL_TARGET_avx512)
 namespace lull::avx512 {
 
 inline constexpr double kMacsPerUs = 120000;
+// Matrix product tiles: groups of 16 weight rows by activation rows that fill the registers.
+inline constexpr int kTileGroups = 2, kTileCols = 6;
+inline constexpr int kTileUnroll = 16;
 
 // F32 values that fit the register file.
 inline constexpr int kF32Registers = 32;
@@ -142,6 +145,13 @@ LULL_INLINE U8 MaskShiftLeft(U8 a, uint8_t mask) {
   return {_mm512_slli_epi16(
       _mm512_and_si512(a.v, _mm512_set1_epi8(static_cast<char>(mask & (0xff >> kShift)))), kShift)};
 }
+template <int kShift>
+LULL_INLINE U8 OrShifted(U8 a, U8 b, uint8_t mask) {
+  if constexpr (kShift > 0) b.v = _mm512_slli_epi16(b.v, kShift);
+  if constexpr (kShift < 0) b.v = _mm512_srli_epi16(b.v, -kShift);
+  // 0xf8: a | (b & mask)
+  return {_mm512_ternarylogic_epi32(a.v, b.v, _mm512_set1_epi8(static_cast<char>(mask)), 0xf8)};
+}
 LULL_INLINE U8 OrWhere(U8 a, uint64_t mask, uint8_t bits) {
   return {_mm512_or_si512(a.v, _mm512_maskz_set1_epi8(mask, static_cast<char>(bits)))};
 }
@@ -151,8 +161,10 @@ LULL_INLINE int32_t LoadA4(const int8_t* p) { int32_t a; memcpy(&a, p, 4); retur
 LULL_INLINE I32 DotU8(I32 acc, U8 w, int32_t a4) {
   return {_mm512_dpbusd_epi32(acc.v, w.v, _mm512_set1_epi32(a4))};
 }
+inline constexpr int32_t kQ8Offset = 128;
 LULL_INLINE I32 Q8Start(int32_t sum_a) { return Set1I32(-128 * sum_a); }
 LULL_INLINE I32 DotQ8(I32 acc, U8 w, int32_t a4) { return DotU8(acc, w, a4); }
+LULL_INLINE void Prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 
 }  // namespace lull::avx512
 LULL_END_TARGET

@@ -15,6 +15,9 @@ namespace lull::scalar {
 inline constexpr double kMacsPerUs = 700;
 // F32 values that fit the register file: sizes register blocks, never the results.
 inline constexpr int kF32Registers = 8;
+// Matrix product tiles: groups of 16 weight rows by activation rows that fill the registers.
+inline constexpr int kTileGroups = 1, kTileCols = 2;
+inline constexpr int kTileUnroll = 1;
 
 struct F32 { float v[16]; };
 struct I32 { int32_t v[16]; };
@@ -144,6 +147,13 @@ template <int kShift>
 LULL_INLINE U8 MaskShiftLeft(U8 a, uint8_t mask) {
   LULL_BYTES a.v[i] = static_cast<uint8_t>((a.v[i] & mask) << kShift); return a;
 }
+// a | (b << kShift & mask), a right shift where kShift < 0. Requires: no bit of mask takes its value
+// from the neighbouring byte.
+template <int kShift>
+LULL_INLINE U8 OrShifted(U8 a, U8 b, uint8_t mask) {
+  LULL_BYTES a.v[i] = static_cast<uint8_t>(a.v[i] | ((kShift < 0 ? b.v[i] >> -kShift : b.v[i] << (kShift < 0 ? 0 : kShift)) & mask));
+  return a;
+}
 // Sets `bits` in byte i where bit i of mask is set.
 LULL_INLINE U8 OrWhere(U8 a, uint64_t mask, uint8_t bits) {
   LULL_BYTES if (mask >> i & 1) a.v[i] |= bits;
@@ -160,8 +170,12 @@ LULL_INLINE I32 DotU8(I32 acc, U8 w, int32_t a4) {
 }
 // Signed weights stored with the sign bit flipped (byte = value + 128). The accumulator starts at
 // Q8Start(sum of all a), then takes DotQ8 for each word: the total is the exact signed dot.
+inline constexpr int32_t kQ8Offset = 128;  // Q8Start(s) is -kQ8Offset * s
 LULL_INLINE I32 Q8Start(int32_t sum_a) { return Set1I32(-128 * sum_a); }
 LULL_INLINE I32 DotQ8(I32 acc, U8 w, int32_t a4) { return DotU8(acc, w, a4); }
+
+// A hint to load the line of p; p may point anywhere.
+LULL_INLINE void Prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 
 #undef LULL_LANES
 #undef LULL_BYTES

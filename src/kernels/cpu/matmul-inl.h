@@ -1,0 +1,240 @@
+// MatMul of one instruction set: chooses tiles, unpacks panels, gathers activations.
+#include "kernels/cpu/matmul_tile-inl.h"
+
+namespace lull::LULL_ISA {
+
+// Up to this many activation rows, weights are unpacked in registers; above, once to a panel of
+// bytes that all column tiles of the call share.
+inline constexpr size_t kDirectRows = kTileCols;
+inline constexpr size_t kPanelSubs = 20;    // 32-blocks of K in a panel: it stays in L1
+inline constexpr size_t kPanelRows = 64;    // activation rows gathered at a time
+inline constexpr size_t kMaxPanelSubBytes = 512 + 2 * 64 + 64;
+inline constexpr size_t kPanelBytes = kTileGroups * kPanelSubs * kMaxPanelSubBytes;
+inline constexpr size_t kActsBytes = kPanelSubs * PackedActs::Bytes(kPanelRows, 2);
+
+// A type's weights unpacked: per 32-block eight vectors of bytes, f32 scales, f32 mins.
+template <typename T>
+struct PanelOf {
+  static constexpr int kOffset = T::kOffset, kScales = T::kScales;
+  static constexpr bool kHasMin = T::kHasMin, kFullRange = T::kFullRange;
+  static constexpr size_t kBlockK = 32, kSubBytes = 0;
+  static constexpr size_t kPackedBlockBytes = 512 + 64 * (kScales + (kHasMin ? 1 : 0));
+  struct State { const float* scales; };
+
+  static LULL_INLINE void Begin(const uint8_t* block, State& s) {
+    s.scales = reinterpret_cast<const float*>(block + 512);
+  }
+  template <int kWord>
+  static LULL_INLINE U8 Word(const uint8_t* block) { return LoadU8(block + 64 * kWord); }
+  static LULL_INLINE F32 Scale(const State& s, size_t, int half) { return LoadF32(s.scales + 16 * half); }
+  static LULL_INLINE F32 Min(const State& s, size_t) { return LoadF32(s.scales + 16 * kScales); }
+
+  static void Unpack(const uint8_t* packed, size_t num_blocks, uint8_t* panel) {
+    for (size_t b = 0; b < num_blocks; ++b, packed += T::kPackedBlockBytes) {
+      typename T::State state;
+      T::Begin(packed, state);
+      for (size_t index = 0; index < T::kBlockK / 32; ++index, panel += kPackedBlockBytes) {
+        const uint8_t* sub = packed + index * T::kSubBytes;
+        StoreU8(panel, T::template Word<0>(sub));
+        StoreU8(panel + 64, T::template Word<1>(sub));
+        StoreU8(panel + 128, T::template Word<2>(sub));
+        StoreU8(panel + 192, T::template Word<3>(sub));
+        StoreU8(panel + 256, T::template Word<4>(sub));
+        StoreU8(panel + 320, T::template Word<5>(sub));
+        StoreU8(panel + 384, T::template Word<6>(sub));
+        StoreU8(panel + 448, T::template Word<7>(sub));
+        float* scales = reinterpret_cast<float*>(panel + 512);
+        for (int half = 0; half < kScales; ++half) StoreF32(scales + 16 * half, T::Scale(state, index, half));
+        if constexpr (kHasMin) StoreF32(scales + 16 * kScales, T::Min(state, index));
+      }
+    }
+  }
+};
+
+// Gathers 32-blocks [sub, sub + num_subs) of rows [row, row + cols) in PackedActs order.
+template <typename T>
+inline void PackActs(const Activations& x, size_t row, size_t cols, size_t sub, size_t num_subs, uint8_t* dst) {
+  const size_t k = x.k;
+  for (size_t s = sub; s < sub + num_subs; ++s, dst += PackedActs::Bytes(cols, T::kScales)) {
+    uint8_t* scales = dst + 32 * cols;
+    for (size_t c = 0; c < cols; ++c) {
+      memcpy(dst + 32 * c, x.q + (row + c) * k + 32 * s, 32);
+      memcpy(scales + 4 * c, x.scale + (row + c) * (k / 32) + s, 4);
+      memcpy(scales + 4 * (cols + c), x.scaled_sum + (row + c) * (k / 32) + s, 4);
+      const int32_t* sums = x.half_sums + (row + c) * (k / 16) + 2 * s;
+      for (int half = 0; half < T::kScales; ++half) {
+        const int32_t start = -OffsetOf<T>() * (T::kScales == 2 ? sums[half] : sums[0] + sums[1]);
+        memcpy(scales + 4 * ((2 + static_cast<size_t>(half)) * cols + c), &start, 4);
+      }
+    }
+  }
+}
+
+using DirectFn = void (*)(const TileArgs&, DirectActs);
+using PackedFn = void (*)(const TileArgs&, PackedActs);
+using FloatFn = void (*)(const TileArgs&, const float*, size_t);
+
+// Kernels for 1..kTileCols columns.
+template <typename T, int kGroups, typename Columns = std::make_integer_sequence<int, kTileCols>>
+struct TileTable;
+template <typename T, int kGroups, int... kIndex>
+struct TileTable<T, kGroups, std::integer_sequence<int, kIndex...>> {
+  static DirectFn Direct(size_t cols) {
+    static constexpr DirectFn kFns[] = {&IntTile<T, DirectActs, kGroups, kIndex + 1>::Run...};
+    return kFns[cols - 1];
+  }
+  static PackedFn Packed(size_t cols) {
+    static constexpr PackedFn kFns[] = {&IntTile<T, PackedActs, kGroups, kIndex + 1>::Run...};
+    return kFns[cols - 1];
+  }
+  static FloatFn Float(size_t cols) {
+    static constexpr FloatFn kFns[] = {&FloatTile<T, kGroups, kIndex + 1>::Run...};
+    return kFns[cols - 1];
+  }
+};
+
+struct MatMulArgs {
+  const PackedMatrix& w;
+  size_t group_begin, group_end;
+  const Activations& x;
+  size_t row_begin, row_end;
+  float* out;
+  size_t out_stride;
+  uint8_t* scratch;
+};
+
+inline TileArgs TileAt(const MatMulArgs& m, size_t group, size_t num_groups, size_t row) {
+  TileArgs t = {};
+  for (size_t g = 0; g < num_groups; ++g) {
+    t.group[g] = m.w.data + (group + g) * m.w.group_bytes;
+    const size_t left = m.w.rows - 16 * (group + g);
+    t.valid[g] = left < 16 ? left : 16;
+  }
+  if (num_groups == 1) t.group[1] = t.group[0];
+  t.out = m.out + row * m.out_stride + 16 * group;
+  t.out_stride = m.out_stride;
+  return t;
+}
+
+// Rows are cut into the fewest tiles, of nearly equal width.
+inline size_t NextCols(size_t rows_left) {
+  const size_t tiles = (rows_left + kTileCols - 1) / kTileCols;
+  return (rows_left + tiles - 1) / tiles;
+}
+
+template <typename T>
+void MatMulDirect(const MatMulArgs& m) {
+  const size_t cols = m.row_end - m.row_begin, k = m.x.k;
+  const DirectActs acts = {m.x.q + m.row_begin * k, m.x.scale + m.row_begin * (k / 32),
+                           m.x.scaled_sum + m.row_begin * (k / 32),
+                           m.x.half_sums + m.row_begin * (k / 16), k};
+  const DirectFn pair = TileTable<T, kTileGroups>::Direct(cols);
+  const DirectFn single = TileTable<T, 1>::Direct(cols);
+  for (size_t g = m.group_begin; g < m.group_end;) {
+    const size_t num_groups = m.group_end - g >= kTileGroups ? kTileGroups : 1;
+    TileArgs tile = TileAt(m, g, num_groups, m.row_begin);
+    tile.num_blocks = k / T::kBlockK;
+    (num_groups == 1 ? single : pair)(tile, acts);
+    g += num_groups;
+  }
+}
+
+template <typename T>
+void PanelTiles(const MatMulArgs& m, size_t group, size_t num_groups, size_t row, size_t rows,
+                size_t block, size_t num_blocks) {
+  using Panel = PanelOf<T>;
+  constexpr size_t kSubs = T::kBlockK / 32;
+  const size_t num_subs = num_blocks * kSubs;
+  for (size_t g = 0; g < num_groups; ++g) {
+    Panel::Unpack(m.w.data + (group + g) * m.w.group_bytes + block * T::kPackedBlockBytes, num_blocks,
+                  m.scratch + g * kPanelSubs * kMaxPanelSubBytes);
+  }
+  const uint8_t* acts = m.scratch + kPanelBytes;
+  for (size_t done = 0; done < rows;) {
+    const size_t cols = NextCols(rows - done);
+    TileArgs tile = TileAt(m, group, num_groups, row + done);
+    for (size_t g = 0; g < 2; ++g) {
+      tile.group[g] = m.scratch + (g < num_groups ? g : 0) * kPanelSubs * kMaxPanelSubBytes;
+    }
+    tile.num_blocks = num_subs;
+    tile.resume = block != 0;
+    const PackedFn fn = num_groups == 1 ? TileTable<Panel, 1>::Packed(cols)
+                                        : TileTable<Panel, kTileGroups>::Packed(cols);
+    fn(tile, {acts, static_cast<int>(cols)});
+    acts += num_subs * PackedActs::Bytes(cols, T::kScales);
+    done += cols;
+  }
+}
+
+template <typename T>
+void MatMulPanel(const MatMulArgs& m) {
+  constexpr size_t kSubs = T::kBlockK / 32;
+  const size_t blocks = m.x.k / T::kBlockK;
+  constexpr size_t kMaxBlocks = kPanelSubs / kSubs;
+  const size_t chunks = (blocks + kMaxBlocks - 1) / kMaxBlocks;
+  const size_t chunk_blocks = (blocks + chunks - 1) / chunks;
+  for (size_t row = m.row_begin; row < m.row_end; row += kPanelRows) {
+    const size_t rows = m.row_end - row < kPanelRows ? m.row_end - row : kPanelRows;
+    for (size_t block = 0; block < blocks; block += chunk_blocks) {
+      const size_t num_blocks = blocks - block < chunk_blocks ? blocks - block : chunk_blocks;
+      uint8_t* acts = m.scratch + kPanelBytes;
+      for (size_t done = 0; done < rows;) {
+        const size_t cols = NextCols(rows - done);
+        PackActs<T>(m.x, row + done, cols, block * kSubs, num_blocks * kSubs, acts);
+        acts += num_blocks * kSubs * PackedActs::Bytes(cols, T::kScales);
+        done += cols;
+      }
+      for (size_t g = m.group_begin; g < m.group_end;) {
+        const size_t num_groups = m.group_end - g >= kTileGroups ? kTileGroups : 1;
+        PanelTiles<T>(m, g, num_groups, row, rows, block, num_blocks);
+        g += num_groups;
+      }
+    }
+  }
+}
+
+template <typename T>
+void MatMulFloat(const MatMulArgs& m) {
+  for (size_t g = m.group_begin; g < m.group_end;) {
+    const size_t num_groups = m.group_end - g >= kTileGroups ? kTileGroups : 1;
+    for (size_t row = m.row_begin; row < m.row_end;) {
+      const size_t cols = NextCols(m.row_end - row);
+      const FloatFn fn = num_groups == 1 ? TileTable<T, 1>::Float(cols)
+                                         : TileTable<T, kTileGroups>::Float(cols);
+      fn(TileAt(m, g, num_groups, row), m.x.f32 + row * m.x.k, m.x.k);
+      row += cols;
+    }
+    g += num_groups;
+  }
+}
+
+template <typename T>
+void MatMulOf(const MatMulArgs& m) {
+  if constexpr (T::kFloat) {
+    MatMulFloat<T>(m);
+  } else if (m.row_end - m.row_begin <= kDirectRows) {
+    MatMulDirect<T>(m);
+  } else {
+    MatMulPanel<T>(m);
+  }
+}
+
+using MatMulFn = void (*)(const MatMulArgs&);
+template <typename Sequence>
+struct MatMulTable;
+template <int... kIndex>
+struct MatMulTable<std::integer_sequence<int, kIndex...>> {
+  static constexpr MatMulFn kFns[] = {&MatMulOf<typename TypeAt<kIndex>::type>...};
+};
+
+void MatMul(const PackedMatrix& w, size_t group_begin, size_t group_end, const Activations& x,
+            size_t row_begin, size_t row_end, float* out, size_t out_stride, void* scratch) {
+  if (row_begin >= row_end) return;
+  const MatMulArgs args = {w, group_begin, group_end, x, row_begin, row_end, out, out_stride,
+                           static_cast<uint8_t*>(scratch)};
+  MatMulTable<std::make_integer_sequence<int, kNumTypes>>::kFns[w.format->index](args);
+}
+
+size_t MatMulScratchBytes(const PackedMatrix&) { return kPanelBytes + kActsBytes; }
+
+}  // namespace lull::LULL_ISA

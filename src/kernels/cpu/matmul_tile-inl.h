@@ -1,0 +1,210 @@
+// The inner loops of a matrix product: kGroups x 16 weight rows by kCols activation rows, all of K
+// or a chunk of it. Every output has one f32 accumulator that takes its 32-blocks in ascending K,
+// so tile shape and chunking never change a bit. Included inside an instruction set's namespace.
+namespace lull::LULL_ISA {
+
+struct TileArgs {
+  const uint8_t* group[2];  // packed blocks of each group
+  size_t valid[2];          // rows of each group that exist, 1..16
+  size_t num_blocks;
+  bool resume;              // start from what `out` holds
+  float* out;               // row 0 of group 0, column 0
+  size_t out_stride;
+};
+
+// Activation rows read where they lie: rows k apart.
+struct DirectActs {
+  const int8_t* q;
+  const float* scale;
+  const float* scaled_sum;
+  const int32_t* half_sums;
+  size_t k;
+
+  LULL_INLINE int32_t Word(int c, int w) const { return LoadA4(q + static_cast<size_t>(c) * k + 4 * w); }
+  LULL_INLINE float Scale(int c) const { return scale[static_cast<size_t>(c) * (k / 32)]; }
+  LULL_INLINE float ScaledSum(int c) const { return scaled_sum[static_cast<size_t>(c) * (k / 32)]; }
+  template <int kScales>
+  LULL_INLINE int32_t Start(int c, int half, int32_t offset) const {
+    const int32_t* sums = half_sums + static_cast<size_t>(c) * (k / 16);
+    return -offset * (kScales == 2 ? sums[half] : sums[0] + sums[1]);
+  }
+  template <int kCols, int kScales>
+  LULL_INLINE void Next() {
+    q += 32;
+    scale += 1;
+    scaled_sum += 1;
+    half_sums += 2;
+  }
+};
+
+// kCols activation rows gathered by PackActs: per 32-block [kCols][32] q, [kCols] scale,
+// [kCols] scaled sum, [kScales][kCols] start of the integer dot.
+struct PackedActs {
+  const uint8_t* p;
+  int cols;
+
+  static constexpr size_t Bytes(size_t cols, size_t scales) { return cols * (40 + 4 * scales); }
+  LULL_INLINE int32_t Word(int c, int w) const {
+    return LoadA4(reinterpret_cast<const int8_t*>(p) + 32 * c + 4 * w);
+  }
+  LULL_INLINE float FloatAt(int index) const {
+    float value;
+    memcpy(&value, p + 32 * cols + 4 * index, 4);
+    return value;
+  }
+  LULL_INLINE float Scale(int c) const { return FloatAt(c); }
+  LULL_INLINE float ScaledSum(int c) const { return FloatAt(cols + c); }
+  template <int kScales>
+  LULL_INLINE int32_t Start(int c, int half, int32_t) const {
+    int32_t value;
+    memcpy(&value, p + 32 * cols + 4 * ((2 + half) * cols + c), 4);
+    return value;
+  }
+  template <int kCols, int kScales>
+  LULL_INLINE void Next() { p += Bytes(kCols, kScales); }
+};
+
+// Subtracted from every unsigned weight; 0 where DotQ8 handles signed bytes itself.
+template <typename T>
+constexpr int32_t OffsetOf() { return T::kFullRange ? kQ8Offset : T::kOffset; }
+
+template <typename T, typename Acts, int kGroups, int kCols>
+struct IntTile {
+  static constexpr size_t kSubs = T::kBlockK / 32;
+
+  template <int kWord>
+  static LULL_INLINE void DotWord(const uint8_t* const sub[2], const Acts& acts,
+                                  I32 (&dot)[kGroups][kCols]) {
+    U8 w[kGroups];
+#pragma GCC unroll kTileUnroll
+    for (int g = 0; g < kGroups; ++g) w[g] = T::template Word<kWord>(sub[g]);
+#pragma GCC unroll kTileUnroll
+    for (int c = 0; c < kCols; ++c) {
+      const int32_t a4 = acts.Word(c, kWord);
+#pragma GCC unroll kTileUnroll
+      for (int g = 0; g < kGroups; ++g) {
+        dot[g][c] = T::kFullRange ? DotQ8(dot[g][c], w[g], a4) : DotU8(dot[g][c], w[g], a4);
+      }
+    }
+  }
+
+  // The words of one scale: all eight, or four for each half.
+  template <int kHalf>
+  static LULL_INLINE void DotScale(const uint8_t* const sub[2], const typename T::State (&state)[kGroups],
+                                   size_t index, const Acts& acts, F32 (&acc)[kGroups][kCols]) {
+    I32 dot[kGroups][kCols];
+#pragma GCC unroll kTileUnroll
+    for (int c = 0; c < kCols; ++c) {
+      const I32 start = OffsetOf<T>() == 0
+          ? Set1I32(0) : Set1I32(acts.template Start<T::kScales>(c, kHalf, OffsetOf<T>()));
+#pragma GCC unroll kTileUnroll
+      for (int g = 0; g < kGroups; ++g) dot[g][c] = start;
+    }
+    DotWord<4 * kHalf + 0>(sub, acts, dot);
+    DotWord<4 * kHalf + 1>(sub, acts, dot);
+    DotWord<4 * kHalf + 2>(sub, acts, dot);
+    DotWord<4 * kHalf + 3>(sub, acts, dot);
+    if constexpr (T::kScales == 1) {
+      DotWord<4>(sub, acts, dot);
+      DotWord<5>(sub, acts, dot);
+      DotWord<6>(sub, acts, dot);
+      DotWord<7>(sub, acts, dot);
+    }
+    F32 w_scale[kGroups];
+#pragma GCC unroll kTileUnroll
+    for (int g = 0; g < kGroups; ++g) w_scale[g] = T::Scale(state[g], index, kHalf);
+#pragma GCC unroll kTileUnroll
+    for (int c = 0; c < kCols; ++c) {
+      const F32 a_scale = Set1(acts.Scale(c));
+#pragma GCC unroll kTileUnroll
+      for (int g = 0; g < kGroups; ++g) {
+        acc[g][c] = Fma(Mul(ToF32(dot[g][c]), a_scale), w_scale[g], acc[g][c]);
+      }
+    }
+  }
+
+  static LULL_INLINE void AddMins(const typename T::State (&state)[kGroups], size_t index,
+                                  const Acts& acts, F32 (&acc)[kGroups][kCols]) {
+    F32 w_min[kGroups];
+#pragma GCC unroll kTileUnroll
+    for (int g = 0; g < kGroups; ++g) w_min[g] = T::Min(state[g], index);
+#pragma GCC unroll kTileUnroll
+    for (int c = 0; c < kCols; ++c) {
+      const F32 sum = Set1(acts.ScaledSum(c));
+#pragma GCC unroll kTileUnroll
+      for (int g = 0; g < kGroups; ++g) acc[g][c] = Fma(w_min[g], sum, acc[g][c]);
+    }
+  }
+
+  static void Run(const TileArgs& args, Acts acts) {
+    F32 acc[kGroups][kCols];
+    const uint8_t* block[2] = {args.group[0], args.group[1]};
+#pragma GCC unroll kTileUnroll
+    for (int c = 0; c < kCols; ++c) {
+#pragma GCC unroll kTileUnroll
+      for (int g = 0; g < kGroups; ++g) {
+        acc[g][c] = ZeroF32();
+        if (args.resume) {
+          const float* from = args.out + static_cast<size_t>(c) * args.out_stride + 16 * g;
+          acc[g][c] = LoadF32Partial(from, args.valid[g]);
+        }
+      }
+    }
+    for (size_t b = 0; b < args.num_blocks; ++b) {
+      typename T::State state[kGroups];
+#pragma GCC unroll kTileUnroll
+      for (int g = 0; g < kGroups; ++g) T::Begin(block[g], state[g]);
+      for (size_t index = 0; index < kSubs; ++index) {
+        const uint8_t* sub[2] = {block[0] + index * T::kSubBytes, block[1] + index * T::kSubBytes};
+        DotScale<0>(sub, state, index, acts, acc);
+        if constexpr (T::kScales == 2) DotScale<1>(sub, state, index, acts, acc);
+        if constexpr (T::kHasMin) AddMins(state, index, acts, acc);
+        acts.template Next<kCols, T::kScales>();
+      }
+#pragma GCC unroll kTileUnroll
+      for (int g = 0; g < kGroups; ++g) block[g] += T::kPackedBlockBytes;
+    }
+#pragma GCC unroll kTileUnroll
+    for (int c = 0; c < kCols; ++c) {
+#pragma GCC unroll kTileUnroll
+      for (int g = 0; g < kGroups; ++g) {
+        float* to = args.out + static_cast<size_t>(c) * args.out_stride + 16 * g;
+        StoreF32Partial(to, acc[g][c], args.valid[g]);
+      }
+    }
+  }
+};
+
+// Float weights: one FMA chain in ascending k for each output.
+template <typename T, int kGroups, int kCols>
+struct FloatTile {
+  static void Run(const TileArgs& args, const float* x, size_t k) {
+    F32 acc[kGroups][kCols];
+#pragma GCC unroll kTileUnroll
+    for (int c = 0; c < kCols; ++c) {
+#pragma GCC unroll kTileUnroll
+      for (int g = 0; g < kGroups; ++g) acc[g][c] = ZeroF32();
+    }
+    for (size_t i = 0; i < k; ++i) {
+      F32 w[kGroups];
+#pragma GCC unroll kTileUnroll
+      for (int g = 0; g < kGroups; ++g) w[g] = T::Weights(args.group[g] + i * T::kPackedBlockBytes);
+#pragma GCC unroll kTileUnroll
+      for (int c = 0; c < kCols; ++c) {
+        const F32 a = Set1(x[static_cast<size_t>(c) * k + i]);
+#pragma GCC unroll kTileUnroll
+        for (int g = 0; g < kGroups; ++g) acc[g][c] = Fma(w[g], a, acc[g][c]);
+      }
+    }
+#pragma GCC unroll kTileUnroll
+    for (int c = 0; c < kCols; ++c) {
+#pragma GCC unroll kTileUnroll
+      for (int g = 0; g < kGroups; ++g) {
+        float* to = args.out + static_cast<size_t>(c) * args.out_stride + 16 * g;
+        StoreF32Partial(to, acc[g][c], args.valid[g]);
+      }
+    }
+  }
+};
+
+}  // namespace lull::LULL_ISA

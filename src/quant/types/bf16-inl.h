@@ -1,0 +1,20 @@
+// BF16: lane = row, 16 values of 16 bits per k.
+namespace lull::LULL_ISA {
+
+struct TypeBf16 {
+  static constexpr char kName[] = "BF16";
+  static constexpr uint32_t kGgufTypeId = 30;
+  static constexpr size_t kBlockK = 1, kFileBlockBytes = 2, kPackedBlockBytes = 32;
+  static constexpr bool kFloat = true;
+
+  static void RepackBlock(const uint8_t* const rows[16], uint8_t* block) {
+    InterleaveHalves(rows, 0, block);
+  }
+  static void DequantizeBlock(const uint8_t* block, size_t lane, float* out) {
+    *out = Bf16ToF32(LoadHalf(block + 2 * lane));
+  }
+  static LULL_INLINE F32 Weights(const uint8_t* block) { return LoadBf16(block); }
+};
+LULL_QUANT_TYPE(TypeBf16)
+
+}  // namespace lull::LULL_ISA

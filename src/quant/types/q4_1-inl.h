@@ -1,0 +1,34 @@
+// Q4_1: 32 weights d * q + m, q of 4 bits.
+// File: f16 d, f16 m, 16 bytes (low nibbles weights 0..15, high 16..31).
+// Packed, 320 bytes: 4 vectors of nibbles, 16 f16 d, 16 f16 m.
+namespace lull::LULL_ISA {
+
+struct TypeQ4_1 {
+  static constexpr char kName[] = "Q4_1";
+  static constexpr uint32_t kGgufTypeId = 3;
+  static constexpr size_t kBlockK = 32, kFileBlockBytes = 20, kPackedBlockBytes = 320;
+  static constexpr bool kFloat = false;
+
+  static void RepackBlock(const uint8_t* const rows[16], uint8_t* block) {
+    InterleaveWords(rows, 4, 4, block);
+    InterleaveHalves(rows, 0, block + 256);
+    InterleaveHalves(rows, 2, block + 288);
+  }
+  static void DequantizeBlock(const uint8_t* block, size_t lane, float* out) {
+    const float d = LaneF16(block + 256, lane), m = LaneF16(block + 288, lane);
+    for (size_t i = 0; i < 32; ++i) out[i] = d * static_cast<float>(NibbleAt(block, lane, i)) + m;
+  }
+
+  static constexpr size_t kSubBytes = 256;
+  static constexpr int kOffset = 0, kScales = 1;
+  static constexpr bool kHasMin = true, kFullRange = false;
+  struct State { const uint8_t* block; };
+  static LULL_INLINE void Begin(const uint8_t* block, State& s) { s.block = block; }
+  template <int kWord>
+  static LULL_INLINE U8 Word(const uint8_t* sub) { return NibbleWord<kWord>(sub); }
+  static LULL_INLINE F32 Scale(const State& s, size_t, int) { return LoadF16(s.block + 256); }
+  static LULL_INLINE F32 Min(const State& s, size_t) { return LoadF16(s.block + 288); }
+};
+LULL_QUANT_TYPE(TypeQ4_1)
+
+}  // namespace lull::LULL_ISA

@@ -1,0 +1,57 @@
+// Q5_K: 256 weights in eight sub-blocks of 32, d * sc * q - dmin * m, q of 5 bits.
+// File: f16 d, f16 dmin, 12 bytes of 6-bit sc and m, 32 bytes of high bits (bit j of byte i: weight
+// i of sub-block j), four chunks of 32 bytes, each with two sub-blocks in low and high nibbles.
+// Packed, 2816 bytes: per sub-block 4 vectors of nibbles and a bit plane; packed scales; 16 f16 d;
+// 16 f16 dmin.
+namespace lull::LULL_ISA {
+
+struct TypeQ5_K {
+  static constexpr char kName[] = "Q5_K";
+  static constexpr uint32_t kGgufTypeId = 13;
+  static constexpr size_t kBlockK = 256, kFileBlockBytes = 176, kPackedBlockBytes = 2816;
+  static constexpr bool kFloat = false;
+  static constexpr size_t kSubBytes = 320, kScalesAt = 8 * kSubBytes;
+
+  static void RepackBlock(const uint8_t* const rows[16], uint8_t* block) {
+    for (size_t r = 0; r < 16; ++r) {
+      for (size_t chunk = 0; chunk < 4; ++chunk) {
+        uint8_t* even = block + 2 * chunk * kSubBytes;
+        RepackKNibbles(rows[r] + 48 + 32 * chunk, r, even, even + kSubBytes);
+      }
+      for (uint32_t sub = 0; sub < 8; ++sub) {
+        uint32_t word = 0;
+        for (uint32_t g = 0; g < 8; ++g) {
+          word |= (LoadWord(rows[r] + 16 + 4 * g) >> sub & 0x01010101u) << g;
+        }
+        StoreWord(block + sub * kSubBytes + 256 + 4 * r, word);
+      }
+    }
+    RepackKScales(rows, 4, block + kScalesAt);
+    InterleaveHalves(rows, 0, block + kScalesAt + kKScaleBytes);
+    InterleaveHalves(rows, 2, block + kScalesAt + kKScaleBytes + 32);
+  }
+  static void DequantizeBlock(const uint8_t* block, size_t lane, float* out) {
+    const uint8_t* scales = block + kScalesAt;
+    const float d = LaneF16(scales + kKScaleBytes, lane);
+    const float dmin = LaneF16(scales + kKScaleBytes + 32, lane);
+    for (size_t i = 0; i < 256; ++i) {
+      const float scale = d * static_cast<float>(PackedScale(scales, lane, i / 32));
+      const float min = dmin * static_cast<float>(PackedMin(scales, lane, i / 32));
+      const uint8_t* sub = block + i / 32 * kSubBytes;
+      const int q = NibbleAt(sub, lane, i % 32) | PlaneBit(sub + 256, lane, i % 32) << 4;
+      out[i] = scale * static_cast<float>(q) - min;
+    }
+  }
+
+  static constexpr int kOffset = 0, kScales = 1;
+  static constexpr bool kHasMin = true, kFullRange = false;
+  using State = KScales;
+  static LULL_INLINE void Begin(const uint8_t* block, State& s) { UnpackKScales(block + kScalesAt, s); }
+  template <int kWord>
+  static LULL_INLINE U8 Word(const uint8_t* sub) { return FiveBitWord<kWord>(sub, sub + 256); }
+  static LULL_INLINE F32 Scale(const State& s, size_t sub, int) { return KScale(s, sub); }
+  static LULL_INLINE F32 Min(const State& s, size_t sub) { return KMin(s, sub); }
+};
+LULL_QUANT_TYPE(TypeQ5_K)
+
+}  // namespace lull::LULL_ISA

@@ -1,0 +1,208 @@
+// Matrix products: the same bits on every instruction set, for every split and batch; and near the
+// product of the dequantised weights in double precision.
+#include "kernels/cpu/matmul.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <string>
+
+#include "tests/support/random_quant.h"
+
+namespace lull {
+namespace {
+
+struct IsaMatMul {
+  const char* name;
+  decltype(&scalar::MatMul) matmul;
+  size_t (*scratch_bytes)(const PackedMatrix&);
+  bool present;
+};
+
+std::vector<IsaMatMul> AllIsas() {
+  return {{"scalar", scalar::MatMul, scalar::MatMulScratchBytes, true},
+          {"avx2", avx2::MatMul, avx2::MatMulScratchBytes,
+           __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")},
+          {"avx2vnni", avx2vnni::MatMul, avx2vnni::MatMulScratchBytes,
+           static_cast<bool>(__builtin_cpu_supports("avxvnni"))},
+          {"avx512", avx512::MatMul, avx512::MatMulScratchBytes,
+           __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vbmi")}};
+}
+
+// Activations quantised per 32 values to int8, as a plain reference.
+struct RandomActs {
+  std::vector<float> f32, scale, scaled_sum;
+  std::vector<int8_t> q;
+  std::vector<int32_t> half_sums;
+  Activations view;
+
+  RandomActs(size_t rows, size_t k, std::mt19937& rng)
+      : f32(rows * k), scale(rows * k / 32), scaled_sum(rows * k / 32), q(rows * k), half_sums(rows * k / 16) {
+    std::normal_distribution<float> normal;
+    for (float& f : f32) f = normal(rng);
+    if (k % 32 == 0) {
+      for (size_t b = 0; b < rows * k / 32; ++b) QuantizeBlock(b);
+    }
+    view = {rows, k, f32.data(), q.data(), scale.data(), scaled_sum.data(), half_sums.data()};
+  }
+  void QuantizeBlock(size_t b) {
+    float max = 0;
+    for (size_t i = 0; i < 32; ++i) max = std::max(max, std::fabs(f32[32 * b + i]));
+    // 16 significant bits, as the product kernels ask of scales.
+    scale[b] = std::bit_cast<float>((std::bit_cast<uint32_t>(max / 127.0f) + 0xffu) & ~0xffu);
+    int32_t sum = 0;
+    for (size_t i = 0; i < 32; ++i) {
+      q[32 * b + i] = static_cast<int8_t>(std::nearbyint(f32[32 * b + i] / scale[b]));
+      half_sums[2 * b + i / 16] += q[32 * b + i];
+      sum += q[32 * b + i];
+    }
+    scaled_sum[b] = scale[b] * static_cast<float>(sum);
+  }
+};
+
+struct Scratch {
+  explicit Scratch(size_t bytes) : storage(bytes + 64) {}
+  void* get() { return storage.data() + (64 - reinterpret_cast<uintptr_t>(storage.data()) % 64) % 64; }
+  std::vector<uint8_t> storage;
+};
+
+constexpr float kUntouched = -12345.0f;
+
+class MatMulTest : public testing::TestWithParam<const QuantFormat*> {
+ protected:
+  std::vector<float> Whole(const IsaMatMul& isa, const PackedMatrix& w, const Activations& x) {
+    std::vector<float> out(x.rows * (w.rows + 3), kUntouched);
+    Scratch scratch(isa.scratch_bytes(w));
+    isa.matmul(w, 0, w.groups(), x, 0, x.rows, out.data(), w.rows + 3, scratch.get());
+    return out;
+  }
+  // One activation row at a time on the scalar reference.
+  std::vector<float> RowByRow(const PackedMatrix& w, const Activations& x) {
+    std::vector<float> out(x.rows * (w.rows + 3), kUntouched);
+    Scratch scratch(scalar::MatMulScratchBytes(w));
+    for (size_t row = 0; row < x.rows; ++row) {
+      scalar::MatMul(w, 0, w.groups(), x, row, row + 1, out.data(), w.rows + 3, scratch.get());
+    }
+    return out;
+  }
+};
+
+void ExpectSameBits(const std::vector<float>& want, const std::vector<float>& got, const std::string& what) {
+  ASSERT_EQ(want.size(), got.size());
+  if (std::memcmp(want.data(), got.data(), want.size() * 4) == 0) return;
+  for (size_t i = 0; i < want.size(); ++i) {
+    ASSERT_EQ(std::bit_cast<uint32_t>(want[i]), std::bit_cast<uint32_t>(got[i]))
+        << what << " index " << i << ": " << want[i] << " against " << got[i];
+  }
+}
+
+TEST_P(MatMulTest, SameBitsForEveryBatchAndInstructionSet) {
+  const QuantFormat& format = *GetParam();
+  std::mt19937 rng(11);
+  const size_t k = 768, rows = 53;
+  const OwnedMatrix w(format, RandomFileRows(format, rows, k, rng), rows, k);
+  const RandomActs acts(64, k, rng);
+  const std::vector<float> want = RowByRow(w.view, acts.view);
+  for (const IsaMatMul& isa : AllIsas()) {
+    if (!isa.present) continue;
+    for (const size_t n : {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 31, 32, 33, 64}) {
+      Activations x = acts.view;
+      x.rows = n;
+      const std::vector<float> part(want.begin(), want.begin() + static_cast<ptrdiff_t>(n * (rows + 3)));
+      ExpectSameBits(part, Whole(isa, w.view, x), std::string(isa.name) + " rows " + std::to_string(n));
+    }
+  }
+}
+
+TEST_P(MatMulTest, SameBitsForEveryShape) {
+  const QuantFormat& format = *GetParam();
+  std::mt19937 rng(12);
+  for (const size_t k : {32, 64, 96, 256, 512, 576, 640, 672, 1280, 1536, 1600, 4096}) {
+    if (k % format.block_k != 0) continue;
+    for (const size_t rows : {1, 16, 31, 32, 40}) {
+      const OwnedMatrix w(format, RandomFileRows(format, rows, k, rng), rows, k);
+      const RandomActs acts(9, k, rng);
+      const std::vector<float> want = RowByRow(w.view, acts.view);
+      for (const IsaMatMul& isa : AllIsas()) {
+        if (!isa.present) continue;
+        ExpectSameBits(want, Whole(isa, w.view, acts.view),
+                       std::string(isa.name) + " k " + std::to_string(k) + " rows " + std::to_string(rows));
+      }
+    }
+  }
+}
+
+TEST_P(MatMulTest, SameBitsForEverySplit) {
+  const QuantFormat& format = *GetParam();
+  std::mt19937 rng(13);
+  const size_t k = 1280, rows = 16 * 7 + 5;
+  const OwnedMatrix w(format, RandomFileRows(format, rows, k, rng), rows, k);
+  const RandomActs acts(70, k, rng);
+  for (const IsaMatMul& isa : AllIsas()) {
+    if (!isa.present) continue;
+    const std::vector<float> want = Whole(isa, w.view, acts.view);
+    for (int round = 0; round < 12; ++round) {
+      std::vector<float> out(want.size(), kUntouched);
+      Scratch scratch(isa.scratch_bytes(w.view));
+      for (size_t g = 0; g < w.view.groups();) {
+        const size_t g_end = std::min(w.view.groups(), g + 1 + rng() % 5);
+        for (size_t row = 0; row < 70;) {
+          const size_t row_end = std::min<size_t>(70, row + 1 + rng() % 40);
+          isa.matmul(w.view, g, g_end, acts.view, row, row_end, out.data(), rows + 3, scratch.get());
+          row = row_end;
+        }
+        g = g_end;
+      }
+      ExpectSameBits(want, out, isa.name);
+    }
+  }
+}
+
+// Bound: the quantised product differs from the exact product of the same numbers only by f32
+// rounding (2^-24 per operation, about three operations per 32 weights, against the sum of
+// absolute terms), and from the f32 activations by half a quantisation step per weight.
+TEST_P(MatMulTest, NearTheDoublePrecisionProduct) {
+  const QuantFormat& format = *GetParam();
+  std::mt19937 rng(14);
+  for (const size_t k : {256, 1536}) {
+    const size_t rows = 37, n = 8;
+    const OwnedMatrix w(format, RandomFileRows(format, rows, k, rng), rows, k);
+    const RandomActs acts(n, k, rng);
+    std::vector<float> weights(k);
+    for (const IsaMatMul& isa : AllIsas()) {
+      if (!isa.present) continue;
+      const std::vector<float> got = Whole(isa, w.view, acts.view);
+      for (size_t r = 0; r < rows; ++r) {
+        format.dequantize_row(w.view.data + r / 16 * w.view.group_bytes, r % 16, k, weights.data());
+        for (size_t c = 0; c < n; ++c) {
+          double exact = 0, quantised = 0, magnitude = 0, step = 0;
+          for (size_t i = 0; i < k; ++i) {
+            const double wi = weights[i], xi = acts.f32[c * k + i], s = acts.scale[(c * k + i) / 32];
+            const double xq = s * acts.q[c * k + i];
+            exact += wi * xi;
+            quantised += wi * xq;
+            // A min and a large d * q cancel inside one weight: count both.
+            magnitude += (std::fabs(wi) + 8.0) * std::fabs(format.float_activations ? xi : xq);
+            step += std::fabs(wi) * 0.5 * s;
+          }
+          const double value = got[c * (rows + 3) + r];
+          const double rounding = magnitude * std::ldexp(static_cast<double>(k), -24);
+          const double tight = format.float_activations ? exact : quantised;
+          ASSERT_NEAR(value, tight, rounding * 0.25) << isa.name << " row " << r << " col " << c;
+          ASSERT_NEAR(value, exact, rounding * 0.25 + (format.float_activations ? 0 : step) + 1e-6);
+        }
+      }
+    }
+  }
+}
+
+std::vector<const QuantFormat*> Formats() {
+  size_t count = 0;
+  const QuantFormat* const* formats = AllQuantFormats(&count);
+  return {formats, formats + count};
+}
+INSTANTIATE_TEST_SUITE_P(Types, MatMulTest, testing::ValuesIn(Formats()),
+                         [](const auto& info) { return std::string(info.param->name); });
+
+}  // namespace
+}  // namespace lull
