@@ -146,6 +146,8 @@ void SetCurrentThreadIdlePriority() {
 
 void SetCurrentThreadTimerSlackNs(uint64_t ns) { prctl(PR_SET_TIMERSLACK, ns, 0, 0, 0); }
 
+int ProcessId() { return static_cast<int>(getpid()); }
+
 bool IsTerminal(int fd) { return isatty(fd) == 1; }
 
 std::string CpuModelName() {

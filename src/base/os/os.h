@@ -61,6 +61,7 @@ void SetCurrentThreadIdlePriority();
 void SetCurrentThreadTimerSlackNs(uint64_t ns);
 std::string CpuModelName();
 bool IsTerminal(int fd);
+int ProcessId();
 
 // Runs a program found on PATH, without a shell, and returns what it wrote to stdout. A non-zero
 // exit is kIo with the end of its stderr.

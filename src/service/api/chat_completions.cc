@@ -1,0 +1,99 @@
+#include "service/generation.h"
+#include "service/status_map.h"
+
+namespace lull {
+namespace {
+
+class ChatShape : public AnswerShape {
+ public:
+  Json Whole(const std::string& text, const Json& logprobs) const override {
+    return {{"index", 0}, {"message", {{"role", "assistant"}, {"content", text}}}, {"logprobs", logprobs}};
+  }
+  Json Piece(const std::string& text, const Json& logprobs, bool first) const override {
+    Json delta = Json::object();
+    if (first) delta = {{"role", "assistant"}, {"content", ""}};
+    else if (!text.empty()) delta = {{"content", text}};
+    return {{"index", 0}, {"delta", delta}, {"logprobs", logprobs}};
+  }
+  const char* whole_object() const override { return "chat.completion"; }
+  const char* stream_object() const override { return "chat.completion.chunk"; }
+  const char* id_prefix() const override { return "chatcmpl-"; }
+
+  void AddLogprobs(const Model& model, const Event& event, Json* logprobs) const override {
+    if (logprobs->is_null()) *logprobs = {{"content", Json::array()}};
+    Json entry = Entry(model, event.chosen);
+    entry["top_logprobs"] = Json::array();
+    for (const TokenLogprob& top : event.top) entry["top_logprobs"].push_back(Entry(model, top));
+    (*logprobs)["content"].push_back(entry);
+  }
+
+ private:
+  static Json Entry(const Model& model, const TokenLogprob& token) {
+    const std::string text = model.Detokenize({token.id}, true);
+    Json bytes = Json::array();
+    for (const unsigned char byte : text) bytes.push_back(byte);
+    return {{"token", text}, {"logprob", token.logprob}, {"bytes", bytes}};
+  }
+};
+
+// Text of a message's content: a string, or the text parts of an array.
+Status FlattenContent(Json* message, size_t index) {
+  const std::string where = "messages[" + std::to_string(index) + "]";
+  if (!message->is_object()) return Status(ErrorCode::kUsage, "a message must be an object", where);
+  if (!message->contains("role") || !(*message)["role"].is_string())
+    return Status(ErrorCode::kUsage, "role must be a string", where + ".role");
+  Json& content = (*message)["content"];
+  if (content.is_string()) return Status();
+  if (content.is_null()) {
+    content = "";
+    return Status();
+  }
+  if (!content.is_array()) return Status(ErrorCode::kUsage, "content must be a string or an array of parts", where);
+  std::string text;
+  for (const Json& part : content) {
+    if (!part.is_object() || part.value("type", "") != "text" || !part.contains("text") || !part["text"].is_string())
+      return Status(ErrorCode::kUnsupported, "only text parts are supported", where + ".content");
+    text += part["text"].get<std::string>();
+  }
+  content = text;
+  return Status();
+}
+
+Result<std::vector<int32_t>> PromptTokens(const Model& model, const Json& messages, const Json* variables) {
+  if (!messages.is_array() || messages.empty())
+    return Status(ErrorCode::kUsage, "messages: must be a non-empty array", "messages");
+  Json copy = messages;
+  for (size_t i = 0; i < copy.size(); ++i) LULL_RETURN_IF_ERROR(FlattenContent(&copy[i], i));
+  const auto dump = [](const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); };
+  LULL_ASSIGN_OR_RETURN(const std::string prompt,
+                        model.RenderChat(dump(copy), variables == nullptr ? "" : dump(*variables), true));
+  LULL_ASSIGN_OR_RETURN(std::vector<int32_t> tokens, model.Tokenize(prompt, {}));
+  const int32_t bos = model.bos_token();
+  if (model.adds_bos() && bos >= 0 && (tokens.empty() || tokens[0] != bos)) tokens.insert(tokens.begin(), bos);
+  return tokens;
+}
+
+Status Handle(Service& service, const HttpRequest& http, const ResponderPtr& responder) {
+  LULL_ASSIGN_OR_RETURN(const Json body, ParseJson(http.body));
+  JsonFields fields(body);
+  CompletionParams params = ReadCompletionParams(service, fields);
+  const int64_t top_logprobs = fields.Integer("top_logprobs", 0, 0, 20);
+  if (fields.Bool("logprobs", false)) params.request.logprobs = static_cast<int>(std::max<int64_t>(top_logprobs, 1));
+  const Json* messages = fields.Get("messages");
+  const Json* variables = fields.Get("chat_template_kwargs");
+  if (variables != nullptr && !variables->is_object()) fields.Fail("chat_template_kwargs", "must be an object");
+  LULL_RETURN_IF_ERROR(fields.Finish());
+  if (messages == nullptr) return Status(ErrorCode::kUsage, "messages: missing", "messages");
+  LULL_ASSIGN_OR_RETURN(params.request.prompt_tokens, PromptTokens(*service.model, *messages, variables));
+  SubmitCompletion(service, std::move(params), std::make_shared<ChatShape>(), responder);
+  return Status();
+}
+
+}  // namespace
+
+void HandleChatCompletions(Service& service, const HttpRequest& request, ResponderPtr responder) {
+  const Status status = Handle(service, request, responder);
+  if (!status.ok()) responder->Send(ErrorResponse(status.error()));
+}
+
+}  // namespace lull

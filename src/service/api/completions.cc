@@ -1,0 +1,71 @@
+#include "service/generation.h"
+#include "service/status_map.h"
+
+namespace lull {
+namespace {
+
+class TextShape : public AnswerShape {
+ public:
+  Json Whole(const std::string& text, const Json& logprobs) const override {
+    return {{"index", 0}, {"text", text}, {"logprobs", logprobs}};
+  }
+  Json Piece(const std::string& text, const Json& logprobs, bool) const override {
+    return {{"index", 0}, {"text", text}, {"logprobs", logprobs}};
+  }
+  const char* whole_object() const override { return "text_completion"; }
+  const char* stream_object() const override { return "text_completion"; }
+  const char* id_prefix() const override { return "cmpl-"; }
+
+  void AddLogprobs(const Model& model, const Event& event, Json* logprobs) const override {
+    if (logprobs->is_null())
+      *logprobs = {{"tokens", Json::array()}, {"token_logprobs", Json::array()}, {"top_logprobs", Json::array()}};
+    Json top = Json::object();
+    for (const TokenLogprob& entry : event.top) top[model.Detokenize({entry.id}, true)] = entry.logprob;
+    (*logprobs)["tokens"].push_back(model.Detokenize({event.token}, true));
+    (*logprobs)["token_logprobs"].push_back(event.chosen.logprob);
+    (*logprobs)["top_logprobs"].push_back(top);
+  }
+};
+
+// A string, or an array of token ids taken as they are.
+Result<std::vector<int32_t>> PromptTokens(const Model& model, const Json* prompt) {
+  if (prompt == nullptr) return Status(ErrorCode::kUsage, "prompt: missing", "prompt");
+  std::vector<int32_t> tokens;
+  if (prompt->is_string()) {
+    TokenizeOptions options;
+    options.add_bos = true;
+    return model.Tokenize(prompt->get<std::string>(), options);
+  }
+  if (!prompt->is_array()) return Status(ErrorCode::kUsage, "prompt: must be a string or an array of token ids", "prompt");
+  for (const Json& id : *prompt) {
+    if (!id.is_number_integer()) return Status(ErrorCode::kUnsupported, "prompt: one prompt per request", "prompt");
+    const int64_t value = id.get<int64_t>();
+    if (value < 0 || value >= model.info().vocab_size)
+      return Status(ErrorCode::kUsage, "prompt: token id " + std::to_string(value) + " is not in the vocabulary", "prompt");
+    tokens.push_back(static_cast<int32_t>(value));
+  }
+  return tokens;
+}
+
+Status Handle(Service& service, const HttpRequest& http, const ResponderPtr& responder) {
+  LULL_ASSIGN_OR_RETURN(const Json body, ParseJson(http.body));
+  JsonFields fields(body);
+  CompletionParams params = ReadCompletionParams(service, fields);
+  params.request.logprobs = static_cast<int>(fields.Integer("logprobs", 0, 0, 20));
+  if (params.request.max_new_tokens == 0) params.request.max_new_tokens = 16;  // OpenAI's default here
+  const Json* prompt = fields.Get("prompt");
+  if (fields.Bool("echo", false)) fields.Fail("echo", "not supported");
+  LULL_RETURN_IF_ERROR(fields.Finish());
+  LULL_ASSIGN_OR_RETURN(params.request.prompt_tokens, PromptTokens(*service.model, prompt));
+  SubmitCompletion(service, std::move(params), std::make_shared<TextShape>(), responder);
+  return Status();
+}
+
+}  // namespace
+
+void HandleCompletions(Service& service, const HttpRequest& request, ResponderPtr responder) {
+  const Status status = Handle(service, request, responder);
+  if (!status.ok()) responder->Send(ErrorResponse(status.error()));
+}
+
+}  // namespace lull

@@ -1,0 +1,13 @@
+#include "base/os/os.h"
+
+#include "service/endpoint.h"
+#include "service/json_request.h"
+
+namespace lull {
+
+void HandleHealth(Service& service, const HttpRequest&, ResponderPtr responder) {
+  const Json body = {{"status", "ok"}, {"model", service.model_id}, {"pid", os::ProcessId()}};
+  responder->Send({200, "application/json", body.dump(), {}});
+}
+
+}  // namespace lull

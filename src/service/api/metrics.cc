@@ -1,0 +1,44 @@
+#include <cstdio>
+
+#include "base/os/os.h"
+#include "service/endpoint.h"
+
+namespace lull {
+namespace {
+
+void Add(std::string* text, const char* name, const char* type, const char* help, double value) {
+  char line[512];
+  snprintf(line, sizeof line, "# HELP %s %s\n# TYPE %s %s\n%s %.17g\n", name, help, name, type, name, value);
+  *text += line;
+}
+
+}  // namespace
+
+// Prometheus text format 0.0.4.
+void HandleMetrics(Service& service, const HttpRequest&, ResponderPtr responder) {
+  const EngineStats s = service.engine->stats();
+  const CpuMeter cpu = service.runtime->cpu_meter();
+  const CpuBudget& budget = service.runtime->cpu_budget();
+  std::string text;
+  const auto d = [](int64_t value) { return static_cast<double>(value); };
+  Add(&text, "lull_requests_submitted_total", "counter", "Requests accepted.", d(s.requests_submitted));
+  Add(&text, "lull_requests_finished_total", "counter", "Requests that ended.", d(s.requests_finished));
+  Add(&text, "lull_requests_cancelled_total", "counter", "Requests cancelled.", d(s.requests_cancelled));
+  Add(&text, "lull_requests_refused_total", "counter", "Requests refused, queue full.", d(s.requests_refused));
+  Add(&text, "lull_requests_running", "gauge", "Requests being computed.", d(s.running));
+  Add(&text, "lull_requests_waiting", "gauge", "Requests in the queue.", d(s.waiting));
+  Add(&text, "lull_prompt_tokens_total", "counter", "Prompt tokens computed.", d(s.prompt_tokens));
+  Add(&text, "lull_new_tokens_total", "counter", "Tokens generated.", d(s.new_tokens));
+  Add(&text, "lull_steps_total", "counter", "Forward passes.", d(s.steps));
+  Add(&text, "lull_kv_pages_used", "gauge", "KV pages in use.", d(s.kv.pages_used));
+  Add(&text, "lull_kv_pages_total", "gauge", "KV pages in the pool.", d(s.kv.pages_total));
+  Add(&text, "lull_kv_bytes_used", "gauge", "KV bytes in use.", d(s.kv.bytes_used));
+  Add(&text, "lull_cpu_seconds_total", "counter", "CPU time of the process.", d(cpu.cpu_ns) * 1e-9);
+  Add(&text, "lull_throttled_seconds_total", "counter", "Thread time slept to keep the budget.",
+      d(cpu.throttled_ns) * 1e-9);
+  Add(&text, "lull_cpu_budget_share", "gauge", "Declared mean share of the CPUs; 0: none.", budget.mean_share);
+  Add(&text, "process_resident_memory_bytes", "gauge", "Resident memory.", d(os::CurrentRssBytes()));
+  responder->Send({200, "text/plain; version=0.0.4", text, {}});
+}
+
+}  // namespace lull

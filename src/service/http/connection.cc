@@ -1,0 +1,217 @@
+#include "service/http/connection.h"
+
+#include <boost/asio/post.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/beast/http/read.hpp>
+#include <chrono>
+
+namespace lull {
+namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = boost::beast::http;
+using ErrorCodeB = boost::system::error_code;
+
+std::string ReasonOf(int status) {
+  return std::string(http::obsolete_reason(static_cast<http::status>(status)));
+}
+
+}  // namespace
+
+// Posts every call to the connection's thread. A stale answer (its request is over) is ignored.
+class Connection::Answer : public Responder {
+ public:
+  Answer(std::shared_ptr<Connection> connection, uint64_t number)
+      : connection_(std::move(connection)), number_(number) {}
+  // An endpoint that forgets to answer must not leave its client waiting.
+  ~Answer() override {
+    Post([](Connection& c) {
+      if (!c.last_queued_) c.Drop();
+    });
+  }
+
+  void Send(HttpResponse response) override {
+    Post([r = std::move(response)](Connection& c) {
+      c.Queue(c.Head(r.status, r.content_type, static_cast<int64_t>(r.body.size()), r.headers) + r.body, true);
+    });
+  }
+  void StartStream(const std::string& content_type) override {
+    Post([content_type](Connection& c) {
+      c.Queue(c.Head(200, content_type, -1, {{"Cache-Control", "no-cache"}}), false);
+    });
+  }
+  void Write(std::string chunk) override {
+    if (chunk.empty()) return;
+    Post([chunk = std::move(chunk)](Connection& c) {
+      char size[32];
+      snprintf(size, sizeof size, "%zx\r\n", chunk.size());
+      c.Queue(size + chunk + "\r\n", false);
+    });
+  }
+  void End() override {
+    Post([](Connection& c) { c.Queue("0\r\n\r\n", true); });
+  }
+  void OnDisconnect(std::function<void()> fn) override {
+    Post([fn = std::move(fn)](Connection& c) {
+      if (c.dropped_) fn();
+      else c.on_disconnect_ = fn;
+    });
+  }
+
+ private:
+  template <typename Fn>
+  void Post(Fn fn) {
+    asio::post(connection_->stream_.get_executor(), [connection = connection_, number = number_, fn = std::move(fn)] {
+      if (connection->answer_number_ == number) fn(*connection);
+    });
+  }
+  std::shared_ptr<Connection> connection_;
+  uint64_t number_;
+};
+
+Connection::Connection(asio::ip::tcp::socket socket, const HttpServerOptions& options,
+                       const HttpHandler& handler, std::atomic<int>& open_connections)
+    : stream_(std::move(socket)), options_(options), handler_(handler), open_connections_(open_connections) {
+  open_connections_.fetch_add(1);
+  ErrorCodeB ec;
+  stream_.socket().set_option(asio::ip::tcp::no_delay(true), ec);
+}
+
+Connection::~Connection() { open_connections_.fetch_sub(1); }
+
+void Connection::Start() { WaitForRequest(); }
+
+// Idle time and header time have deadlines of their own, so that a client who sends one byte a
+// second is cut as soon as one who sends nothing.
+void Connection::WaitForRequest() {
+  if (buffer_.size() > 0) return ReadHeader();
+  stream_.expires_after(std::chrono::seconds(options_.idle_deadline_s));
+  stream_.async_read_some(buffer_.prepare(4096),
+                          [self = shared_from_this()](ErrorCodeB ec, size_t bytes) {
+                            if (ec) return self->Drop();
+                            self->buffer_.commit(bytes);
+                            self->ReadHeader();
+                          });
+}
+
+void Connection::ReadHeader() {
+  parser_.emplace();
+  parser_->header_limit(static_cast<uint32_t>(options_.max_header_bytes));
+  parser_->body_limit(options_.max_body_bytes);
+  stream_.expires_after(std::chrono::seconds(options_.header_deadline_s));
+  http::async_read_header(stream_, buffer_, *parser_, [self = shared_from_this()](ErrorCodeB ec, size_t) {
+    if (ec == http::error::header_limit) return self->Refuse(431, "request header too large");
+    if (ec == http::error::body_limit) return self->Refuse(413, "request body too large");
+    if (ec == http::error::end_of_stream || ec == beast::error::timeout) return self->Drop();
+    if (ec) return self->Refuse(400, "malformed request: " + ec.message());
+    self->ReadBody();
+  });
+}
+
+void Connection::ReadBody() {
+  stream_.expires_after(std::chrono::seconds(options_.body_deadline_s));
+  if (beast::iequals(parser_->get()[http::field::expect], "100-continue")) {
+    static const std::string kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+    ErrorCodeB ec;
+    stream_.socket().write_some(asio::buffer(kContinue), ec);
+  }
+  http::async_read(stream_, buffer_, *parser_, [self = shared_from_this()](ErrorCodeB ec, size_t) {
+    if (ec == http::error::body_limit) return self->Refuse(413, "request body too large");
+    if (ec == beast::error::timeout) return self->Drop();
+    if (ec) return self->Refuse(400, "malformed request: " + ec.message());
+    self->Dispatch();
+  });
+}
+
+void Connection::Dispatch() {
+  const auto& message = parser_->get();
+  keep_alive_ = message.keep_alive();
+  HttpRequest request;
+  request.method = std::string(message.method_string());
+  request.path = std::string(message.target());
+  request.path.resize(std::min(request.path.size(), request.path.find('?')));
+  request.body = std::move(parser_->get().body());
+  last_queued_ = false;
+  ++answer_number_;
+  stream_.expires_never();
+  WatchForDisconnect();
+  handler_(request, std::make_shared<Answer>(shared_from_this(), answer_number_));
+}
+
+// While an answer is computed nothing is read; a readable socket with nothing in it is a closed one.
+void Connection::WatchForDisconnect() {
+  stream_.socket().async_wait(
+      asio::ip::tcp::socket::wait_read,
+      [self = shared_from_this(), number = answer_number_](ErrorCodeB ec) {
+        if (ec || self->dropped_ || self->answer_number_ != number || self->last_queued_) return;
+        char byte;
+        ErrorCodeB peek_error;
+        self->stream_.socket().non_blocking(true, peek_error);
+        const size_t n = self->stream_.socket().receive(asio::buffer(&byte, 1),
+                                                        asio::ip::tcp::socket::message_peek, peek_error);
+        if (n == 0 && peek_error != asio::error::would_block) self->Drop();
+        // Bytes there: a pipelined request, read after this answer.
+      });
+}
+
+void Connection::Refuse(int status, const std::string& message) {
+  keep_alive_ = false;
+  ++answer_number_;
+  const std::string body = "{\"error\":{\"message\":\"" + message + "\",\"type\":\"invalid_request_error\"}}";
+  Queue(Head(status, "application/json", static_cast<int64_t>(body.size()), {}) + body, true);
+}
+
+std::string Connection::Head(int status, const std::string& content_type, int64_t length,
+                             const std::vector<std::pair<std::string, std::string>>& headers) const {
+  std::string head = "HTTP/1.1 " + std::to_string(status) + " " + ReasonOf(status) + "\r\n";
+  head += "Content-Type: " + content_type + "\r\n";
+  if (length >= 0) head += "Content-Length: " + std::to_string(length) + "\r\n";
+  else head += "Transfer-Encoding: chunked\r\n";
+  for (const auto& [name, value] : headers) head += name + ": " + value + "\r\n";
+  head += keep_alive_ ? "Connection: keep-alive\r\n\r\n" : "Connection: close\r\n\r\n";
+  return head;
+}
+
+void Connection::Queue(std::string bytes, bool last) {
+  if (dropped_ || last_queued_) return;
+  last_queued_ = last;
+  unsent_bytes_ += bytes.size();
+  unsent_.push_back(std::move(bytes));
+  if (unsent_bytes_ > options_.max_unsent_bytes && unsent_.size() > 1) return Drop();
+  if (!writing_) WriteNext();
+}
+
+void Connection::WriteNext() {
+  writing_ = true;
+  stream_.expires_after(std::chrono::seconds(options_.write_deadline_s));
+  asio::async_write(stream_, asio::buffer(unsent_.front()),
+                    [self = shared_from_this()](ErrorCodeB ec, size_t) {
+                      self->writing_ = false;
+                      if (ec || self->dropped_) return self->Drop();
+                      self->unsent_bytes_ -= self->unsent_.front().size();
+                      self->unsent_.pop_front();
+                      if (!self->unsent_.empty()) return self->WriteNext();
+                      self->stream_.expires_never();
+                      if (self->last_queued_) self->FinishAnswer();
+                    });
+}
+
+void Connection::FinishAnswer() {
+  on_disconnect_ = nullptr;
+  ErrorCodeB ec;
+  stream_.socket().cancel(ec);  // the disconnect watch
+  if (keep_alive_) return WaitForRequest();
+  stream_.socket().shutdown(asio::ip::tcp::socket::shutdown_send, ec);
+  Drop();
+}
+
+void Connection::Drop() {
+  if (dropped_) return;
+  dropped_ = true;
+  stream_.close();
+  if (!last_queued_ && on_disconnect_) on_disconnect_();
+  on_disconnect_ = nullptr;
+}
+
+}  // namespace lull

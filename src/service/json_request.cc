@@ -1,0 +1,104 @@
+#include "service/json_request.h"
+
+#include <cmath>
+
+namespace lull {
+namespace {
+
+// Deepest nesting of brackets outside strings.
+int NestingDepth(const std::string& text) {
+  int depth = 0, deepest = 0;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_string) {
+      if (c == '\\') ++i;
+      else if (c == '"') in_string = false;
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == '[' || c == '{') {
+      deepest = std::max(deepest, ++depth);
+    } else if (c == ']' || c == '}') {
+      --depth;
+    }
+  }
+  return deepest;
+}
+
+}  // namespace
+
+Result<Json> ParseJson(const std::string& text, int max_depth) {
+  if (NestingDepth(text) > max_depth)
+    return Status(ErrorCode::kInvalidInput, "JSON nested deeper than " + std::to_string(max_depth), "body");
+  Json json = Json::parse(text, nullptr, false);
+  if (json.is_discarded()) return Status(ErrorCode::kInvalidInput, "the body is not valid JSON", "body");
+  if (!json.is_object()) return Status(ErrorCode::kInvalidInput, "the body is not a JSON object", "body");
+  return json;
+}
+
+const Json* JsonFields::Get(const char* name) {
+  seen_.insert(name);
+  const auto it = object_.find(name);
+  return it == object_.end() || it->is_null() ? nullptr : &*it;
+}
+
+void JsonFields::Fail(const char* name, const std::string& message) {
+  if (status_.ok()) status_ = Status(ErrorCode::kUsage, std::string(name) + ": " + message, name);
+}
+
+double JsonFields::Number(const char* name, double fallback, double min, double max) {
+  const Json* field = Get(name);
+  if (field == nullptr) return fallback;
+  if (!field->is_number()) return Fail(name, "must be a number"), fallback;
+  const double value = field->get<double>();
+  if (!(value >= min && value <= max)) {
+    char range[96];
+    snprintf(range, sizeof range, "must be between %g and %g", min, max);
+    Fail(name, range);
+    return fallback;
+  }
+  return value;
+}
+
+int64_t JsonFields::Integer(const char* name, int64_t fallback, int64_t min, int64_t max) {
+  const Json* field = Get(name);
+  if (field == nullptr) return fallback;
+  const bool whole = field->is_number_integer() ||
+                     (field->is_number_float() && std::nearbyint(field->get<double>()) == field->get<double>() &&
+                      std::fabs(field->get<double>()) < 9e15);
+  if (!whole) return Fail(name, "must be an integer"), fallback;
+  const bool huge = field->is_number_unsigned() && field->get<uint64_t>() > uint64_t{INT64_MAX};
+  const int64_t value = huge ? INT64_MAX : field->get<int64_t>();
+  if (huge || value < min || value > max) {
+    Fail(name, "must be between " + std::to_string(min) + " and " + std::to_string(max));
+    return fallback;
+  }
+  return value;
+}
+
+bool JsonFields::Bool(const char* name, bool fallback) {
+  const Json* field = Get(name);
+  if (field == nullptr) return fallback;
+  if (!field->is_boolean()) return Fail(name, "must be true or false"), fallback;
+  return field->get<bool>();
+}
+
+std::string JsonFields::String(const char* name, const std::string& fallback) {
+  const Json* field = Get(name);
+  if (field == nullptr) return fallback;
+  if (!field->is_string()) return Fail(name, "must be a string"), fallback;
+  return field->get<std::string>();
+}
+
+void JsonFields::Ignore(const char* name) { seen_.insert(name); }
+
+Status JsonFields::Finish() const {
+  if (!status_.ok()) return status_;
+  for (const auto& [name, value] : object_.items()) {
+    if (seen_.count(name) > 0 || value.is_null()) continue;
+    return Status(ErrorCode::kUnsupported, name + ": not supported", name, "leave the field out");
+  }
+  return Status();
+}
+
+}  // namespace lull

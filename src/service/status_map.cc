@@ -1,0 +1,40 @@
+#include "service/status_map.h"
+
+#include "service/json_request.h"
+
+namespace lull {
+
+int HttpStatusOf(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::kOk: return 200;
+    case ErrorCode::kUsage:
+    case ErrorCode::kInvalidInput:
+    case ErrorCode::kUnsupported:
+    case ErrorCode::kContextOverflow: return 400;
+    case ErrorCode::kNotFound: return 404;
+    case ErrorCode::kBusy: return 429;
+    case ErrorCode::kOutOfMemory:
+    case ErrorCode::kBudgetImpossible: return 503;
+    default: return 500;
+  }
+}
+
+HttpResponse ErrorResponse(const Error& error) {
+  HttpResponse response;
+  response.status = HttpStatusOf(error.code);
+  std::string message = error.message;
+  if (!error.hint.empty()) message += " (" + error.hint + ")";
+  const char* type = response.status == 429  ? "rate_limit_error"
+                     : response.status < 500 ? "invalid_request_error"
+                                             : "server_error";
+  const Json body = {{"error",
+                      {{"message", message},
+                       {"type", type},
+                       {"param", error.where.empty() ? Json(nullptr) : Json(error.where)},
+                       {"code", ErrorCodeName(error.code)}}}};
+  response.body = body.dump(-1, ' ', false, Json::error_handler_t::replace);
+  if (response.status == 429 || response.status == 503) response.headers.push_back({"Retry-After", "1"});
+  return response;
+}
+
+}  // namespace lull
