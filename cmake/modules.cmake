@@ -25,6 +25,7 @@ lull_module(decode    LAYER 7 DEPS base)
 lull_module(sched     LAYER 8 DEPS base tokenizer model decode)
 lull_module(engine    LAYER 9 DEPS base budget formats tokenizer chat kernels model decode sched)
 lull_module(service   LAYER 12 DEPS base evidence chat engine LIBS nlohmann_json::nlohmann_json Boost::headers)
+lull_module(bench     LAYER 12 DEPS base evidence LIBS nlohmann_json::nlohmann_json Boost::headers)
 lull_module(roof      LAYER 12 DEPS base simd)
 lull_module(cli       LAYER 13 DEPS base evidence store formats engine service roof LIBS nlohmann_json::nlohmann_json)
 
