@@ -1,0 +1,27 @@
+// Template source to tokens: delimiters, whitespace control, trim_blocks and lstrip_blocks.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "chat/value.h"
+
+namespace lull::jinja {
+
+enum class Tok : uint8_t {
+  kData, kVariableBegin, kVariableEnd, kBlockBegin, kBlockEnd,
+  kName, kString, kInteger, kFloat, kOperator, kEnd,
+};
+
+struct Token {
+  Tok type = Tok::kEnd;
+  Pos pos;
+  std::string text;   // operator, name, decoded string, data
+  int64_t integer = 0;
+  double number = 0;
+};
+
+// The last token is kEnd. Requires: source is valid UTF-8.
+Result<std::vector<Token>> Tokenize(const std::string& source);
+
+}  // namespace lull::jinja
