@@ -191,7 +191,7 @@ Value ToJsonFilter(Run& run, const Value& value, const Args& args) {
   style.sort_keys = bound.Flag(3, false);
   if (bound[1] != nullptr && !bound[1]->is(Kind::kNone)) {
     style.pretty = true;
-    style.item_separator = ",";
+    style.item_separator.assign(1, ',');
     if (bound[1]->is(Kind::kString)) {
       style.indent = bound[1]->text();
     } else {
@@ -250,7 +250,7 @@ int ParseInt(std::string_view source, int base, int64_t* out) {
     }
   }
   if (!valid || digits.empty() || digits[0] == '-' || digits[0] == '+') return 0;
-  if (negative) digits.insert(0, "-");
+  if (negative) digits.insert(digits.begin(), '-');
   const auto parsed = std::from_chars(digits.data(), digits.data() + digits.size(), *out, base);
   if (parsed.ptr != digits.data() + digits.size()) return 0;
   return parsed.ec == std::errc() ? 1 : -1;

@@ -774,7 +774,7 @@ class Parser {
 
   std::string DottedName() {
     std::string name = ExpectName();
-    while (ok() && SkipOp(".")) name += "." + ExpectName();
+    while (ok() && SkipOp(".")) (name += '.') += ExpectName();
     return name;
   }
 

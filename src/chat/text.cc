@@ -286,11 +286,11 @@ std::string FloatRepr(double d) {
   for (char c : text.substr(0, e)) {
     if (c >= '0' && c <= '9') digits += c;
   }
-  std::string out = negative ? "-" : "";
+  std::string out(negative ? 1 : 0, '-');
   const int count = static_cast<int>(digits.size());
   if (exponent < -4 || exponent >= 16) {
     out += digits[0];
-    if (count > 1) out += "." + digits.substr(1);
+    if (count > 1) out.append(".").append(digits, 1);
     const int magnitude = std::abs(exponent);
     out += exponent < 0 ? "e-" : "e+";
     return out + (magnitude < 10 ? "0" : "") + std::to_string(magnitude);
