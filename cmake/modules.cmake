@@ -37,6 +37,15 @@ target_link_libraries(lull_test_support PUBLIC lull_formats)
 add_executable(make_tiny_model tools/make_tiny_model.cc)
 target_link_libraries(make_tiny_model PRIVATE lull_test_support)
 
+# Fuzz targets need clang: cmake -B build/fuzz -DCMAKE_CXX_COMPILER=clang++-19 -DLULL_FUZZ=ON
+option(LULL_FUZZ "Build the libFuzzer targets (clang only)" OFF)
+if(LULL_FUZZ)
+  add_executable(gguf_fuzz fuzz/gguf_fuzz.cc)
+  target_link_libraries(gguf_fuzz PRIVATE lull_test_support)
+  target_compile_options(gguf_fuzz PRIVATE -fsanitize=fuzzer)
+  target_link_options(gguf_fuzz PRIVATE -fsanitize=fuzzer)
+endif()
+
 if(EXISTS ${PROJECT_SOURCE_DIR}/src/cli/lull_main.cc)
   add_executable(lull src/cli/lull_main.cc)
   target_link_libraries(lull PRIVATE lull_cli)
