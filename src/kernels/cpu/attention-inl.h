@@ -6,7 +6,8 @@
 namespace lull::LULL_ISA {
 namespace {
 
-constexpr size_t kMaxHeads = 4;  // query heads that share one pass over a page
+// Query heads that share one pass over a page.
+constexpr size_t kMaxHeads = kF32Registers >= 8 ? 4 : 1;
 // Vectors accumulated at once: half of the registers, the rest holds operands.
 constexpr int BlockVectors(int heads, int limit) {
   int vectors = limit;
@@ -63,8 +64,10 @@ LULL_INLINE void PageScores(const AttentionArgs& args, const float* q, const KvP
   size_t lane = slots.begin / 16 * 16;
   for (; lane + 16 * kVectors <= (slots.end + 15) / 16 * 16; lane += 16 * kVectors)
     ScoreBlock<Kv, kHeads, kVectors>(q, args.head_dim, args.scale, k, lane, scores);
-  for (; lane < slots.end; lane += 16)
-    ScoreBlock<Kv, kHeads, 1>(q, args.head_dim, args.scale, k, lane, scores);
+  if constexpr (kVectors > 1) {
+    for (; lane < slots.end; lane += 16)
+      ScoreBlock<Kv, kHeads, 1>(q, args.head_dim, args.scale, k, lane, scores);
+  }
   if (slots.begin == 0 && slots.end == kPageTokens) return;
   for (int h = 0; h < kHeads; ++h) {
     float* row = scores + h * kPageTokens;
@@ -126,10 +129,14 @@ LULL_INLINE void PageValues(const float* weights, const float* rescale, const Kv
   size_t d = 0;
   for (; d + 16 * kVectors <= head_dim; d += 16 * kVectors)
     ValueBlock<Kv, kHeads, kVectors>(weights, rescale, v, slots, head_dim, d, out);
-  for (; d + 16 * kHalf <= head_dim; d += 16 * kHalf)
-    ValueBlock<Kv, kHeads, kHalf>(weights, rescale, v, slots, head_dim, d, out);
-  for (; d < head_dim; d += 16)
-    ValueBlock<Kv, kHeads, 1>(weights, rescale, v, slots, head_dim, d, out);
+  if constexpr (kHalf > 1) {
+    for (; d + 16 * kHalf <= head_dim; d += 16 * kHalf)
+      ValueBlock<Kv, kHeads, kHalf>(weights, rescale, v, slots, head_dim, d, out);
+  }
+  if constexpr (kVectors > 1) {
+    for (; d < head_dim; d += 16)
+      ValueBlock<Kv, kHeads, 1>(weights, rescale, v, slots, head_dim, d, out);
+  }
 }
 
 // One page for kHeads query heads from `head` on.
@@ -160,11 +167,13 @@ LULL_INLINE void AttendPages(const AttentionArgs& args, size_t page_begin, size_
     if (slots.begin >= slots.end) continue;
     const KvPage& kv = args.pages[page];
     for (size_t head = 0; head < args.num_q; head += kMaxHeads) {
-      switch (args.num_q - head) {
-        case 1: AttendPage<Kv, 1>(args, kv, slots, head, state); break;
-        case 2: AttendPage<Kv, 2>(args, kv, slots, head, state); break;
-        case 3: AttendPage<Kv, 3>(args, kv, slots, head, state); break;
-        default: AttendPage<Kv, 4>(args, kv, slots, head, state); break;
+      const size_t heads = kMaxHeads == 1 ? 1 : args.num_q - head;
+      if (heads == 1) {
+        AttendPage<Kv, 1>(args, kv, slots, head, state);
+      } else if constexpr (kMaxHeads > 1) {
+        if (heads == 2) AttendPage<Kv, 2>(args, kv, slots, head, state);
+        if (heads == 3) AttendPage<Kv, 3>(args, kv, slots, head, state);
+        if (heads >= 4) AttendPage<Kv, 4>(args, kv, slots, head, state);
       }
     }
   }

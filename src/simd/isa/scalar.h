@@ -14,7 +14,7 @@ namespace lull::scalar {
 // Rough int8 multiply-accumulates per microsecond of one thread, to size tiles.
 inline constexpr double kMacsPerUs = 700;
 // F32 values that fit the register file: sizes register blocks, never the results.
-inline constexpr int kF32Registers = 8;
+inline constexpr int kF32Registers = 1;
 // Matrix product tiles: groups of 16 weight rows by activation rows that fill the registers.
 inline constexpr int kTileGroups = 1, kTileCols = 2;
 inline constexpr int kTileUnroll = 1;
