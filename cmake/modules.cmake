@@ -56,3 +56,6 @@ add_executable(render_template EXCLUDE_FROM_ALL tools/render_template.cc)
 target_link_libraries(render_template PRIVATE lull_chat)
 add_executable(logits_dump EXCLUDE_FROM_ALL tools/logits_dump.cc)
 target_link_libraries(logits_dump PRIVATE lull_model lull_test_support)
+
+# Two libraries of headers take most of the compile time here.
+target_precompile_headers(lull_cli PRIVATE <CLI/CLI.hpp> <nlohmann/json.hpp>)
