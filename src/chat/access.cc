@@ -53,6 +53,10 @@ bool OwnAttr(Run& run, const Value& object, const std::string& name, Value* out)
     *out = cycler.items[cycler.pos];
     return true;
   }
+  if (object.is(Kind::kMacro)) {
+    run.Unsupported("the attribute '" + name + "' of a macro is not supported");
+    return true;
+  }
   return false;
 }
 
@@ -136,18 +140,17 @@ Value Slice(Run& run, const Value& object, const Value& start, const Value& stop
             const Value& step) {
   if (object.is(Kind::kUndefined)) return UndefinedError(run, object);
   if (!object.is(Kind::kString) && !object.is_sequence() && !object.is(Kind::kRange)) {
-    return run.Undefined(std::string(TypeName(object)) + " object has no slices");
+    return run.TypeError(std::string("'") + TypeName(object) + "' object cannot be sliced");
   }
   int64_t by = 1, from = 0, to = 0;
-  // Python raises TypeError here, which the sandbox turns into undefined.
-  if (!Bound64(step, 1, &by)) return run.Undefined("slice indices must be integers");
+  if (!Bound64(step, 1, &by)) return run.TypeError("slice indices must be integers or None");
   if (by == 0) return run.TypeError("slice step cannot be zero");
   by = std::clamp<int64_t>(by, -(int64_t{1} << 40), int64_t{1} << 40);
   const int64_t length = Length(run, object);
   const int64_t low = by > 0 ? 0 : -1, high = by > 0 ? length : length - 1;
   if (!Bound64(start, by > 0 ? 0 : length - 1, &from) ||
       !Bound64(stop, by > 0 ? length : -length - 1, &to)) {
-    return run.Undefined("slice indices must be integers");
+    return run.TypeError("slice indices must be integers or None");
   }
   if (from < 0) from = std::max(low, from + length);
   if (to < 0) to = std::max(low, to + length);

@@ -8,11 +8,12 @@ namespace {
 constexpr size_t kMaxJsonDepth = 64;
 // The JSON of one conversation may be this many times the output limit.
 constexpr int64_t kSizeFactor = 4;
+constexpr int64_t kSpareBytes = 1 << 20;
 
 // Builds values as the text is read; there is no other document in memory.
 class Builder : public nlohmann::json_sax<nlohmann::ordered_json> {
  public:
-  Builder(Run& run, const char* what) : run_(run), what_(what) {}
+  explicit Builder(Run& run) : run_(run) {}
 
   bool null() override { return Add(Value::None()); }
   bool boolean(bool value) override { return Add(Value::Bool(value)); }
@@ -85,19 +86,18 @@ class Builder : public nlohmann::json_sax<nlohmann::ordered_json> {
   }
 
   Run& run_;
-  const char* what_;
   std::vector<Frame> stack_;
 };
 
 }  // namespace
 
 Result<Value> ParseJson(Run& run, const std::string& text, const char* what) {
-  const int64_t limit = kSizeFactor * run.limits().max_output_bytes;
+  const int64_t limit = kSizeFactor * run.limits().max_output_bytes + kSpareBytes;
   if (static_cast<int64_t>(text.size()) > limit) {
     return Status(ErrorCode::kInvalidInput, "more than " + std::to_string(limit) + " bytes of JSON",
                   what);
   }
-  Builder builder(run, what);
+  Builder builder(run);
   const bool parsed = nlohmann::ordered_json::sax_parse(text, &builder);
   if (!run.ok()) return Error{run.error().code, run.error().message, what, run.error().hint};
   if (!parsed) return Status(ErrorCode::kInvalidInput, builder.problem, what);

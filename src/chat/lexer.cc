@@ -38,7 +38,8 @@ std::string NormalizeNewlines(const std::string& source) {
 
 class Lexer {
  public:
-  explicit Lexer(const std::string& source) : text_(NormalizeNewlines(source)) {}
+  Lexer(const std::string& source, int max_depth)
+      : text_(NormalizeNewlines(source)), max_depth_(static_cast<size_t>(max_depth)) {}
 
   Result<std::vector<Token>> Run() {
     while (status_.ok() && at_ < text_.size()) LexRoot();
@@ -247,6 +248,9 @@ class Lexer {
       return Fail(at_, std::string("unexpected character '") + PrintableAt(at_) + "' in a tag");
     }
     if (c == '(' || c == '[' || c == '{') brackets_ += c == '(' ? ')' : c == '[' ? ']' : '}';
+    if (brackets_.size() > max_depth_) {
+      return Fail(at_, "brackets nested more than " + std::to_string(max_depth_) + " deep");
+    }
     if (c == ')' || c == ']' || c == '}') {
       if (brackets_.empty() || brackets_.back() != c) {
         return Fail(at_, std::string("unexpected '") + c + "'");
@@ -403,6 +407,7 @@ class Lexer {
   }
 
   const std::string text_;
+  const size_t max_depth_;
   size_t at_ = 0;
   bool line_starting_ = true;
   std::string brackets_;
@@ -414,6 +419,8 @@ class Lexer {
 
 }  // namespace
 
-Result<std::vector<Token>> Tokenize(const std::string& source) { return Lexer(source).Run(); }
+Result<std::vector<Token>> Tokenize(const std::string& source, int max_depth) {
+  return Lexer(source, max_depth).Run();
+}
 
 }  // namespace lull::jinja

@@ -21,7 +21,7 @@ struct Token {
   double number = 0;
 };
 
-// The last token is kEnd. Requires: source is valid UTF-8.
-Result<std::vector<Token>> Tokenize(const std::string& source);
+// The last token is kEnd. Brackets nest max_depth deep at most. Requires: source is valid UTF-8.
+Result<std::vector<Token>> Tokenize(const std::string& source, int max_depth);
 
 }  // namespace lull::jinja

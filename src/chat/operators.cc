@@ -41,6 +41,7 @@ Value Repeat(Run& run, const Value& what, int64_t times) {
   }
   std::vector<Value> items;
   const auto& source = what.as<ListObject>().items;
+  if (!run.CheckListSize(total / static_cast<int64_t>(sizeof(Value)))) return Value();
   for (int64_t i = 0; i < times; ++i) items.insert(items.end(), source.begin(), source.end());
   return what.is(Kind::kList) ? run.List(std::move(items)) : run.Tuple(std::move(items));
 }
@@ -64,8 +65,12 @@ Value Add(Run& run, const Value& a, const Value& b) {
   if (BothNumbers(a, b)) return Value::Float(a.as_float() + b.as_float());
   if (a.is(Kind::kString) && b.is(Kind::kString)) return AddStrings(run, a, b);
   if (a.is_sequence() && a.kind() == b.kind()) {
-    std::vector<Value> items = a.as<ListObject>().items;
+    const auto& first = a.as<ListObject>().items;
     const auto& more = b.as<ListObject>().items;
+    if (!run.CheckListSize(static_cast<int64_t>(first.size() + more.size()))) return Value();
+    std::vector<Value> items;
+    items.reserve(first.size() + more.size());
+    items.insert(items.end(), first.begin(), first.end());
     items.insert(items.end(), more.begin(), more.end());
     return a.is(Kind::kList) ? run.List(std::move(items)) : run.Tuple(std::move(items));
   }

@@ -844,7 +844,7 @@ class Parser {
 
 Result<std::unique_ptr<Template>> ParseTemplate(const std::string& source,
                                                 const TemplateLimits& limits) {
-  LULL_ASSIGN_OR_RETURN(std::vector<Token> tokens, Tokenize(source));
+  LULL_ASSIGN_OR_RETURN(std::vector<Token> tokens, Tokenize(source, limits.max_depth));
   return Parser(std::move(tokens), limits).Run();
 }
 

@@ -48,6 +48,7 @@ bool CaseTest(Run& run, const Value& value, const char* method) {
 
 bool IsSequence(const Value& value) {
   switch (value.kind()) {
+    case Kind::kUndefined:  // it has a length and a __getitem__, which raises
     case Kind::kString:
     case Kind::kList:
     case Kind::kTuple:

@@ -10,8 +10,11 @@ namespace lull::jinja {
 namespace {
 
 constexpr size_t kSmallDict = 8;
-// Live values may hold this many times the output limit.
+// Live values may hold this many times the output limit, and a bit where that is small.
 constexpr int64_t kLiveFactor = 16;
+constexpr int64_t kLiveSpareBytes = 1 << 20;
+// A list may be this many times as long as a range.
+constexpr int64_t kListFactor = 4;
 constexpr int64_t kMaxKeyElements = 1000;
 
 int CompareIntFloat(int64_t i, double d) {
@@ -147,14 +150,21 @@ bool Run::CheckStringSize(int64_t bytes) {
   return false;
 }
 
+bool Run::CheckListSize(int64_t items) {
+  if (items <= kListFactor * limits_.max_range) return ok();
+  Fail(ErrorCode::kInvalidInput, "a list of more than " +
+                                     std::to_string(kListFactor * limits_.max_range) + " items");
+  return false;
+}
+
 bool Run::Hold(Object* object, int64_t bytes) {
   object->meter = &meter_;
   object->charged_bytes = bytes;
   meter_.live_bytes += bytes;
-  if (meter_.live_bytes > kLiveFactor * limits_.max_output_bytes) {
-    Fail(ErrorCode::kOutOfMemory, "the template holds more than " +
-                                      std::to_string(kLiveFactor * limits_.max_output_bytes) +
-                                      " bytes of values");
+  const int64_t most = kLiveFactor * limits_.max_output_bytes + kLiveSpareBytes;
+  if (meter_.live_bytes > most) {
+    Fail(ErrorCode::kOutOfMemory,
+         "the template holds more than " + std::to_string(most) + " bytes of values");
   }
   return ok() && Work(bytes);
 }
@@ -186,6 +196,7 @@ bool Run::Nest(Object* object, const std::vector<Value>& held) {
 }
 
 Value Run::Sequence(Kind kind, std::vector<Value> items) {
+  if (!CheckListSize(static_cast<int64_t>(items.size()))) return Value();
   auto object = New<ListObject>(static_cast<int64_t>(items.size() * sizeof(Value)));
   if (object == nullptr || !Nest(object.get(), items)) return Value();
   object->items = std::move(items);

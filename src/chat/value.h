@@ -201,6 +201,7 @@ class Run {
   }
   bool Work(int64_t bytes) { return Step(bytes / kBytesPerStep); }
   bool CheckStringSize(int64_t bytes);
+  bool CheckListSize(int64_t items);
 
   Value String(std::string text, bool markup = false);
   Value List(std::vector<Value> items) { return Sequence(Kind::kList, std::move(items)); }
