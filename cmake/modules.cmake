@@ -44,6 +44,9 @@ if(LULL_FUZZ)
   target_link_libraries(gguf_fuzz PRIVATE lull_test_support)
   target_compile_options(gguf_fuzz PRIVATE -fsanitize=fuzzer)
   target_link_options(gguf_fuzz PRIVATE -fsanitize=fuzzer)
+  add_executable(chat_template_fuzz fuzz/chat_template_fuzz.cc)
+  target_link_libraries(chat_template_fuzz PRIVATE lull_chat)
+  target_link_options(chat_template_fuzz PRIVATE -fsanitize=fuzzer)
 endif()
 
 if(EXISTS ${PROJECT_SOURCE_DIR}/src/cli/lull_main.cc)
@@ -59,11 +62,3 @@ target_link_libraries(logits_dump PRIVATE lull_model lull_test_support)
 
 # Two libraries of headers take most of the compile time here.
 target_precompile_headers(lull_cli PRIVATE <CLI/CLI.hpp> <nlohmann/json.hpp>)
-
-# Fuzz targets (clang): cmake -DLULL_FUZZ=ON -DLULL_SANITIZE=address,undefined,fuzzer-no-link with clang++-19
-option(LULL_FUZZ "Build the libFuzzer targets under fuzz/" OFF)
-if(LULL_FUZZ)
-  add_executable(chat_template_fuzz fuzz/chat_template_fuzz.cc)
-  target_link_libraries(chat_template_fuzz PRIVATE lull_chat)
-  target_link_options(chat_template_fuzz PRIVATE -fsanitize=fuzzer)
-endif()
