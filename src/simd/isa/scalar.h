@@ -132,11 +132,12 @@ LULL_INLINE F32 Pow2(I32 a) {
 }
 LULL_INLINE int32_t SumLanesI32(I32 a) { int32_t s = 0; LULL_LANES s += a.v[i]; return s; }
 
-// --- bytes ---
+// --- bytes; loops of 64 are kept out of line, or products take minutes to compile ---
+#define LULL_NOINLINE inline __attribute__((noinline))
 LULL_INLINE U8 LoadU8(const uint8_t* p) { U8 r; memcpy(r.v, p, 64); return r; }
 LULL_INLINE void StoreU8(uint8_t* p, U8 a) { memcpy(p, a.v, 64); }
-LULL_INLINE U8 LowNibbles(U8 a) { LULL_BYTES a.v[i] &= 15; return a; }
-LULL_INLINE U8 HighNibbles(U8 a) { LULL_BYTES a.v[i] >>= 4; return a; }
+LULL_NOINLINE U8 LowNibbles(U8 a) { LULL_BYTES a.v[i] &= 15; return a; }
+LULL_NOINLINE U8 HighNibbles(U8 a) { LULL_BYTES a.v[i] >>= 4; return a; }
 LULL_INLINE U8 OrU8(U8 a, U8 b) { LULL_BYTES a.v[i] |= b.v[i]; return a; }
 // (each byte >> kShift) & mask, and (each byte & mask) << kShift; no bit crosses a byte.
 template <int kShift>
@@ -150,7 +151,7 @@ LULL_INLINE U8 MaskShiftLeft(U8 a, uint8_t mask) {
 // a | (b << kShift & mask), a right shift where kShift < 0. Requires: no bit of mask takes its value
 // from the neighbouring byte.
 template <int kShift>
-LULL_INLINE U8 OrShifted(U8 a, U8 b, uint8_t mask) {
+LULL_NOINLINE U8 OrShifted(U8 a, U8 b, uint8_t mask) {
   LULL_BYTES a.v[i] = static_cast<uint8_t>(a.v[i] | ((kShift < 0 ? b.v[i] >> -kShift : b.v[i] << (kShift < 0 ? 0 : kShift)) & mask));
   return a;
 }
@@ -163,7 +164,7 @@ LULL_INLINE U8 OrWhere(U8 a, uint64_t mask, uint8_t bits) {
 // --- int8 dots: lane i gains sum over j of w[4 i + j] * a[j], a = four int8 in one word ---
 LULL_INLINE int32_t LoadA4(const int8_t* p) { int32_t a; memcpy(&a, p, 4); return a; }
 // Requires: every byte of w <= 128.
-LULL_INLINE I32 DotU8(I32 acc, U8 w, int32_t a4) {
+LULL_NOINLINE I32 DotU8(I32 acc, U8 w, int32_t a4) {
   int8_t a[4]; memcpy(a, &a4, 4);
   LULL_LANES for (int j = 0; j < 4; ++j) acc.v[i] += int32_t{w.v[4 * i + j]} * a[j];
   return acc;
@@ -179,6 +180,7 @@ LULL_INLINE void Prefetch(const void* p) { _mm_prefetch(static_cast<const char*>
 
 #undef LULL_LANES
 #undef LULL_BYTES
+#undef LULL_NOINLINE
 }  // namespace lull::scalar
 LULL_END_TARGET
 #pragma GCC diagnostic pop
