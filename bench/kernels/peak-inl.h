@@ -6,6 +6,7 @@ inline int32_t PeakDots(size_t steps, const uint8_t* bytes) {
   U8 w = LoadU8(bytes);
   int32_t a4 = LoadA4(reinterpret_cast<const int8_t*>(bytes + 64));
   I32 acc[12];
+#pragma GCC unroll 12
   for (int i = 0; i < 12; ++i) acc[i] = Set1I32(i);
   for (size_t s = 0; s < steps; ++s) {
     // Hides the operands from the optimiser, so that nothing is hoisted or folded.
@@ -15,6 +16,7 @@ inline int32_t PeakDots(size_t steps, const uint8_t* bytes) {
     for (int i = 0; i < 12; ++i) acc[i] = DotU8(acc[i], w, a);
   }
   int32_t sum = 0;
+#pragma GCC unroll 12
   for (int i = 0; i < 12; ++i) sum += SumLanesI32(acc[i]);
   return sum;
 }

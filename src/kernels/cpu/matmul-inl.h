@@ -124,24 +124,27 @@ inline size_t NextCols(size_t rows_left) {
 
 template <typename T>
 void MatMulDirect(const MatMulArgs& m) {
-  const size_t cols = m.row_end - m.row_begin, k = m.x.k;
-  const DirectActs acts = {m.x.q + m.row_begin * k, m.x.scale + m.row_begin * (k / 32),
-                           m.x.scaled_sum + m.row_begin * (k / 32),
-                           m.x.half_sums + m.row_begin * (k / 16), k};
-  const DirectFn pair = TileTable<T, kTileGroups>::Direct(cols);
-  const DirectFn single = TileTable<T, 1>::Direct(cols);
+  const size_t k = m.x.k;
   for (size_t g = m.group_begin; g < m.group_end;) {
     const size_t num_groups = m.group_end - g >= kTileGroups ? kTileGroups : 1;
-    TileArgs tile = TileAt(m, g, num_groups, m.row_begin);
-    tile.num_blocks = k / T::kBlockK;
-    (num_groups == 1 ? single : pair)(tile, acts);
+    for (size_t row = m.row_begin; row < m.row_end;) {
+      const size_t cols = NextCols(m.row_end - row);
+      TileArgs tile = TileAt(m, g, num_groups, row);
+      tile.num_blocks = k / T::kBlockK;
+      tile.fetch_skip = (num_groups - 1) * m.w.group_bytes;
+      const DirectFn fn = num_groups == 1 ? TileTable<T, 1>::Direct(cols)
+                                          : TileTable<T, kTileGroups>::Direct(cols);
+      fn(tile, {m.x.q + row * k, m.x.scale + row * (k / 32), m.x.scaled_sum + row * (k / 32),
+                m.x.half_sums + row * (k / 16), k});
+      row += cols;
+    }
     g += num_groups;
   }
 }
 
 template <typename T>
 void PanelTiles(const MatMulArgs& m, size_t group, size_t num_groups, size_t row, size_t rows,
-                size_t block, size_t num_blocks) {
+                size_t block, size_t num_blocks, const uint8_t* next) {
   using Panel = PanelOf<T>;
   constexpr size_t kSubs = T::kBlockK / 32;
   const size_t num_subs = num_blocks * kSubs;
@@ -150,6 +153,10 @@ void PanelTiles(const MatMulArgs& m, size_t group, size_t num_groups, size_t row
                   m.scratch + g * kPanelSubs * kMaxPanelSubBytes);
   }
   const uint8_t* acts = m.scratch + kPanelBytes;
+  const size_t num_tiles = (rows + kTileCols - 1) / kTileCols;
+  const size_t next_lines = (num_blocks * T::kPackedBlockBytes + 63) / 64;
+  const size_t fetch_lines = (next_lines + num_tiles * num_subs - 1) / (num_tiles * num_subs);
+  const uint8_t* fetch[2] = {next, next + m.w.group_bytes};
   for (size_t done = 0; done < rows;) {
     const size_t cols = NextCols(rows - done);
     TileArgs tile = TileAt(m, group, num_groups, row + done);
@@ -158,6 +165,11 @@ void PanelTiles(const MatMulArgs& m, size_t group, size_t num_groups, size_t row
     }
     tile.num_blocks = num_subs;
     tile.resume = block != 0;
+    for (size_t g = 0; g < 2; ++g) {
+      tile.fetch[g] = fetch[g];
+      fetch[g] += 64 * num_subs * fetch_lines;
+    }
+    tile.fetch_lines = fetch_lines;
     const PackedFn fn = num_groups == 1 ? TileTable<Panel, 1>::Packed(cols)
                                         : TileTable<Panel, kTileGroups>::Packed(cols);
     fn(tile, {acts, static_cast<int>(cols)});
@@ -186,7 +198,8 @@ void MatMulPanel(const MatMulArgs& m) {
       }
       for (size_t g = m.group_begin; g < m.group_end;) {
         const size_t num_groups = m.group_end - g >= kTileGroups ? kTileGroups : 1;
-        PanelTiles<T>(m, g, num_groups, row, rows, block, num_blocks);
+        const uint8_t* next = m.w.data + (g + num_groups) * m.w.group_bytes + block * T::kPackedBlockBytes;
+        PanelTiles<T>(m, g, num_groups, row, rows, block, num_blocks, next);
         g += num_groups;
       }
     }

@@ -8,12 +8,18 @@ struct TileArgs {
   size_t valid[2];          // rows of each group that exist, 1..16
   size_t num_blocks;
   bool resume;              // start from what `out` holds
+  // Panels: lines fetched ahead for each 32-block, `fetch_lines` from fetch[g] up for each group.
+  const uint8_t* fetch[2];
+  size_t fetch_lines;
+  // Packed blocks: from the end of a group's stream to where this call continues it.
+  size_t fetch_skip;
   float* out;               // row 0 of group 0, column 0
   size_t out_stride;
 };
 
 // Activation rows read where they lie: rows k apart.
 struct DirectActs {
+  static constexpr bool kStream = true;
   const int8_t* q;
   const float* scale;
   const float* scaled_sum;
@@ -40,6 +46,7 @@ struct DirectActs {
 // kCols activation rows gathered by PackActs: per 32-block [kCols][32] q, [kCols] scale,
 // [kCols] scaled sum, [kScales][kCols] start of the integer dot.
 struct PackedActs {
+  static constexpr bool kStream = false;
   const uint8_t* p;
   int cols;
 
@@ -136,9 +143,30 @@ struct IntTile {
     }
   }
 
+  // The weights kAheadBytes on: the first touch of memory, a decode step's bound.
+  static constexpr size_t kAheadBytes = 3072;
+  static constexpr size_t kAheadBlocks = kAheadBytes / T::kPackedBlockBytes;
+  static LULL_INLINE void FetchStream(const uint8_t* const sub[2], size_t skip) {
+    constexpr size_t kLines = (T::kPackedBlockBytes / kSubs + 63) / 64;
+#pragma GCC unroll kTileUnroll
+    for (size_t line = 0; line < kLines; ++line) {
+#pragma GCC unroll kTileUnroll
+      for (int g = 0; g < kGroups; ++g) Prefetch(sub[g] + kAheadBytes + skip + 64 * line);
+    }
+  }
+  static LULL_INLINE void FetchNext(const uint8_t* fetch[2], size_t lines) {
+    for (size_t line = 0; line < lines; ++line) {
+#pragma GCC unroll kTileUnroll
+      for (int g = 0; g < kGroups; ++g) Prefetch(fetch[g] + 64 * line);
+    }
+#pragma GCC unroll kTileUnroll
+    for (int g = 0; g < kGroups; ++g) fetch[g] += 64 * lines;
+  }
+
   static void Run(const TileArgs& args, Acts acts) {
     F32 acc[kGroups][kCols];
     const uint8_t* block[2] = {args.group[0], args.group[1]};
+    const uint8_t* fetch[2] = {args.fetch[0], args.fetch[1]};
 #pragma GCC unroll kTileUnroll
     for (int c = 0; c < kCols; ++c) {
 #pragma GCC unroll kTileUnroll
@@ -156,6 +184,11 @@ struct IntTile {
       for (int g = 0; g < kGroups; ++g) T::Begin(block[g], state[g]);
       for (size_t index = 0; index < kSubs; ++index) {
         const uint8_t* sub[2] = {block[0] + index * T::kSubBytes, block[1] + index * T::kSubBytes};
+        if constexpr (Acts::kStream) {
+          FetchStream(sub, b + kAheadBlocks < args.num_blocks ? 0 : args.fetch_skip);
+        } else {
+          FetchNext(fetch, args.fetch_lines);
+        }
         DotScale<0>(sub, state, index, acts, acc);
         if constexpr (T::kScales == 2) DotScale<1>(sub, state, index, acts, acc);
         if constexpr (T::kHasMin) AddMins(state, index, acts, acc);
