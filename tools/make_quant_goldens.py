@@ -1,0 +1,58 @@
+#!/usr/bin/env python3
+"""Writes tests/quant/goldens/<TYPE>.bin: random blocks and the gguf package's dequantised values.
+
+Format, little-endian: u32 type id, u32 blocks, u32 bytes of a block, u32 weights of a block, then all
+block bytes, then all weights as f32. Needs the Python packages gguf and numpy.
+"""
+import pathlib
+import struct
+import sys
+
+import gguf
+import numpy as np
+
+SEED = 20240607
+WEIGHTS = 512
+# Offsets of the f16 fields of a block: kept finite, everything else is random bytes.
+HALVES = {"Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0],
+          "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208]}
+FLOATS = ["F32", "F16", "BF16"]
+
+
+def float_blocks(name, rng):
+    values = rng.standard_normal(WEIGHTS).astype(np.float32) * np.float32(2.0) ** rng.integers(-20, 10, WEIGHTS)
+    values = values.astype(np.float32)
+    values[:4] = [0.0, -0.0, 1.0, -1e-7]  # the last is subnormal in f16
+    if name == "F32":
+        return values.view(np.uint8).reshape(-1, 4)
+    if name == "F16":
+        return values.astype(np.float16).view(np.uint8).reshape(-1, 2)
+    return (values.view(np.uint32) >> 16).astype(np.uint16).view(np.uint8).reshape(-1, 2)
+
+
+def quant_blocks(name, rng):
+    block, size = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[name]]
+    blocks = rng.integers(0, 256, (WEIGHTS // block * (1 if block == 256 else 2), size), dtype=np.uint8)
+    for offset in HALVES[name]:
+        halves = blocks[:, offset:offset + 2].copy().view(np.uint16)
+        halves &= 0xBFFF  # exponent below 16: finite, subnormals included
+        blocks[:, offset:offset + 2] = halves.view(np.uint8)
+    return blocks
+
+
+def main():
+    out = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else
+                       pathlib.Path(__file__).parent.parent / "tests/quant/goldens")
+    out.mkdir(parents=True, exist_ok=True)
+    for name in FLOATS + list(HALVES):
+        rng = np.random.default_rng(SEED)
+        blocks = float_blocks(name, rng) if name in FLOATS else quant_blocks(name, rng)
+        qtype = gguf.GGMLQuantizationType[name]
+        weights = gguf.quants.dequantize(blocks.reshape(1, -1), qtype).astype(np.float32).ravel()
+        header = struct.pack("<4I", qtype.value, blocks.shape[0], blocks.shape[1],
+                             weights.size // blocks.shape[0])
+        (out / f"{name}.bin").write_bytes(header + blocks.tobytes() + weights.tobytes())
+
+
+if __name__ == "__main__":
+    main()
