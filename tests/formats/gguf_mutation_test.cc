@@ -57,6 +57,8 @@ std::vector<Seed> Seeds(const TemporaryDirectory& directory) {
     spec.arch = arch;
     spec.type = "mixed";
     spec.layers = 3;
+    spec.embd = 32;
+    spec.heads = 2;
     spec.vocab = 290;
     const std::string path = directory.File("seed.gguf");
     EXPECT_TRUE(WriteTinyModel(spec, path).ok());

@@ -158,8 +158,10 @@ TEST_F(GgufRegressions, ManyKeysAndTensorsStayWithinTheHeapBound) {
   EXPECT_EQ(Refusal(), "");
 }
 TEST_F(GgufRegressions, NestedArraysDoNotRecurse) {
-  std::string value = RawBytes(kUint8) + RawBytes<uint64_t>(0);
-  for (int depth = 0; depth < 100'000; ++depth) value = RawBytes(kArray) + RawBytes<uint64_t>(1) + value;
+  const std::string level = RawBytes(kArray) + RawBytes<uint64_t>(1);
+  std::string value;
+  for (int depth = 0; depth < 100'000; ++depth) value += level;
+  value += RawBytes(kUint8) + RawBytes<uint64_t>(0);
   file_.keys.push_back({"deep", kArray, value, {}});
   ExpectRefusal("array of arrays");
 }

@@ -154,9 +154,9 @@ void AppendMalformedKeys(std::vector<MalformedClass>* classes) {
     AddKey(f, r, "test.list", kArray, ArrayOf(wide ? 12 : 6, count, "abcdefghijklmnopqrstuvwx"));
   });
   table.Add("array_nested", [](TestRandom& r, RawGguf* f) {
-    std::string value = ArrayOf(0, 1, "a");
-    for (uint64_t depth = 1 + r.Below(2000); depth > 0; --depth) value = ArrayOf(kArray, 1, value);
-    AddKey(f, r, "test.list", kArray, value);
+    std::string value;
+    for (uint64_t depth = 1 + r.Below(2000); depth > 0; --depth) value += ArrayOf(kArray, 1, "");
+    AddKey(f, r, "test.list", kArray, value + ArrayOf(0, 1, "a"));
   });
   table.Add("array_element_beyond_file", [](TestRandom& r, RawGguf* f) {
     const uint64_t length = (r.Next() & 1) != 0 ? TooLong(r, *f) : Wrapping(r);
