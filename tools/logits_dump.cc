@@ -86,13 +86,16 @@ Status Time(const ExecContext& ctx, Runner& runner, const std::vector<int32_t>& 
     const double prefill_s = static_cast<double>(os::MonotonicNs() - start) * 1e-9;
     constexpr int kSteps = 64;
     start = os::MonotonicNs();
+    const int64_t cpu_start = os::ProcessCpuNs();
     for (int i = 0; i < kSteps; ++i) {
       const BatchRow row{sequence, static_cast<int32_t>(tokens.size()) + i, tokens[static_cast<size_t>(i) % tokens.size()]};
       const int32_t wanted = 0;
       LULL_RETURN_IF_ERROR(runner.Forward(ctx, {&row, 1}, {&wanted, 1}, logits.data()));
     }
     const double decode_s = static_cast<double>(os::MonotonicNs() - start) * 1e-9;
-    printf("prefill %.1f tok/s, decode %.1f tok/s\n", static_cast<double>(tokens.size()) / prefill_s, kSteps / decode_s);
+    const double cpu_ms = static_cast<double>(os::ProcessCpuNs() - cpu_start) * 1e-6 / kSteps;
+    printf("prefill %.1f tok/s, decode %.1f tok/s, %.3f CPU ms a token\n",
+           static_cast<double>(tokens.size()) / prefill_s, kSteps / decode_s, cpu_ms);
     runner.CloseSequence(sequence);
   }
   return Status::Ok();

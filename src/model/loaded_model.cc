@@ -16,7 +16,7 @@ namespace lull {
 namespace {
 
 constexpr size_t kAlign = 64;
-constexpr size_t kTileBytes = size_t{64} << 10;    // repacked between two checkpoints
+constexpr size_t kTileBytes = size_t{48} << 10;    // repacked between two checkpoints
 constexpr size_t kDropBytes = size_t{8} << 20;     // source pages dropped at a time
 enum FloatType : uint32_t { kTypeF32 = 0, kTypeF16 = 1, kTypeBf16 = 30 };
 
@@ -178,6 +178,16 @@ Status LoadVector(const ExecContext& ctx, const Placement& p, uint8_t* memory) {
   return ctx.Cancelled() ? Cancelled() : Status::Ok();
 }
 
+// First touches of [begin, end), one huge page between two checkpoints: clearing one takes longer
+// than repacking into it.
+void Touch(const ExecContext& ctx, uint8_t* begin, uint8_t* end) {
+  constexpr size_t kHugePage = size_t{2} << 20;
+  const size_t pages = (static_cast<size_t>(end - begin) + kHugePage - 1) / kHugePage;
+  ParallelFor(ctx, pages, [&](size_t i, int) {
+    *static_cast<volatile uint8_t*>(begin + i * kHugePage) = 0;
+  });
+}
+
 // Repacks all groups of all slices; tiles are runs of groups in file order.
 Status LoadMatrix(const ExecContext& ctx, const GgufFile& file, const Placement& p, uint8_t* memory) {
   const size_t row_bytes = p.k / p.format->block_k * p.format->file_block_bytes;
@@ -190,16 +200,19 @@ Status LoadMatrix(const ExecContext& ctx, const GgufFile& file, const Placement&
   const auto source_at = [&](size_t group) {
     return (group / groups * p.rows + group % groups * 16) * row_bytes;
   };
+  const auto packed_at = [&](size_t group) {
+    return memory + p.offset + group / groups * p.slice_bytes() + group % groups * p.group_bytes;
+  };
   for (size_t begin = 0; begin < all_groups; begin += per_chunk) {
     const size_t end = std::min(all_groups, begin + per_chunk);
+    Touch(ctx, packed_at(begin), packed_at(end - 1) + p.group_bytes);
     ParallelFor(ctx, (end - begin + per_tile - 1) / per_tile, [&](size_t tile, int) {
       if (ctx.Cancelled()) return;
       const size_t last = std::min(end, begin + (tile + 1) * per_tile);
       for (size_t g = begin + tile * per_tile; g < last; ++g) {
         const size_t in_slice = g % groups;
         p.format->repack_group(p.tensor->data.data() + source_at(g),
-                               std::min<size_t>(16, p.rows - 16 * in_slice), p.k,
-                               memory + p.offset + g / groups * p.slice_bytes() + in_slice * p.group_bytes);
+                               std::min<size_t>(16, p.rows - 16 * in_slice), p.k, packed_at(g));
       }
     });
     if (ctx.Cancelled()) return Cancelled();

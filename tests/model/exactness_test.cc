@@ -1,0 +1,178 @@
+// One token's logits are the same bits however it was computed.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstring>
+
+#include "tests/model/model_test_util.h"
+
+namespace lull::testing {
+namespace {
+
+constexpr size_t kTokens = 140;  // two page ends, and several windows of gemma3's 16
+
+// Always asks for the shared counter, never sleeps.
+class CappedPacer : public Pacer {
+ public:
+  void Checkpoint() override { ++checkpoints; }
+  bool capped() const override { return true; }
+  std::atomic<int64_t> checkpoints{0};
+};
+
+struct Case {
+  const char* arch;
+  const char* type;
+};
+
+class ExactnessTest : public ::testing::TestWithParam<Case> {
+ protected:
+  void SetUp() override {
+    TinyModelSpec spec;
+    spec.arch = GetParam().arch;
+    spec.type = GetParam().type;
+    if (spec.type == "mixed") spec.embd = 256;
+    spec.seed = 11;
+    test_ = LoadTiny(spec);
+    ASSERT_NE(test_.model, nullptr);
+    tokens_ = RandomTokens(kTokens, test_.model->info().vocab_size, 5);
+    auto runner = NewRunner(*test_.model, *AllKernels()[0]);
+    want_ = AllLogits(ExecContext(), *runner, tokens_, {1});
+  }
+  void ExpectSame(const std::vector<float>& got, const std::string& what) const {
+    ASSERT_EQ(got.size(), want_.size());
+    const size_t vocab = got.size() / kTokens;
+    for (size_t i = 0; i < kTokens; ++i)
+      ASSERT_EQ(memcmp(&got[i * vocab], &want_[i * vocab], vocab * sizeof(float)), 0) << what << ", position " << i;
+  }
+  TestModel test_;
+  std::vector<int32_t> tokens_;
+  std::vector<float> want_;  // scalar kernels, one token at a time, one thread
+};
+
+TEST_P(ExactnessTest, FullPrefillEqualsTokenByTokenOnEveryIsa) {
+  for (const Kernels* kernels : AllKernels()) {
+    auto runner = NewRunner(*test_.model, *kernels);
+    ExpectSame(AllLogits(ExecContext(), *runner, tokens_, {kTokens}), std::string(kernels->name) + " prefill");
+    ExpectSame(AllLogits(ExecContext(), *runner, tokens_, {1}), std::string(kernels->name) + " decode");
+  }
+}
+
+TEST_P(ExactnessTest, AnyChunking) {
+  for (const Kernels* kernels : {AllKernels().back(), AllKernels().front()}) {
+    auto runner = NewRunner(*test_.model, *kernels);
+    for (size_t chunk = 2; chunk <= 17; ++chunk)
+      ExpectSame(AllLogits(ExecContext(), *runner, tokens_, {chunk}), "chunks of " + std::to_string(chunk));
+    for (size_t chunk : {31, 32, 33, 64}) ExpectSame(AllLogits(ExecContext(), *runner, tokens_, {chunk}), "chunks");
+    ExpectSame(AllLogits(ExecContext(), *runner, tokens_, {1, 40, 3, 64, 7}), "uneven chunks");
+  }
+}
+
+TEST_P(ExactnessTest, AnyThreadsAndTilePolicy) {
+  auto runner = NewRunner(*test_.model, BestKernels());
+  for (int threads : {2, 3}) {
+    ThreadPool pool(threads);
+    CappedPacer pacer;
+    for (Pacer* p : {static_cast<Pacer*>(nullptr), static_cast<Pacer*>(&pacer)}) {
+      ExecContext ctx;
+      ctx.pool = &pool;
+      ctx.pacer = p;
+      ExpectSame(AllLogits(ctx, *runner, tokens_, {kTokens}), "threads, prefill");
+      ExpectSame(AllLogits(ctx, *runner, tokens_, {1}), "threads, decode");
+      ExpectSame(AllLogits(ctx, *runner, tokens_, {9, 33}), "threads, chunks");
+    }
+    EXPECT_GT(pacer.checkpoints, 0);
+  }
+}
+
+TEST_P(ExactnessTest, BesideOtherSequences) {
+  constexpr int kOthers = 63;
+  auto runner = NewRunner(*test_.model, BestKernels(), kOthers + 1);
+  const auto vocab = static_cast<size_t>(runner->vocab_size());
+  std::vector<int> ids;
+  for (int i = 0; i <= kOthers; ++i) ids.push_back(runner->OpenSequence().value());
+  const int ours = ids[20];
+  std::vector<float> got(want_.size());
+  std::vector<float> logits(512 * vocab);
+  TestRandom random(3);
+  for (size_t done = 0; done < kTokens;) {
+    // Ours somewhere in the middle, the others with 0 to 6 rows each.
+    const size_t chunk = std::min<size_t>(kTokens - done, 1 + random.Below(20));
+    std::vector<BatchRow> rows;
+    std::vector<int32_t> wanted;
+    for (int id : ids) {
+      const size_t n = id == ours ? chunk : random.Below(7);
+      const int64_t length = runner->SequenceLength(id);
+      for (size_t r = 0; r < n; ++r) {
+        const auto position = static_cast<int32_t>(length + static_cast<int64_t>(r));
+        const int32_t token = id == ours ? tokens_[static_cast<size_t>(position)]
+                                         : static_cast<int32_t>(random.Below(vocab));
+        if (id == ours || r + 1 == n) wanted.push_back(static_cast<int32_t>(rows.size()));
+        rows.push_back({id, position, token});
+      }
+    }
+    ASSERT_TRUE(runner->Forward(ExecContext(), rows, wanted, logits.data()).ok());
+    for (size_t i = 0; i < wanted.size(); ++i) {
+      const BatchRow& row = rows[static_cast<size_t>(wanted[i])];
+      if (row.sequence == ours)
+        memcpy(&got[static_cast<size_t>(row.position) * vocab], &logits[i * vocab], vocab * sizeof(float));
+    }
+    done += chunk;
+  }
+  ExpectSame(got, "beside 63 others");
+}
+
+TEST_P(ExactnessTest, OnlyTheRowsAskedFor) {
+  auto runner = NewRunner(*test_.model, BestKernels());
+  const auto vocab = static_cast<size_t>(runner->vocab_size());
+  const int id = runner->OpenSequence().value();
+  std::vector<BatchRow> rows;
+  for (size_t i = 0; i < kTokens; ++i) rows.push_back({id, static_cast<int32_t>(i), tokens_[i]});
+  const std::vector<int32_t> wanted = {70, 3, 139, 3, 0};  // any order, repeated
+  std::vector<float> logits(wanted.size() * vocab);
+  ASSERT_TRUE(runner->Forward(ExecContext(), rows, wanted, logits.data()).ok());
+  for (size_t i = 0; i < wanted.size(); ++i)
+    EXPECT_EQ(memcmp(&logits[i * vocab], &want_[static_cast<size_t>(wanted[i]) * vocab], vocab * sizeof(float)), 0) << i;
+}
+
+TEST_P(ExactnessTest, PrefillWithoutLogitsThenOneToken) {
+  auto runner = NewRunner(*test_.model, BestKernels());
+  const auto vocab = static_cast<size_t>(runner->vocab_size());
+  const int id = runner->OpenSequence().value();
+  std::vector<BatchRow> rows;
+  for (size_t i = 0; i + 1 < kTokens; ++i) rows.push_back({id, static_cast<int32_t>(i), tokens_[i]});
+  ASSERT_TRUE(runner->Forward(ExecContext(), rows, {}, nullptr).ok());
+  std::vector<float> logits(vocab);
+  ASSERT_TRUE(Feed(ExecContext(), *runner, id, tokens_, kTokens - 1, kTokens, logits.data()).ok());
+  EXPECT_EQ(memcmp(logits.data(), &want_[(kTokens - 1) * vocab], vocab * sizeof(float)), 0);
+}
+
+TEST_P(ExactnessTest, AfterTruncationAndReuse) {
+  auto runner = NewRunner(*test_.model, BestKernels());
+  const auto vocab = static_cast<size_t>(runner->vocab_size());
+  const int id = runner->OpenSequence().value();
+  std::vector<float> logits(kTokens * vocab);
+  const std::vector<int32_t> other = RandomTokens(kTokens, runner->vocab_size(), 99);
+  const bool recurrent = test_.model->hparams().has_conv();
+  const size_t keep = recurrent ? 0 : 100;
+  ASSERT_TRUE(Feed(ExecContext(), *runner, id, tokens_, 0, 100, logits.data()).ok());
+  ASSERT_TRUE(Feed(ExecContext(), *runner, id, other, 100, 120, logits.data()).ok());
+  if (recurrent) {
+    EXPECT_EQ(runner->TruncateSequence(id, 100).code(), ErrorCode::kUnsupported);
+    EXPECT_EQ(runner->SequenceLength(id), 120);
+  }
+  ASSERT_TRUE(runner->TruncateSequence(id, static_cast<int64_t>(keep)).ok());
+  ASSERT_TRUE(Feed(ExecContext(), *runner, id, tokens_, keep, kTokens, logits.data()).ok());
+  EXPECT_EQ(memcmp(logits.data(), &want_[keep * vocab], (kTokens - keep) * vocab * sizeof(float)), 0);
+}
+
+std::string CaseName(const ::testing::TestParamInfo<Case>& info) {
+  return std::string(info.param.arch) + "_" + info.param.type;
+}
+INSTANTIATE_TEST_SUITE_P(Models, ExactnessTest,
+                         ::testing::Values(Case{"llama", "mixed"}, Case{"llama", "F32"}, Case{"gemma3", "mixed"},
+                                           Case{"gemma3", "Q5_0"}, Case{"lfm2", "mixed"}, Case{"lfm2", "Q4_1"},
+                                           Case{"lfm2moe", "mixed"}, Case{"lfm2moe", "Q8_0"}),
+                         CaseName);
+
+}  // namespace
+}  // namespace lull::testing
