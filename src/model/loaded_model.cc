@@ -17,7 +17,7 @@ namespace {
 
 constexpr size_t kAlign = 64;
 constexpr size_t kTileBytes = size_t{48} << 10;    // repacked between two checkpoints
-constexpr size_t kDropBytes = size_t{8} << 20;     // source pages dropped at a time
+constexpr size_t kDropBytes = size_t{2} << 20;     // source pages dropped at a time
 enum FloatType : uint32_t { kTypeF32 = 0, kTypeF16 = 1, kTypeBf16 = 30 };
 
 size_t AlignUp(size_t n) { return (n + kAlign - 1) / kAlign * kAlign; }
@@ -182,9 +182,9 @@ Status LoadVector(const ExecContext& ctx, const Placement& p, uint8_t* memory) {
 // than repacking into it.
 void Touch(const ExecContext& ctx, uint8_t* begin, uint8_t* end) {
   constexpr size_t kHugePage = size_t{2} << 20;
-  const size_t pages = (static_cast<size_t>(end - begin) + kHugePage - 1) / kHugePage;
-  ParallelFor(ctx, pages, [&](size_t i, int) {
-    *static_cast<volatile uint8_t*>(begin + i * kHugePage) = 0;
+  const auto size = static_cast<size_t>(end - begin);
+  ParallelFor(ctx, size / kHugePage + 2, [&](size_t i, int) {
+    *static_cast<volatile uint8_t*>(begin + std::min(i * kHugePage, size - 1)) = 0;
   });
 }
 
@@ -222,6 +222,7 @@ Status LoadMatrix(const ExecContext& ctx, const GgufFile& file, const Placement&
     part.data = part.data.subspan(from, to - from);
     part.file_offset += from;
     file.DropPages(part);
+    ctx.Checkpoint();
   }
   return Status::Ok();
 }
@@ -338,6 +339,7 @@ Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ExecContext& ctx, c
   LULL_ASSIGN_OR_RETURN(const std::vector<Placement> placements, planner.Plan());
   ctx.Checkpoint();
   LULL_ASSIGN_OR_RETURN(model->memory_, os::Memory::Allocate(planner.total_bytes()));
+  ctx.Checkpoint();
   model->weights_.layers.resize(static_cast<size_t>(model->hparams_.num_layers));
   uint8_t* memory = model->memory_.data();
   for (const Placement& p : placements) {
