@@ -17,7 +17,12 @@ inline const Kernels& ScalarKernels() { return **FindKernels("scalar"); }
 // Every instruction set this machine has, scalar first.
 inline std::vector<const Kernels*> MachineKernels() {
   std::vector<const Kernels*> all;
-  for (const char* name : {"scalar", "avx2", "avx2vnni", "avx512"}) {
+  static const char* const kNames[] = {
+#define LULL_ISA_ROW(ns, isa, name) name,
+#include "simd/isa_list.inc"
+#undef LULL_ISA_ROW
+  };
+  for (const char* name : kNames) {
     const Result<const Kernels*> found = FindKernels(name);
     if (found.ok()) all.push_back(*found);
   }
