@@ -27,7 +27,7 @@ lull_module(engine    LAYER 9 DEPS base budget formats tokenizer chat kernels mo
 lull_module(service   LAYER 12 DEPS base evidence chat engine LIBS nlohmann_json::nlohmann_json Boost::headers)
 lull_module(bench     LAYER 12 DEPS base evidence LIBS nlohmann_json::nlohmann_json Boost::headers)
 lull_module(roof      LAYER 12 DEPS base simd)
-lull_module(cli       LAYER 13 DEPS base evidence store formats engine service roof LIBS nlohmann_json::nlohmann_json)
+lull_module(cli       LAYER 13 DEPS base evidence store formats engine service roof bench LIBS nlohmann_json::nlohmann_json)
 
 # Tiny models and malformed files for tests; any test links it through TEST_LIBS.
 file(GLOB support_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/support/*.cc)

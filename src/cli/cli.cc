@@ -40,7 +40,8 @@ int RunCli(int argc, char** argv) {
   std::vector<std::unique_ptr<Command>> commands = MakeCommands();
   std::vector<CLI::App*> verbs;
   for (const auto& command : commands) {
-    CLI::App* verb = app.add_subcommand(command->name(), command->help());
+    CLI::App* above = command->parent() == nullptr ? &app : app.get_subcommand(command->parent());
+    CLI::App* verb = above->add_subcommand(command->name(), command->help());
     verb->add_flag("--json", command->json, "one JSON object on stdout");
     command->AddOptions(*verb);
     verbs.push_back(verb);
@@ -51,7 +52,7 @@ int RunCli(int argc, char** argv) {
     return ReportUsage(app, error, AsksForJson(argc, argv));
   }
   for (size_t i = 0; i < commands.size(); ++i) {
-    if (!verbs[i]->parsed()) continue;
+    if (!verbs[i]->parsed() || !verbs[i]->get_subcommands().empty()) continue;
     const Status status = commands[i]->Run();
     if (status.ok()) return 0;
     PrintError(status.error(), commands[i]->json);

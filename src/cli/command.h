@@ -13,6 +13,8 @@ class Command {
   virtual ~Command() = default;
   virtual const char* name() const = 0;
   virtual const char* help() const = 0;
+  // The verb this one stands under ("bench" for "bench budget"), listed before it; null: none.
+  virtual const char* parent() const { return nullptr; }
   virtual void AddOptions(CLI::App& app) = 0;
   // Data goes to stdout, talk to stderr; an error is printed by the caller.
   virtual Status Run() = 0;

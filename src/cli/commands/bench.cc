@@ -51,7 +51,7 @@ class BenchCommand : public Command {
   const char* name() const override { return "bench"; }
   const char* help() const override { return "Measure prefill and decode speed beside the machine's roof"; }
   void AddOptions(CLI::App& app) override {
-    app.add_option("model", model_, "path or name")->required();
+    app.add_option("model", model_, "path or name");
     app.add_option("-p", prompt_tokens_, "prompt tokens; 0 leaves prefill out (default 512)")
         ->check(CLI::Range(0, 1 << 20));
     app.add_option("-n", new_tokens_, "new tokens; 0 leaves decode out (default 128)")
@@ -64,6 +64,8 @@ class BenchCommand : public Command {
   }
 
   Status Run() override {
+    if (model_.empty())
+      return Status(ErrorCode::kUsage, "no model", "command line", "lull bench MODEL, or lull bench budget");
     if (threads_.empty()) threads_.push_back(os::AvailableCpus());
     Json results = Json::array();
     ModelInfo info;
