@@ -42,7 +42,9 @@ bool LoopAttr(Run& run, const LoopObject& loop, const std::string& name, Value* 
 bool OwnAttr(Run& run, const Value& object, const std::string& name, Value* out) {
   if (object.is(Kind::kLoop)) return LoopAttr(run, object.as<LoopObject>(), name, out);
   if (object.is(Kind::kNamespace)) {
-    for (const auto& [key, value] : object.as<NamespaceObject>().vars) {
+    const auto& vars = object.as<NamespaceObject>().vars;
+    run.Step(static_cast<int64_t>(vars.size()) / 32);
+    for (const auto& [key, value] : vars) {
       if (key != name) continue;
       *out = value;
       return true;
@@ -65,6 +67,7 @@ bool Item(Run& run, const Value& object, const Value& key, Value* out) {
   switch (object.kind()) {
     case Kind::kDict: {
       if (key.is(Kind::kList) || key.is(Kind::kDict)) return false;
+      if (key.is(Kind::kString)) run.Work(static_cast<int64_t>(key.text().size()));
       const Value* found = object.as<DictObject>().Find(key);
       if (found != nullptr) *out = *found;
       return found != nullptr;

@@ -58,6 +58,7 @@ std::string Bound::Text(size_t i, const char* otherwise) {
     ok_ = false;
     return {};
   }
+  run_.Work(static_cast<int64_t>(values_[i]->text().size()));
   return values_[i]->text();
 }
 

@@ -66,7 +66,7 @@ Value Title(Run& run, const Value& value, const Args& args) {
     start = separator;
   }
   if (word < text.size()) out += jinja::Lower(std::string_view(text).substr(word));
-  return run.Work(static_cast<int64_t>(text.size()) * 4) ? run.String(std::move(out)) : Value();
+  return run.Work(static_cast<int64_t>(text.size()) * 16) ? run.String(std::move(out)) : Value();
 }
 
 Value Replace(Run& run, const Value& value, const Args& args) {
@@ -292,6 +292,7 @@ Value ToInt(Run& run, const Value& value, const Args& args) {
   if (value.is_integral()) return Value::Int(value.as_int());
   if (value.is(Kind::kFloat)) return FloatToInt(run, value.as_float(), otherwise);
   if (!value.is(Kind::kString)) return otherwise;
+  if (!run.Work(static_cast<int64_t>(value.text().size()) * 4)) return Value();
   const int64_t base = bound.Int(1, 10);
   if (base < 2 || base > 36) return run.Unsupported("int with a base outside 2 to 36");
   int64_t number = 0;
@@ -308,6 +309,7 @@ Value ToFloat(Run& run, const Value& value, const Args& args) {
   if (value.is(Kind::kUndefined)) return UndefinedNumber(run, value);
   if (value.is_number()) return Value::Float(value.as_float());
   double d = 0;
+  if (value.is(Kind::kString)) run.Work(static_cast<int64_t>(value.text().size()) * 4);
   if (value.is(Kind::kString) && ParseFloat(value.text(), &d)) return Value::Float(d);
   return bound[0] == nullptr ? Value::Float(0.0) : *bound[0];
 }

@@ -105,7 +105,11 @@ class Interpreter {
     return scope;
   }
 
+  // Scopes are small; where one is not, looking through it costs steps.
+  void ChargeScan(const Scope& scope) { run_.Step(static_cast<int64_t>(scope.vars.size()) / 32); }
+
   void Set(int symbol, Value value) {
+    ChargeScan(*scope_);
     for (auto& [name, old] : scope_->vars) {
       if (name == symbol) {
         old = std::move(value);
@@ -117,6 +121,7 @@ class Interpreter {
 
   const Value* Find(int symbol) {
     for (Scope* scope = scope_.get(); scope != nullptr; scope = scope->parent.get()) {
+      ChargeScan(*scope);
       for (const auto& [name, value] : scope->vars) {
         if (name == symbol) return &value;
       }
@@ -228,6 +233,7 @@ class Interpreter {
       return;
     }
     auto& vars = space->as<NamespaceObject>().vars;
+    run_.Step(static_cast<int64_t>(vars.size()) / 32);
     for (auto& [name, old] : vars) {
       if (name == target.attribute) {
         old = value;
@@ -364,6 +370,7 @@ class Interpreter {
       return false;
     }
     for (const auto& [name, value] : args.named) {
+      if (!run_.Step(1 + static_cast<int64_t>(sig.names.size()) / 16)) return false;
       const auto it = std::find(sig.names.begin(), sig.names.end(), name);
       const size_t i = static_cast<size_t>(it - sig.names.begin());
       if (it != sig.names.end() && (*bound)[i] == nullptr) {

@@ -82,7 +82,7 @@ class Builder : public nlohmann::json_sax<nlohmann::ordered_json> {
     Frame& frame = stack_.back();
     if (frame.dict != nullptr) return run_.Put(*frame.dict, frame.key, std::move(value));
     frame.items.push_back(std::move(value));
-    return true;
+    return run_.CheckListSize(static_cast<int64_t>(frame.items.size()));
   }
 
   Run& run_;

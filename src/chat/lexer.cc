@@ -10,6 +10,8 @@
 namespace lull::jinja {
 namespace {
 
+constexpr size_t kMaxNameBytes = 256;
+
 bool IsNameStart(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
 bool IsAsciiDigit(char c) { return c >= '0' && c <= '9'; }
 bool IsNameChar(char c) { return IsNameStart(c) || IsAsciiDigit(c); }
@@ -229,6 +231,9 @@ class Lexer {
       while (at_ < text_.size() && IsNameChar(text_[at_])) ++at_;
       if (at_ < text_.size() && static_cast<unsigned char>(text_[at_]) >= 0x80) {
         return Fail(at_, "a name with letters other than ASCII");
+      }
+      if (at_ - begin > kMaxNameBytes) {
+        return Fail(begin, "a name of more than " + std::to_string(kMaxNameBytes) + " letters");
       }
       Push(Tok::kName, begin, text_.substr(begin, at_ - begin));
       return;

@@ -26,6 +26,7 @@ Value DictGet(Run& run, const Value& self, const Args& args) {
   if (key.is(Kind::kList) || key.is(Kind::kDict)) {
     return run.TypeError(std::string("unhashable type: '") + TypeName(key) + "'");
   }
+  if (key.is(Kind::kString)) run.Work(static_cast<int64_t>(key.text().size()));
   const Value* found = self.as<DictObject>().Find(key);
   if (found != nullptr) return *found;
   return args.pos.size() == 2 ? args.pos[1] : Value::None();

@@ -14,6 +14,7 @@ namespace {
 using ExprKind = Expr::Kind;
 using StmtKind = Stmt::Kind;
 
+constexpr size_t kMaxParams = 255;
 constexpr const char* kRefusedTags[] = {"include", "import", "from", "extends", "block",
                                         "autoescape"};
 
@@ -297,10 +298,15 @@ class Parser {
     return stmt;
   }
 
+  void TooMany(const char* what) {
+    Unsupported(Cur().pos, "more than " + std::to_string(kMaxParams) + " " + what);
+  }
+
   void ParseSignature(Signature* signature) {
     ExpectOp("(");
     while (ok() && !IsOp(")")) {
       if (!signature->params.empty()) ExpectOp(",");
+      if (signature->params.size() == kMaxParams) TooMany("parameters");
       const Pos pos = Cur().pos;
       const std::string name = ExpectName();
       CheckAssignable(name, pos);
@@ -761,6 +767,7 @@ class Parser {
       } else if (Cur().type == Tok::kName && Look().type == Tok::kOperator && Look().text == "=") {
         std::string name = ExpectName();
         Next();
+        if (args->named.size() == kMaxParams) TooMany("keyword arguments");
         for (const auto& [other, unused] : args->named) valid = valid && other != name;
         args->named.emplace_back(std::move(name), ParseExpr());
       } else {

@@ -77,7 +77,9 @@ Value Follow(Run& run, Value value, const std::vector<Value>& path, const Value*
 }
 
 Value IgnoreCase(Run& run, const Value& value) {
-  return value.is(Kind::kString) ? run.String(Lower(value.text())) : value;
+  if (!value.is(Kind::kString)) return value;
+  if (!run.Work(static_cast<int64_t>(value.text().size()) * 16)) return Value();
+  return run.String(Lower(value.text()));
 }
 
 Value Join(Run& run, const Value& value, const Args& args) {

@@ -14,6 +14,9 @@ namespace {
 
 using Method = Value (*)(Run&, const Value&, const Args&);
 
+// A look-up in the Unicode tables costs about as much as moving this many bytes.
+constexpr int64_t kCaseCost = 16;
+
 bool Markup(const Value& self) { return self.string().markup; }
 
 // The text of an argument that must be a string where it is not None.
@@ -35,13 +38,13 @@ Value Strip(Run& run, const Value& self, const Args& args, bool left, bool right
   if (!bound.ok() || !args.named.empty() || !OptionalText(run, bound[0], &chars, &given)) {
     return run.TypeError("strip takes one positional argument");
   }
-  if (given) run.Work(static_cast<int64_t>(chars.size()) * 8 +
-                      static_cast<int64_t>(self.text().size()));
   if (given && static_cast<double>(chars.size()) * static_cast<double>(self.text().size()) > 1e8) {
     return run.Unsupported("strip with this many characters");
   }
   const std::string_view text = given ? StripChars(self.text(), chars, left, right)
                                       : StripSpace(self.text(), left, right);
+  const auto stripped = static_cast<int64_t>(self.text().size() - text.size());
+  if (!run.Work((stripped + 4) * static_cast<int64_t>(1 + chars.size()))) return Value();
   return run.String(std::string(text), Markup(self));
 }
 
@@ -90,15 +93,21 @@ Value Split(Run& run, const Value& self, const Args& args, bool from_right) {
                  Markup(self));
   }
   if (sep.empty()) return run.TypeError("empty separator");
+  // From the right is from the left on both texts turned round.
+  const std::string turned = from_right ? std::string(text.rbegin(), text.rend()) : "";
+  if (from_right) std::reverse(sep.begin(), sep.end());
+  const std::string_view source = from_right ? turned : text;
   std::vector<std::string_view> out;
-  std::string_view rest = text;
-  while (max_splits < 0 || static_cast<int64_t>(out.size()) < max_splits) {
-    const size_t at = from_right ? FindLast(run, rest, sep) : FindFirst(rest, sep);
-    if (at == std::string_view::npos) break;
-    out.push_back(from_right ? rest.substr(at + sep.size()) : rest.substr(0, at));
-    rest = from_right ? rest.substr(0, at) : rest.substr(at + sep.size());
+  size_t begin = 0;
+  while (begin <= source.size()) {
+    const bool enough = max_splits >= 0 && static_cast<int64_t>(out.size()) >= max_splits;
+    const size_t hit = enough ? std::string_view::npos : FindFirst(source, sep, begin);
+    const size_t end = std::min(hit, source.size());
+    out.push_back(from_right ? std::string_view(text).substr(text.size() - end, end - begin)
+                             : source.substr(begin, end - begin));
+    if (hit == std::string_view::npos) break;
+    begin = hit + sep.size();
   }
-  out.push_back(rest);
   if (from_right) std::reverse(out.begin(), out.end());
   return Texts(run, out, Markup(self));
 }
@@ -110,7 +119,7 @@ Value Partition(Run& run, const Value& self, const Args& args, bool from_right) 
   if (sep.empty()) return run.TypeError("empty separator");
   const std::string& text = self.text();
   run.Work(static_cast<int64_t>(text.size()));
-  const size_t at = from_right ? FindLast(run, text, sep) : FindFirst(text, sep);
+  const size_t at = from_right ? FindLast(text, sep) : FindFirst(text, sep);
   const bool markup = Markup(self);
   if (at == std::string::npos) {
     const Value empty = run.String("", markup);
@@ -140,7 +149,8 @@ Value Affix(Run& run, const Value& self, const Args& args, bool start) {
                            " needs a string or a tuple of strings, not '" + TypeName(candidate) + "'");
     }
     const std::string& affix = candidate.text();
-    if (affix.size() > text.size() || !run.Step()) continue;
+    if (affix.size() > text.size()) continue;
+    if (!run.Step() || !run.Work(static_cast<int64_t>(affix.size()))) return Value();
     if ((start ? text.substr(0, affix.size()) : text.substr(text.size() - affix.size())) == affix) {
       return Value::Bool(true);
     }
@@ -164,7 +174,7 @@ Value Find(Run& run, const Value& self, const Args& args, bool from_right, bool 
   if (run.Work(static_cast<int64_t>(text.size())) && from <= to) {
     const size_t begin = OffsetOf(self.string(), from), end = OffsetOf(self.string(), to);
     const std::string_view part = std::string_view(text).substr(begin, end - begin);
-    const size_t at = from_right ? FindLast(run, part, sub) : FindFirst(part, sub);
+    const size_t at = from_right ? FindLast(part, sub) : FindFirst(part, sub);
     if (at != std::string_view::npos) index = from + CodePoints(part.substr(0, at));
   }
   if (index < 0 && must) return run.TypeError("substring not found");
@@ -266,7 +276,7 @@ Value Lines(Run& run, const Value& self, const Args& args) {
 template <std::string (*Map)(std::string_view)>
 Value Mapped(Run& run, const Value& self, const Args& args) {
   Bound bound(run, "the method", args, {}, 0);
-  if (!bound.ok() || !run.Work(static_cast<int64_t>(self.text().size()) * 4)) return Value();
+  if (!bound.ok() || !run.Work(static_cast<int64_t>(self.text().size()) * kCaseCost)) return Value();
   return run.String(Map(self.text()), Markup(self));
 }
 
@@ -276,7 +286,8 @@ std::string SwapCase(std::string_view text) {
     const size_t start = i;
     const char32_t c = NextCodePoint(text, &i);
     if (IsUpper(c)) out += Lower(text.substr(start, i - start));
-    else AppendUpper(c, &out);
+    else if (IsLower(c)) AppendUpper(c, &out);
+    else out.append(text, start, i - start);
   }
   return out;
 }
@@ -286,7 +297,7 @@ template <bool (*Check)(char32_t)>
 Value All(Run& run, const Value& self, const Args& args) {
   Bound bound(run, "the method", args, {}, 0);
   const std::string& text = self.text();
-  if (!bound.ok() || !run.Work(static_cast<int64_t>(text.size()) * 4)) return Value();
+  if (!bound.ok() || !run.Work(static_cast<int64_t>(text.size()) * kCaseCost)) return Value();
   for (size_t i = 0; i < text.size();) {
     if (!Check(NextCodePoint(text, &i))) return Value::Bool(false);
   }
@@ -318,7 +329,7 @@ template <bool Upper>
 Value IsCase(Run& run, const Value& self, const Args& args) {
   Bound bound(run, "the method", args, {}, 0);
   const std::string& text = self.text();
-  if (!bound.ok() || !run.Work(static_cast<int64_t>(text.size()) * 4)) return Value();
+  if (!bound.ok() || !run.Work(static_cast<int64_t>(text.size()) * kCaseCost)) return Value();
   bool seen = false;
   for (size_t i = 0; i < text.size();) {
     const char32_t c = NextCodePoint(text, &i);
@@ -441,12 +452,10 @@ size_t FindFirst(std::string_view text, std::string_view what, size_t from) {
                         : static_cast<size_t>(static_cast<const char*>(hit) - text.data());
 }
 
-size_t FindLast(Run& run, std::string_view text, std::string_view what) {
-  if (static_cast<double>(text.size()) * static_cast<double>(what.size()) > 1e8) {
-    run.Unsupported("a search from the right for a text this long");
-    return std::string_view::npos;
-  }
-  return text.rfind(what);
+size_t FindLast(std::string_view text, std::string_view what) {
+  const std::string turned_text(text.rbegin(), text.rend()), turned_what(what.rbegin(), what.rend());
+  const size_t hit = FindFirst(turned_text, turned_what);
+  return hit == std::string_view::npos ? hit : text.size() - hit - what.size();
 }
 
 std::vector<std::string_view> SplitWords(std::string_view text, int64_t max_splits) {

@@ -31,9 +31,11 @@ bool InRanges(const Range (&ranges)[N], char32_t c) {
 template <size_t N, size_t M>
 void AppendMapped(const CaseRun (&runs)[N], const CaseSpecial (&specials)[M], char32_t c,
                   std::string* out) {
-  for (const CaseSpecial& special : specials) {
-    if (special.from != c) continue;
-    for (char32_t to : special.to) {
+  const CaseSpecial* special =
+      std::lower_bound(std::begin(specials), std::end(specials), c,
+                       [](const CaseSpecial& s, char32_t x) { return s.from < x; });
+  if (special != std::end(specials) && special->from == c) {
+    for (char32_t to : special->to) {
       if (to != 0) AppendUtf8(to, out);
     }
     return;

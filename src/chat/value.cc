@@ -55,6 +55,7 @@ bool CheckHashable(Run& run, const Value& v, int64_t* elements) {
     run.TypeError(std::string("unhashable type: '") + TypeName(v) + "'");
     return false;
   }
+  if (v.is(Kind::kString)) return run.Work(static_cast<int64_t>(v.text().size()));
   if (HasNan(v)) {
     run.Unsupported("a number that is not a number (NaN) as a key");
     return false;
