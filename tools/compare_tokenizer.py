@@ -7,6 +7,7 @@
 Prints one line per vocabulary: strings compared, mismatches, strings llama.cpp refuses (it throws
 on four-byte sequences beyond U+10FFFF). Exit status 1 where anything differs. A MODEL.gguf.inp
 beside a vocabulary file adds its cases.
+--golden FILE writes llama.cpp's ids for --count strings instead: the goldens of tests/tokenizer.
 --pre NAME,NAME,... compares each file again under other values of tokenizer.ggml.pre; needs the
 Python package gguf.
 """
@@ -204,6 +205,16 @@ def compare(args, model, label, arguments):
     return different == 0 and same_ends and len(results[0]) == len(results[1]) == len(strings)
 
 
+def write_golden(args, model):
+    generator = Generator(args.seed, special_texts(model))
+    strings = [generator.string() for _ in range(args.count)]
+    lists = unpack(run(args.oracle, model, [], pack(strings)).stdout)
+    with open(args.golden, "w", encoding="ascii") as file:
+        for text, ids in zip(strings, lists):
+            if ids is not None:
+                file.write(" ".join([text.hex() or "-", *map(str, ids)]) + "\n")
+
+
 def with_pre(model, pre, folder):
     """A copy of a vocabulary file under another pre-tokenizer."""
     import gguf
@@ -230,14 +241,18 @@ def with_pre(model, pre, folder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--oracle", required=True)
-    parser.add_argument("--lull", required=True)
+    parser.add_argument("--lull", default="")
     parser.add_argument("--count", type=int, default=20000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--show", type=int, default=3, help="differences to print")
     parser.add_argument("--no-special", action="store_true")
     parser.add_argument("--pre", default="")
+    parser.add_argument("--golden", default="")
     parser.add_argument("models", nargs="+")
     args = parser.parse_args()
+    if args.golden:
+        write_golden(args, args.models[0])
+        return 0
     arguments = ["--no-special"] if args.no_special else []
     good = True
     for model in args.models:

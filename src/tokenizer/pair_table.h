@@ -51,7 +51,7 @@ class PairTable {
   }
   static size_t Hash(uint64_t key) {
     key *= 0x9E3779B97F4A7C15ull;
-    return static_cast<size_t>(key ^ (key >> 29));
+    return static_cast<size_t>(key ^ (key >> 32));
   }
 
   std::vector<Slot> slots_ = std::vector<Slot>(1);

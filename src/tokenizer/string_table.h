@@ -59,7 +59,7 @@ class StringTable {
     size_t left = text.size();
     for (; left >= 8; left -= 8, data += 8) hash = Mix(hash, Load(data, 8));
     if (left > 0) hash = Mix(hash, Load(data, left));
-    return static_cast<size_t>(hash ^ (hash >> 32));
+    return static_cast<size_t>(hash);
   }
   static uint64_t Load(const char* data, size_t bytes) {
     uint64_t value = 0;
@@ -68,6 +68,7 @@ class StringTable {
   }
   static uint64_t Mix(uint64_t hash, uint64_t value) {
     hash = (hash ^ value) * 0xD6E8FEB86659FD93ull;
+    hash = (hash ^ (hash >> 32)) * 0xD6E8FEB86659FD93ull;
     return hash ^ (hash >> 32);
   }
 

@@ -7,7 +7,7 @@
 
 namespace lull {
 
-// One unit is about 10 to 20 ns of work, so 4096 units stay below 0.1 ms.
+// One unit is about 10 to 20 ns of work, so 2048 units stay below 0.1 ms.
 class WorkMeter {
  public:
   explicit WorkMeter(const ExecContext& ctx) : ctx_(ctx) {}
@@ -22,7 +22,7 @@ class WorkMeter {
   bool Cancelled() const { return ctx_.Cancelled(); }
 
  private:
-  static constexpr size_t kUnitsPerCheckpoint = 4096;
+  static constexpr size_t kUnitsPerCheckpoint = 2048;
   const ExecContext& ctx_;
   size_t spent_ = 0;
 };

@@ -1,0 +1,118 @@
+// Against llama.cpp's ids for real vocabularies, where LULL_TEST_MODELS names their folder.
+#include <gtest/gtest.h>
+
+#include <time.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+
+#include "formats/gguf.h"
+#include "tests/tokenizer/vocab_builder.h"
+
+namespace lull {
+namespace {
+
+class RealModel : public ::testing::TestWithParam<const char*> {
+ protected:
+  void SetUp() override {
+    const char* folder = std::getenv("LULL_TEST_MODELS");
+    const std::string path = folder == nullptr ? "" : std::string(folder) + "/" + GetParam() + ".gguf";
+    if (folder == nullptr || !std::filesystem::exists(path)) {
+      GTEST_SKIP() << "set LULL_TEST_MODELS to a folder with " << GetParam() << ".gguf";
+    }
+    const auto file = GgufFile::Open(path);
+    ASSERT_TRUE(file.ok()) << file.status().ToString();
+    auto tokenizer = Tokenizer::Create(**file);
+    ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().ToString();
+    tokenizer_ = std::move(*tokenizer);
+  }
+  std::unique_ptr<Tokenizer> tokenizer_;
+};
+
+std::string FromHex(const std::string& hex) {
+  std::string bytes;
+  for (size_t i = 0; i + 1 < hex.size(); i += 2) {
+    bytes += static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16));
+  }
+  return bytes;
+}
+
+// Lines of the golden file: the text in hex ("-" for none), then the ids.
+TEST_P(RealModel, IdsEqualTheGoldens) {
+  std::ifstream golden(std::string(LULL_SOURCE_DIR) + "/tests/tokenizer/golden/" + GetParam() + ".txt");
+  ASSERT_TRUE(golden.good());
+  int compared = 0;
+  for (std::string line; std::getline(golden, line);) {
+    std::istringstream fields(line);
+    std::string hex;
+    fields >> hex;
+    TokenIds expected;
+    for (int32_t id; fields >> id;) expected.push_back(id);
+    EXPECT_EQ(Ids(*tokenizer_, FromHex(hex == "-" ? "" : hex)), expected) << hex;
+    ++compared;
+  }
+  EXPECT_GE(compared, 300);
+}
+
+TEST_P(RealModel, DecodingGivesTheTextBack) {
+  for (const char* text : {"Hello world!", "  two  spaces \n\n\tand tabs ", "na\u00EFve \u4E2D\u6587 \U0001F468\u200D\U0001F469",
+                           "\u0645\u0631\u062D\u0628\u0627 \u0928\u092E\u0938\u094D\u0924\u0947", "x=1;\r\n"}) {
+    EXPECT_EQ(tokenizer_->Decode(Ids(*tokenizer_, text), true), text);
+  }
+}
+
+class GapPacer : public Pacer {
+ public:
+  void Checkpoint() override {
+    const double now = Now();
+    gaps.push_back(now - last_);
+    last_ = Now();
+  }
+  bool capped() const override { return true; }
+  // Of this thread alone, so that other work on the machine does not count.
+  static double Now() {
+    timespec time;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+  }
+  std::vector<double> gaps;
+
+ private:
+  double last_ = Now();
+};
+
+TEST_P(RealModel, LongTextsTakeLinearTimeAndPause) {
+  std::string english, word;
+  while (english.size() < 1000000) english += "The quick brown fox, aged 12, jumps over the lazy dog's back.\n";
+  uint32_t state = 1;
+  while (word.size() < 100000) {
+    state = state * 1664525 + 1013904223;
+    word += static_cast<char>('a' + (state >> 16) % 26);
+  }
+  const std::string texts[] = {english, word, std::string(100000, 'a'), std::string(1000000, '\n'),
+                               std::string(1000000, ' '), std::string(1000000, '<'), std::string(1000000, '\x80')};
+  for (const std::string& text : texts) {
+    GapPacer pacer;
+    ExecContext ctx;
+    ctx.pacer = &pacer;
+    const double start = GapPacer::Now();
+    const auto ids = tokenizer_->Encode(ctx, text, TokenizeOptions());
+    const double seconds = GapPacer::Now() - start;
+    ASSERT_TRUE(ids.ok());
+    std::sort(pacer.gaps.begin(), pacer.gaps.end());
+    ASSERT_FALSE(pacer.gaps.empty());
+    RecordProperty("seconds", std::to_string(seconds));
+    std::printf("%zu bytes of '%.8s': %.3f s, gaps: median %.0f us, p99.9 %.0f us, max %.0f us\n", text.size(),
+                text[0] == '\n' ? "\\n" : text.c_str(), seconds, 1e6 * pacer.gaps[pacer.gaps.size() / 2],
+                1e6 * pacer.gaps[pacer.gaps.size() * 999 / 1000], 1e6 * pacer.gaps.back());
+    EXPECT_LT(seconds, 10.0);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, RealModel, ::testing::Values("smollm2", "gemma3-270m"),
+                         [](const auto& info) { return std::string(info.param).substr(0, 6); });
+
+}  // namespace
+}  // namespace lull
