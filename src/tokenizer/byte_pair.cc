@@ -132,7 +132,7 @@ class BytePair : public Family {
                    std::vector<int32_t>* tokens) const {
     const ByteAlphabet& alphabet = ByteAlphabet::Get();
     scratch->symbols.clear();
-    scratch->symbols.reserve(word.size());
+    scratch->symbols.reserve(word.size() * 4);  // growing would copy megabytes between checkpoints
     scratch->text.clear();
     uint32_t begin = 0;
     for (uint32_t code : word) {
@@ -166,12 +166,14 @@ class BytePair : public Family {
     }
     const std::string_view text = scratch->text;
     scratch->symbols.clear();
+    scratch->symbols.reserve(text.size());
     for (size_t pos = 0; pos < text.size();) {
       const size_t length = std::min(LengthByLeadByte(text[pos]), text.size() - pos);
       const std::string_view character = text.substr(pos, length);
       scratch->symbols.push_back({static_cast<uint32_t>(pos), static_cast<uint32_t>(length),
                                   vocab_.texts.Find(character)});
       pos += length;
+      if ((scratch->symbols.size() & 0xFF) == 0) meter->Spend(0x100);
       if (pos < text.size() && pairs_.Has(text[pos - 1], text[pos])) continue;
       EncodeCharacterRun(text, meter, scratch, tokens);
       scratch->symbols.clear();

@@ -8,6 +8,7 @@ namespace {
 VocabBuilder Plain(const char* pre = "gpt-2") {
   VocabBuilder builder;
   builder.AddByteLevelAlphabet();
+  builder.merges.push_back("q q");
   builder.writer.AddString("tokenizer.ggml.pre", pre);
   return builder;
 }

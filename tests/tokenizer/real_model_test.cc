@@ -103,11 +103,13 @@ TEST_P(RealModel, LongTextsTakeLinearTimeAndPause) {
     ASSERT_TRUE(ids.ok());
     std::sort(pacer.gaps.begin(), pacer.gaps.end());
     ASSERT_FALSE(pacer.gaps.empty());
-    RecordProperty("seconds", std::to_string(seconds));
-    std::printf("%zu bytes of '%.8s': %.3f s, gaps: median %.0f us, p99.9 %.0f us, max %.0f us\n", text.size(),
-                text[0] == '\n' ? "\\n" : text.c_str(), seconds, 1e6 * pacer.gaps[pacer.gaps.size() / 2],
-                1e6 * pacer.gaps[pacer.gaps.size() * 999 / 1000], 1e6 * pacer.gaps.back());
+    std::printf("%zu bytes from 0x%02x: %.3f s, pauses: median %.0f us, p99 %.0f us, max %.0f us\n",
+                text.size(), static_cast<uint8_t>(text[0]), seconds,
+                1e6 * pacer.gaps[pacer.gaps.size() / 2], 1e6 * pacer.gaps[pacer.gaps.size() * 99 / 100],
+                1e6 * pacer.gaps.back());
     EXPECT_LT(seconds, 10.0);
+    // The longest are page faults and growing buffers, and vary with the machine.
+    EXPECT_LT(pacer.gaps[pacer.gaps.size() * 99 / 100], 0.3e-3);
   }
 }
 
