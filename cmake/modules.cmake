@@ -62,3 +62,10 @@ target_link_libraries(logits_dump PRIVATE lull_model lull_test_support)
 target_precompile_headers(lull_cli PRIVATE <CLI/CLI.hpp> <nlohmann/json.hpp>)
 add_executable(attention_bench EXCLUDE_FROM_ALL bench/kernels/attention_bench.cc)
 target_link_libraries(attention_bench PRIVATE lull_kernels)
+
+# Direction of includes, and the closed doors.
+find_package(Python3 REQUIRED COMPONENTS Interpreter)
+set(check_layers ${PROJECT_SOURCE_DIR}/tests/layers/check_layers.py)
+add_test(NAME layers COMMAND ${Python3_EXECUTABLE} ${check_layers} ${PROJECT_SOURCE_DIR})
+add_test(NAME layers_self_test COMMAND ${Python3_EXECUTABLE} ${check_layers} --self-test)
+set_tests_properties(layers layers_self_test PROPERTIES LABELS layers TIMEOUT 60)
