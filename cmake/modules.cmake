@@ -22,7 +22,8 @@ lull_module(model     LAYER 6 DEPS base formats quant kernels ops cache TEST_LIB
 lull_module(decode    LAYER 7 DEPS base)
 lull_module(sched     LAYER 8 DEPS base tokenizer model decode)
 lull_module(engine    LAYER 9 DEPS base budget formats tokenizer chat kernels model sched)
-lull_module(service   LAYER 12 DEPS base engine LIBS nlohmann_json::nlohmann_json Boost::headers)
+lull_module(service   LAYER 12 DEPS base engine LIBS nlohmann_json::nlohmann_json Boost::headers
+            TEST_LIBS lull_test_support)
 lull_module(bench     LAYER 12 DEPS base evidence LIBS nlohmann_json::nlohmann_json Boost::headers)
 lull_module(roof      LAYER 12 DEPS base simd)
 lull_module(cli       LAYER 13 DEPS base store formats engine service roof bench LIBS nlohmann_json::nlohmann_json)

@@ -1,0 +1,291 @@
+// The HTTP server and its endpoints, over real sockets, on a tiny model.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <boost/asio/connect.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/read_until.hpp>
+#include <boost/asio/streambuf.hpp>
+#include <boost/asio/write.hpp>
+#include <chrono>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "lull/engine.h"
+#include "service/endpoint.h"
+#include "service/http/server.h"
+#include "service/json_request.h"
+#include "tests/support/tiny_model.h"
+
+namespace lull {
+namespace {
+
+namespace asio = boost::asio;
+using asio::ip::tcp;
+
+struct Reply {
+  int status = 0;
+  std::string head;
+  std::string body;
+  Json json() const { return Json::parse(body, nullptr, false); }
+};
+
+// A raw client: sends bytes as they are, reads until the server closes.
+class Client {
+ public:
+  explicit Client(int port) : socket_(context_) {
+    socket_.connect(tcp::endpoint(asio::ip::make_address("127.0.0.1"), static_cast<uint16_t>(port)));
+  }
+  void Send(const std::string& bytes) {
+    boost::system::error_code ec;
+    asio::write(socket_, asio::buffer(bytes), ec);  // the server may refuse before it has read all
+  }
+  std::string ReadUntil(const std::string& mark) {
+    boost::system::error_code ec;
+    asio::read_until(socket_, asio::dynamic_buffer(text_), mark, ec);
+    return text_;
+  }
+  std::string ReadAll() {
+    boost::system::error_code ec;
+    std::array<char, 4096> piece;
+    for (;;) {
+      const size_t n = socket_.read_some(asio::buffer(piece), ec);
+      if (ec) return text_;
+      text_.append(piece.data(), n);
+    }
+  }
+  void Close() { socket_.close(); }
+
+ private:
+  asio::io_context context_;
+  tcp::socket socket_;
+  std::string text_;
+};
+
+std::string RequestText(const std::string& method, const std::string& path, const std::string& body) {
+  return method + " " + path + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: " +
+         std::to_string(body.size()) + "\r\n\r\n" + body;
+}
+
+class ServiceTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    path_ = (std::filesystem::path(testing::TempDir()) /
+             ("service_" + std::to_string(std::hash<std::thread::id>()(std::this_thread::get_id())) + "_" +
+              std::to_string(std::chrono::steady_clock::now().time_since_epoch().count()) + ".gguf"))
+                .string();
+    TinyModelSpec spec;
+    spec.ctx = 2048;
+    ASSERT_TRUE(WriteTinyModel(spec, path_).ok());
+    RuntimeOptions runtime;
+    runtime.threads = 2;
+    runtime_ = Value(Runtime::Create(runtime));
+    model_ = Value(Model::Load(path_, *runtime_));
+    EngineOptions engine;
+    engine.max_queue = 4;
+    engine.max_sequences = 4;
+    engine.kv_pool_tokens = 8192;
+    HttpServerOptions http;
+    http.max_body_bytes = 1 << 20;
+    http.header_deadline_s = 1;
+    server_ = Value(HttpServer::Create(http, [this](const HttpRequest& request, ResponderPtr responder) {
+      Route(service_, request, std::move(responder));
+    }));
+    engine_ = Value(Engine::Create(*model_, *runtime_, engine));
+    service_.model = model_.get();
+    service_.runtime = runtime_.get();
+    service_.engine = engine_.get();
+    service_.model_id = "tiny";
+    thread_ = std::thread([this] { server_->Run(false); });
+  }
+  void TearDown() override {
+    server_->Stop();
+    thread_.join();
+    engine_.reset();
+    server_.reset();
+    std::filesystem::remove(path_);
+  }
+  template <typename T>
+  static T Value(Result<T> result) {
+    EXPECT_TRUE(result.ok()) << result.status().ToString();
+    return std::move(result).value();
+  }
+
+  Reply Ask(const std::string& bytes) {
+    Client client(server_->port());
+    client.Send(bytes);
+    const std::string text = client.ReadAll();
+    Reply reply;
+    const size_t split = text.find("\r\n\r\n");
+    if (split == std::string::npos) return reply;
+    reply.head = text.substr(0, split);
+    reply.body = text.substr(split + 4);
+    reply.status = atoi(reply.head.c_str() + 9);
+    return reply;
+  }
+  Reply Post(const std::string& path, const Json& body) { return Ask(RequestText("POST", path, body.dump())); }
+
+  std::string path_;
+  std::unique_ptr<Runtime> runtime_;
+  std::unique_ptr<Model> model_;
+  Service service_;
+  std::unique_ptr<HttpServer> server_;
+  std::unique_ptr<Engine> engine_;
+  std::thread thread_;
+};
+
+const Json kMessages = Json::array({{{"role", "user"}, {"content", "hello there"}}});
+
+TEST_F(ServiceTest, HealthModelsAndMetrics) {
+  EXPECT_EQ(Ask(RequestText("GET", "/health", "")).json()["status"], "ok");
+  EXPECT_EQ(Ask(RequestText("GET", "/v1/models", "")).json()["data"][0]["id"], "tiny");
+  const Reply metrics = Ask(RequestText("GET", "/metrics", ""));
+  EXPECT_EQ(metrics.status, 200);
+  EXPECT_NE(metrics.body.find("lull_kv_pages_total"), std::string::npos);
+}
+
+TEST_F(ServiceTest, WholeAndStreamedAnswersAgree) {
+  Json body = {{"messages", kMessages}, {"max_tokens", 12}, {"temperature", 0}, {"ignore_eos", true}};
+  const Reply whole = Post("/v1/chat/completions", body);
+  ASSERT_EQ(whole.status, 200) << whole.body;
+  EXPECT_EQ(whole.json()["usage"]["completion_tokens"], 12);
+  EXPECT_EQ(whole.json()["choices"][0]["finish_reason"], "length");
+  const std::string want = whole.json()["choices"][0]["message"]["content"];
+
+  body["stream"] = true;
+  body["stream_options"] = {{"include_usage", true}};
+  const Reply streamed = Post("/v1/chat/completions", body);
+  ASSERT_EQ(streamed.status, 200);
+  std::string got;
+  int finished = 0, usages = 0;
+  for (size_t at = 0; (at = streamed.body.find("data: {", at)) != std::string::npos; ++at) {
+    const size_t end = streamed.body.find("\n\n", at);
+    const Json chunk = Json::parse(streamed.body.substr(at + 6, end - at - 6));
+    if (chunk["choices"].empty()) {
+      usages += chunk["usage"]["completion_tokens"] == 12;
+      continue;
+    }
+    const Json& choice = chunk["choices"][0];
+    got += choice["delta"].value("content", "");
+    finished += choice["finish_reason"] == "length";
+  }
+  EXPECT_EQ(got, want);
+  EXPECT_EQ(finished, 1);
+  EXPECT_EQ(usages, 1);
+  EXPECT_NE(streamed.body.find("data: [DONE]"), std::string::npos);
+}
+
+TEST_F(ServiceTest, CompletionsTakeTextAndTokens) {
+  const Json common = {{"max_tokens", 6}, {"temperature", 0}, {"ignore_eos", true}, {"logprobs", 2}};
+  Json by_text = common, by_tokens = common;
+  by_text["prompt"] = "abc def";
+  by_tokens["prompt"] = Value(model_->Tokenize("abc def", {}));
+  const Json a = Post("/v1/completions", by_text).json(), b = Post("/v1/completions", by_tokens).json();
+  EXPECT_EQ(a["choices"][0]["text"], b["choices"][0]["text"]);
+  EXPECT_EQ(a["choices"][0]["logprobs"]["token_logprobs"].size(), 6u);
+  EXPECT_EQ(a["choices"][0]["logprobs"], b["choices"][0]["logprobs"]);
+}
+
+TEST_F(ServiceTest, BadRequestsAreNamed) {
+  struct Case {
+    Json body;
+    const char* says;
+  };
+  const Case cases[] = {
+      {{{"messages", kMessages}, {"temperature", "hot"}}, "temperature"},
+      {{{"messages", kMessages}, {"temperature", -1}}, "temperature"},
+      {{{"messages", kMessages}, {"max_tokens", 0}}, "max_tokens"},
+      {{{"messages", kMessages}, {"max_tokens", 1.5}}, "max_tokens"},
+      {{{"messages", kMessages}, {"n", 2}}, "n:"},
+      {{{"messages", kMessages}, {"tools", Json::array()}}, "tools"},
+      {{{"messages", kMessages}, {"response_format", {{"type", "json_object"}}}}, "response_format"},
+      {{{"messages", kMessages}, {"stop", 3}}, "stop"},
+      {{{"messages", kMessages}, {"logit_bias", {{"x", 1}}}}, "logit_bias"},
+      {{{"messages", kMessages}, {"logit_bias", {{"999999", 1}}}}, "999999"},
+      {{{"messages", Json::array()}}, "messages"},
+      {{{"messages", Json::array({{{"content", "x"}}})}}, "role"},
+      {{{"messages", Json::array({{{"role", "user"}, {"content", Json::array({{{"type", "image_url"}}})}}})}}, "text parts"},
+      {Json::object(), "messages"},
+  };
+  for (const Case& c : cases) {
+    const Reply reply = Post("/v1/chat/completions", c.body);
+    EXPECT_EQ(reply.status, 400) << c.body;
+    ASSERT_TRUE(reply.json().is_object()) << reply.body;
+    EXPECT_NE(reply.json()["error"]["message"].get<std::string>().find(c.says), std::string::npos) << reply.body;
+  }
+  const Json long_prompt = {{"prompt", std::string(20000, 'x')}, {"max_tokens", 4}};
+  const Reply overflow = Post("/v1/completions", long_prompt);
+  EXPECT_EQ(overflow.status, 400);
+  EXPECT_EQ(overflow.json()["error"]["code"], "context_overflow");
+}
+
+TEST_F(ServiceTest, LimitsOfHttp) {
+  EXPECT_EQ(Ask(RequestText("GET", "/nothing", "")).status, 404);
+  const Reply method = Ask(RequestText("DELETE", "/health", ""));
+  EXPECT_EQ(method.status, 405);
+  EXPECT_NE(method.head.find("Allow: GET"), std::string::npos);
+  EXPECT_EQ(Ask("GET /health HTTP/1.1\r\nX: " + std::string(40000, 'a') + "\r\n\r\n").status, 431);
+  EXPECT_EQ(Ask(RequestText("POST", "/v1/completions", std::string(2 << 20, ' '))).status, 413);
+  EXPECT_EQ(Ask("nonsense\r\n\r\n").status, 400);
+  const Reply deep = Ask(RequestText("POST", "/v1/completions", std::string(200000, '[')));
+  EXPECT_EQ(deep.status, 400);
+  EXPECT_NE(deep.body.find("nested"), std::string::npos);
+}
+
+TEST_F(ServiceTest, SlowHeadersAreCut) {
+  Client client(server_->port());
+  client.Send("GET /health HT");
+  const auto begin = std::chrono::steady_clock::now();
+  client.ReadAll();  // returns when the server closes
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(20));
+}
+
+TEST_F(ServiceTest, DisconnectCancelsAndFreesKv) {
+  Client client(server_->port());
+  const Json body = {{"prompt", "abc"}, {"max_tokens", 2000}, {"stream", true}, {"ignore_eos", true}};
+  client.Send(RequestText("POST", "/v1/completions", body.dump()));
+  client.ReadUntil("data: ");
+  client.Close();
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (engine_->stats().requests_cancelled == 0 && std::chrono::steady_clock::now() < deadline)
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  EXPECT_EQ(engine_->stats().requests_cancelled, 1);
+  while (engine_->stats().kv.pages_used != 0 && std::chrono::steady_clock::now() < deadline)
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  EXPECT_EQ(engine_->stats().kv.pages_used, 0);
+}
+
+TEST_F(ServiceTest, ManyClientsGetTheAnswerOfOneAlone) {
+  const Json body = {{"messages", kMessages}, {"max_tokens", 16}, {"temperature", 0}, {"ignore_eos", true}};
+  const std::string want = Post("/v1/chat/completions", body).json()["choices"][0]["message"]["content"];
+  std::vector<std::thread> clients;
+  std::atomic<int> equal{0}, refused{0}, other{0};
+  for (int i = 0; i < 16; ++i) {
+    clients.emplace_back([&] {
+      const Reply reply = Post("/v1/chat/completions", body);
+      if (reply.status == 429) ++refused;
+      else if (reply.status == 200 && reply.json()["choices"][0]["message"]["content"] == want) ++equal;
+      else ++other;
+    });
+  }
+  for (std::thread& client : clients) client.join();
+  EXPECT_EQ(other.load(), 0);
+  EXPECT_GE(equal.load(), 4);
+  EXPECT_EQ(equal.load() + refused.load(), 16);
+  EXPECT_EQ(engine_->stats().requests_refused, refused.load());
+}
+
+TEST(HttpServer, TakenPortIsAClearError) {
+  const auto first = HttpServer::Create({}, [](const HttpRequest&, std::shared_ptr<Responder>) {});
+  ASSERT_TRUE(first.ok());
+  HttpServerOptions same;
+  same.port = (*first)->port();
+  const auto second = HttpServer::Create(same, [](const HttpRequest&, std::shared_ptr<Responder>) {});
+  ASSERT_FALSE(second.ok());
+  EXPECT_NE(second.error().where.find(std::to_string(same.port)), std::string::npos);
+}
+
+}  // namespace
+}  // namespace lull
