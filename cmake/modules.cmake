@@ -26,7 +26,8 @@ lull_module(service   LAYER 12 DEPS base engine LIBS nlohmann_json::nlohmann_jso
             TEST_LIBS lull_test_support)
 lull_module(bench     LAYER 12 DEPS base evidence LIBS nlohmann_json::nlohmann_json Boost::headers)
 lull_module(roof      LAYER 12 DEPS base simd)
-lull_module(cli       LAYER 13 DEPS base store formats engine service roof bench LIBS nlohmann_json::nlohmann_json)
+lull_module(cli       LAYER 13 DEPS base store formats engine service roof bench LIBS nlohmann_json::nlohmann_json
+            TEST_LIBS lull_test_support)
 
 # Tiny models and malformed files for tests; any test links it through TEST_LIBS.
 file(GLOB support_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/support/*.cc)
@@ -51,6 +52,10 @@ endif()
 if(EXISTS ${PROJECT_SOURCE_DIR}/src/cli/lull_main.cc)
   add_executable(lull src/cli/lull_main.cc)
   target_link_libraries(lull PRIVATE lull_cli)
+  if(TARGET cli_test)
+    target_compile_definitions(cli_test PRIVATE LULL_BINARY="$<TARGET_FILE:lull>")
+    add_dependencies(cli_test lull)
+  endif()
 endif()
 add_executable(tokenize_dump EXCLUDE_FROM_ALL tools/tokenize_dump.cc)
 target_link_libraries(tokenize_dump PRIVATE lull_tokenizer)

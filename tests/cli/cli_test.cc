@@ -1,0 +1,147 @@
+// The command line as other programs see it: exit codes, JSON on stdout, errors with code and hint.
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "tests/support/tiny_model.h"
+
+namespace lull {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+struct Output {
+  int exit_code = -1;
+  std::string text;
+  Json json() const { return Json::parse(text, nullptr, false); }
+};
+
+class CliTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    folder_ = fs::path(testing::TempDir()) / ("cli_" + std::to_string(getpid()));
+    fs::create_directories(folder_);
+    TinyModelSpec spec;
+    spec.ctx = 256;
+    ASSERT_TRUE(WriteTinyModel(spec, Tiny()).ok());
+    spec.chat_template = false;
+    ASSERT_TRUE(WriteTinyModel(spec, (folder_ / "plain.gguf").string()).ok());
+  }
+  static void TearDownTestSuite() { fs::remove_all(folder_); }
+  static std::string Tiny() { return (folder_ / "tiny.gguf").string(); }
+  static std::string Write(const std::string& name, const std::string& text) {
+    std::ofstream(folder_ / name, std::ios::binary) << text;
+    return (folder_ / name).string();
+  }
+  // stdout and exit code of lull ARGS < input.
+  static Output Lull(const std::string& args, const std::string& input = "") {
+    const std::string in = Write("stdin", input);
+    const std::string command = "LULL_HOME=" + folder_.string() + " " LULL_BINARY " " + args + " <" + in + " 2>/dev/null";
+    Output output;
+    FILE* pipe = popen(command.c_str(), "r");
+    if (pipe == nullptr) return output;
+    char buffer[4096];
+    size_t n;
+    while ((n = fread(buffer, 1, sizeof buffer, pipe)) > 0) output.text.append(buffer, n);
+    const int status = pclose(pipe);
+    output.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    return output;
+  }
+  static void ExpectError(const Output& output, int exit_code, const std::string& code) {
+    EXPECT_EQ(output.exit_code, exit_code) << output.text;
+    ASSERT_TRUE(output.json().is_object()) << output.text;
+    EXPECT_EQ(output.json()["error"]["code"], code);
+    for (const char* field : {"message", "where", "hint"}) EXPECT_TRUE(output.json()["error"].contains(field));
+  }
+  static fs::path folder_;
+};
+fs::path CliTest::folder_;
+
+TEST_F(CliTest, RunRawIsTheFixedForm) {
+  const Output output =
+      Lull("run " + Tiny() + " --raw --json -n 9 --temp 0 --logprobs 3 --ignore-eog -t 2 --isa scalar -- 'some text'");
+  ASSERT_EQ(output.exit_code, 0) << output.text;
+  const Json json = output.json();
+  EXPECT_EQ(json["tokens"].size(), 9u);
+  EXPECT_EQ(json["finish"], "length");
+  ASSERT_EQ(json["logprobs"].size(), 9u);
+  ASSERT_EQ(json["logprobs"][0].size(), 3u);
+  EXPECT_EQ(json["logprobs"][0][0]["id"], json["tokens"][0]);
+  for (const char* field : {"prompt_tokens", "new_tokens", "prefill_tok_s", "decode_tok_s", "load_s", "wall_s", "cpu_s",
+                            "peak_rss_bytes"})
+    EXPECT_TRUE(json["stats"].contains(field)) << field;
+}
+
+TEST_F(CliTest, SameTokensUnderABudgetAndOnEveryInstructionSet) {
+  const std::string args = "run " + Tiny() + " --raw --json -n 24 --temp 0 --logprobs 2 --ignore-eog ";
+  const Json want = Lull(args + "--isa scalar -t 1 -- 'some text'").json()["logprobs"];
+  ASSERT_EQ(want.size(), 24u);
+  for (const char* flags : {"--cpu 10%", "--cpu 35% --cpu-p99 50%", "-t 1", "-t 2", "--isa avx2", "--isa avx2vnni", "--isa avx512"}) {
+    const Output output = Lull(args + flags + " -- 'some text'");
+    if (output.exit_code == 2 && std::string(flags).rfind("--isa", 0) == 0) continue;  // lacking here
+    EXPECT_EQ(output.json()["logprobs"], want) << flags;
+  }
+}
+
+TEST_F(CliTest, ScoreAgreesWithRun) {
+  const Json run = Lull("run " + Tiny() + " --raw --json -n 5 --temp 0 --logprobs 4 --ignore-eog -- 'abc'").json();
+  std::vector<int> tokens = Lull("tokenize " + Tiny() + " --json", "abc").json()["tokens"];
+  const size_t prompt = tokens.size();
+  for (const int id : run["tokens"]) tokens.push_back(id);
+  const Json score = Lull("score " + Tiny() + " --tokens " + Write("t.json", Json(tokens).dump()) + " --json --logprobs 4").json();
+  ASSERT_EQ(score["positions"].size(), tokens.size());
+  for (size_t i = 0; i < 5; ++i) EXPECT_EQ(score["positions"][prompt - 1 + i], run["logprobs"][i]) << i;
+}
+
+TEST_F(CliTest, TemplateTokenizeInspect) {
+  const Output rendered = Lull("template " + Tiny() + " --json", R"([{"role":"user","content":"hi"}])");
+  ASSERT_EQ(rendered.exit_code, 0);
+  EXPECT_NE(rendered.json()["prompt"].get<std::string>().find("hi"), std::string::npos);
+  EXPECT_EQ(Lull("inspect " + Tiny() + " --json").json()["keys"]["general.architecture"].is_string(), true);
+  ExpectError(Lull("template " + (folder_ / "plain.gguf").string() + " --json", "[]"), 3, "unsupported");
+}
+
+TEST_F(CliTest, PerplexityAndBench) {
+  std::string text;
+  for (int i = 0; i < 200; ++i) text += "line " + std::to_string(i) + " of a text\n";
+  const Output output = Lull("perplexity " + Tiny() + " " + Write("text", text) + " --ctx 64 --json");
+  ASSERT_EQ(output.exit_code, 0) << output.text;
+  EXPECT_GT(output.json()["perplexity"], 1.0);
+  EXPECT_EQ(output.json()["tokens"], output.json()["chunks"].get<int>() * 31);
+  const Json bench = Lull("bench " + Tiny() + " -p 16 -n 4 -r 2 -t 1,2 --json").json();
+  ASSERT_EQ(bench["results"].size(), 2u);
+  EXPECT_GT(bench["results"][1]["decode_tok_s"]["median"], 0.0);
+}
+
+TEST_F(CliTest, UsageErrorsExit2) {
+  ExpectError(Lull("run " + Tiny() + " --json --isa sse9 x"), 2, "usage");
+  ExpectError(Lull("run " + Tiny() + " --json --no-such-flag x"), 2, "usage");
+  ExpectError(Lull("run " + Tiny() + " --json --raw"), 2, "usage");
+  ExpectError(Lull("run " + Tiny() + " --json --raw --temp -1 x"), 2, "usage");
+  ExpectError(Lull("run " + Tiny() + " --json --raw --cpu 130% x"), 2, "usage");
+  EXPECT_EQ(Lull("").exit_code, 2);
+  EXPECT_EQ(Lull("nonsense").exit_code, 2);
+}
+
+TEST_F(CliTest, ModelAndInputErrorsExit3) {
+  ExpectError(Lull("run no-such-model --json x"), 3, "not_found");
+  ExpectError(Lull("run smollm2 --json x"), 3, "not_found");  // a name, but not fetched
+  EXPECT_EQ(Lull("run " + Write("junk.gguf", "junk") + " --json x").exit_code, 3);
+  EXPECT_EQ(Lull("score " + Tiny() + " --json --tokens " + Write("bad.json", "{")).exit_code, 3);
+  std::string text;
+  for (int i = 0; i < 400; ++i) text += "word" + std::to_string(i) + " ";
+  ExpectError(Lull("run " + Tiny() + " --raw --json --prompt-file " + Write("long", text)), 3, "context_overflow");
+}
+
+TEST_F(CliTest, ImpossibleBudgetExits4) {
+  ExpectError(Lull("run " + Tiny() + " --raw --json --cpu 50% --cpu-p99 20% x"), 4, "budget_impossible");
+}
+
+}  // namespace
+}  // namespace lull
