@@ -21,7 +21,7 @@ constexpr HparamSpec kCommonHparams[] = {
     {"attention.head_count_kv", &Hparams::kv_heads, false, 0, 4096},
     {"attention.key_length", &Hparams::head_dim, false, 16, 1024, 16},
     {"attention.value_length", &Hparams::value_dim, false, 16, 1024, 16},
-    {"attention.layer_norm_rms_epsilon", &Hparams::rms_eps, true, 0, 1},
+    {"attention.layer_norm_rms_epsilon", &Hparams::rms_eps, true, 1e-12, 1},  // 0 makes NaN of a zero row
     {"attention.scale", &Hparams::attention_scale, false, 0, 1e4},
     {"rope.freq_base", &Hparams::rope_base, false, 1, 1e12},
     {"rope.dimension_count", &Hparams::rope_dims, false, 2, 1024, 2},
@@ -135,6 +135,8 @@ class Reader {
       h_.**real = static_cast<float>(value);
       return Status::Ok();
     }
+    if (file_.TypeOf(key) == GgufValueType::kBool && spec.max > 1)
+      return Bad(key, key + " is a bool; an integer is required");
     LULL_ASSIGN_OR_RETURN(const std::vector<int64_t> values, Integers(key));
     for (int64_t value : values) LULL_RETURN_IF_ERROR(CheckInteger(spec, key, value));
     if (const auto* integer = std::get_if<int64_t Hparams::*>(&spec.field)) {
