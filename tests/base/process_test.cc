@@ -20,9 +20,9 @@ void BurnFor(int64_t cpu_ns) {
 }
 
 TEST(Process, MetersOfThisProcess) {
-  ASSERT_TRUE(PeakRssBytesOf(CurrentPid()).ok());
-  EXPECT_GT(*PeakRssBytesOf(CurrentPid()), 1 << 20);
-  EXPECT_EQ(*CpusOf(CurrentPid()), AvailableCpus());
+  ASSERT_TRUE(PeakRssBytesOf(ProcessId()).ok());
+  EXPECT_GT(*PeakRssBytesOf(ProcessId()), 1 << 20);
+  EXPECT_EQ(*CpusOf(ProcessId()), AvailableCpus());
   const MachineTimes times = ReadMachineTimes();
   EXPECT_GT(times.total_ns, 0);
   EXPECT_GE(times.total_ns, times.busy_ns);
@@ -51,12 +51,12 @@ TEST(Process, FindsTheListenerOfAPort) {
   ASSERT_EQ(listen(fd, 1), 0);
   const Result<int> pid = PidListeningOn(port);
   ASSERT_TRUE(pid.ok()) << pid.status().ToString();
-  EXPECT_EQ(*pid, CurrentPid());
+  EXPECT_EQ(*pid, ProcessId());
   close(fd);
 }
 
 TEST(CpuSampler, SeesWhatTheProcessSpent) {
-  auto sampler = CpuSampler::Start(CurrentPid(), 5 * kMs, 1000);
+  auto sampler = CpuSampler::Start(ProcessId(), 5 * kMs, 1000);
   ASSERT_TRUE(sampler.ok()) << sampler.status().ToString();
   const int64_t start = MonotonicNs(), cpu_start = ProcessCpuNs();
   BurnFor(100 * kMs);
@@ -89,13 +89,13 @@ TEST(CpuSampler, EndsWithTheProcessItSamples) {
 }
 
 TEST(CpuSampler, StopsAtItsCapacity) {
-  auto sampler = CpuSampler::Start(CurrentPid(), kMs, 5);
+  auto sampler = CpuSampler::Start(ProcessId(), kMs, 5);
   ASSERT_TRUE(sampler.ok());
   SleepUntilNs(MonotonicNs() + 50 * kMs);
   (*sampler)->Stop();
   EXPECT_EQ((*sampler)->samples().size(), 5u);
-  EXPECT_FALSE(CpuSampler::Start(CurrentPid(), 0, 5).ok());
-  EXPECT_FALSE(CpuSampler::Start(CurrentPid(), kMs, 0).ok());
+  EXPECT_FALSE(CpuSampler::Start(ProcessId(), 0, 5).ok());
+  EXPECT_FALSE(CpuSampler::Start(ProcessId(), kMs, 0).ok());
 }
 
 }  // namespace

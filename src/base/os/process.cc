@@ -63,8 +63,6 @@ bool HoldsSocket(const std::string& fd_dir, const std::set<std::string>& inodes)
 
 }  // namespace
 
-int CurrentPid() { return static_cast<int>(getpid()); }
-
 Result<int64_t> PeakRssBytesOf(int pid) {
   const std::string path = "/proc/" + std::to_string(pid) + "/status";
   std::ifstream file(path);

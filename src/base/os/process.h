@@ -10,7 +10,6 @@
 
 namespace lull::os {
 
-int CurrentPid();
 Result<int64_t> PeakRssBytesOf(int pid);  // VmHWM
 Result<int> CpusOf(int pid);              // its affinity mask
 // The process that listens on this TCP port of this machine. Needs the right to read its
