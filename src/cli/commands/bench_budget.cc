@@ -43,8 +43,8 @@ class BenchBudgetCommand : public Command {
     const Result<BudgetBenchReport> report =
         RunBudgetBench(options_, [&](const BudgetBenchProgress& progress) {
           constexpr uint64_t kSteps = 1000;
-          bar.Update(std::string(progress.phase) + ", " + std::to_string(progress.requests) + " answers",
-                     static_cast<uint64_t>(progress.share * kSteps), kSteps, "‰");
+          // The label stays the same through a phase: a new one begins a new line.
+          bar.Update(progress.phase, static_cast<uint64_t>(progress.share * kSteps), kSteps, "‰");
         });
     bar.Finish();
     if (!report.ok()) return report.status();
