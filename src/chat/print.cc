@@ -251,7 +251,7 @@ class JsonPrinter {
         Order(run_, order[i - 1]->first, order[i]->first, "<");
       }
       if (!run_.ok()) return;
-      std::stable_sort(order.begin(), order.end(), [](const auto* a, const auto* b) {
+      std::sort(order.begin(), order.end(), [](const auto* a, const auto* b) {
         return KeyLess::Compare(a->first, b->first) < 0;
       });
     }

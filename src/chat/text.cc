@@ -16,7 +16,7 @@ struct CaseRun {
   int32_t delta;
 };
 struct CaseSpecial {
-  char32_t from, to[3];
+  char32_t from, first, second, third;  // 0: none
 };
 
 #include "chat/unicode_tables.inc"
@@ -35,7 +35,7 @@ void AppendMapped(const CaseRun (&runs)[N], const CaseSpecial (&specials)[M], ch
       std::lower_bound(std::begin(specials), std::end(specials), c,
                        [](const CaseSpecial& s, char32_t x) { return s.from < x; });
   if (special != std::end(specials) && special->from == c) {
-    for (char32_t to : special->to) {
+    for (char32_t to : {special->first, special->second, special->third}) {
       if (to != 0) AppendUtf8(to, out);
     }
     return;

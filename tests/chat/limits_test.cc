@@ -20,12 +20,17 @@ std::string Times(const std::string& text, int count) {
 }
 
 // Sanitizers make frames larger and code slower.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define LULL_SANITIZED 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(LULL_SANITIZED)
 constexpr size_t kStackBytes = 1024 * 1024;
-constexpr double kSlow = 40;
+constexpr double kSlow = 80;
 #else
 constexpr size_t kStackBytes = 256 * 1024;
-constexpr double kSlow = 2;
+constexpr double kSlow = 4;  // a busy machine, too
 #endif
 
 void OnSmallStack(const std::function<void()>& work) {
