@@ -45,10 +45,11 @@ class BytePair : public Family {
       : vocab_(std::move(vocab)), pretokenizer_(std::move(pretokenizer)) {}
 
   // "left right" each, the lower index merging first. Texts that are no tokens may occur.
-  Status AddMerges(const std::vector<std::string_view>& merges) {
+  Status AddMerges(const std::vector<std::string_view>& merges, WorkMeter* meter) {
     table_.Reserve(merges.size());
     std::string merged;
     for (size_t rank = 0; rank < merges.size(); ++rank) {
+      meter->Spend(16 + merges[rank].size() / 8);
       const size_t space = merges[rank].find(' ', 1);
       if (space == std::string_view::npos) continue;
       const std::string_view left = merges[rank].substr(0, space);
@@ -230,7 +231,7 @@ class BytePair : public Family {
 
 }  // namespace
 
-Result<std::unique_ptr<Family>> CreateBytePair(const GgufFile& file) {
+Result<std::unique_ptr<Family>> CreateBytePair(const GgufFile& file, WorkMeter* meter) {
   LULL_ASSIGN_OR_RETURN(const std::string_view model, file.GetString("tokenizer.ggml.model"));
   std::string_view pre = model == "gemma4" ? model : "";
   if (pre.empty() && file.Has("tokenizer.ggml.pre")) {
@@ -240,7 +241,7 @@ Result<std::unique_ptr<Family>> CreateBytePair(const GgufFile& file) {
   VocabularyDefaults defaults;
   defaults.add_bos = pretokenizer.traits().add_bos;
   defaults.always_bos = pretokenizer.traits().always_bos;
-  LULL_ASSIGN_OR_RETURN(Vocabulary vocab, ReadVocabulary(file, defaults));
+  LULL_ASSIGN_OR_RETURN(Vocabulary vocab, ReadVocabulary(file, defaults, meter));
   std::vector<std::string_view> merges;
   if (file.Has(kMergesKey)) {
     LULL_ASSIGN_OR_RETURN(merges, file.GetStringArray(kMergesKey));
@@ -249,7 +250,7 @@ Result<std::unique_ptr<Family>> CreateBytePair(const GgufFile& file) {
                  "fetch or convert the file again"};
   }
   auto family = std::make_unique<BytePair>(std::move(vocab), std::move(pretokenizer));
-  LULL_RETURN_IF_ERROR(family->AddMerges(merges));
+  LULL_RETURN_IF_ERROR(family->AddMerges(merges, meter));
   return std::unique_ptr<Family>(std::move(family));
 }
 

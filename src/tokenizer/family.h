@@ -23,15 +23,15 @@ class Family {
                       std::vector<int32_t>* tokens) const = 0;
   // The bytes of a token of type normal.
   virtual std::string NormalBytes(int32_t token) const = 0;
-  // Moves out what Create read; called once.
   virtual Vocabulary& vocabulary() = 0;
 };
 
 // Each of family_list.inc has one of these.
-using FamilyCreator = Result<std::unique_ptr<Family>> (*)(const GgufFile& file);
+using FamilyCreator = Result<std::unique_ptr<Family>> (*)(const GgufFile& file,
+                                                         WorkMeter* meter);
 
-Result<std::unique_ptr<Family>> CreateBytePair(const GgufFile& file);
-Result<std::unique_ptr<Family>> CreateSentencePiece(const GgufFile& file);
+Result<std::unique_ptr<Family>> CreateBytePair(const GgufFile& file, WorkMeter* meter);
+Result<std::unique_ptr<Family>> CreateSentencePiece(const GgufFile& file, WorkMeter* meter);
 
 // Which neighbouring bytes some token has side by side. A text can be cut wherever it has a pair
 // that no token has: no merge ever crosses there. Keeps words short in families that have no

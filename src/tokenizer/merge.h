@@ -109,13 +109,13 @@ class Merger {
     previous_.reserve(s.size());
     next_.reserve(s.size());
     for (int32_t i = 0; i < n; ++i) {
-      meter->Spend(2);
+      meter->Spend(6);
       previous_.push_back(i - 1);
       next_.push_back(i + 1 < n ? i + 1 : -1);
       if (i + 1 < n) Push(find, s, i, i + 1);
     }
     while (!heap_.empty()) {
-      meter->Spend(8);
+      meter->Spend(16);
       const Entry entry = heap_.front();
       std::pop_heap(heap_.begin(), heap_.end(), Later);
       heap_.pop_back();

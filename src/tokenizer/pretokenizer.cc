@@ -168,6 +168,7 @@ void Pretokenizer::Split(std::span<const uint32_t> codes, WorkMeter* meter,
   std::vector<uint32_t> pieces = {static_cast<uint32_t>(codes.size())};
   for (const Pass& pass : passes_) {
     std::vector<uint32_t> finer;
+    finer.reserve(codes.size());  // growing would copy megabytes between checkpoints
     uint32_t begin = 0;
     for (uint32_t end : pieces) {
       if (pass.kind == Pass::Kind::kPattern) {

@@ -19,9 +19,10 @@ uint32_t DescendingOrder(float score) {
 
 class SentencePiece : public Family {
  public:
-  explicit SentencePiece(Vocabulary vocab) : vocab_(std::move(vocab)) {
+  SentencePiece(Vocabulary vocab, WorkMeter* meter) : vocab_(std::move(vocab)) {
     for (int32_t id = 0; id < vocab_.num_tokens(); ++id) {
       const std::string_view text = vocab_.texts.Get(id);
+      meter->Spend(1 + text.size() / 8);
       pairs_.AddAll(text);
       longest_ = std::max(longest_, static_cast<uint32_t>(text.size()));
     }
@@ -126,7 +127,7 @@ std::string WithPlainSpaces(std::string_view text) {
   return result;
 }
 
-Result<std::unique_ptr<Family>> CreateSentencePiece(const GgufFile& file) {
+Result<std::unique_ptr<Family>> CreateSentencePiece(const GgufFile& file, WorkMeter* meter) {
   VocabularyDefaults defaults;
   defaults.bos = 1;
   defaults.eos = 2;
@@ -134,8 +135,8 @@ Result<std::unique_ptr<Family>> CreateSentencePiece(const GgufFile& file) {
   defaults.add_bos = true;
   defaults.add_space_prefix = true;
   defaults.needs_scores = true;
-  LULL_ASSIGN_OR_RETURN(Vocabulary vocab, ReadVocabulary(file, defaults));
-  return std::unique_ptr<Family>(std::make_unique<SentencePiece>(std::move(vocab)));
+  LULL_ASSIGN_OR_RETURN(Vocabulary vocab, ReadVocabulary(file, defaults, meter));
+  return std::unique_ptr<Family>(std::make_unique<SentencePiece>(std::move(vocab), meter));
 }
 
 }  // namespace lull

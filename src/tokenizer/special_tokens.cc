@@ -16,12 +16,13 @@ bool IsSpace(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
 }  // namespace
 
-SpecialTokens::SpecialTokens(const Vocabulary& vocab, bool all) {
+SpecialTokens::SpecialTokens(const Vocabulary& vocab, bool all, WorkMeter* meter) {
   nodes_.emplace_back();
   for (int32_t id : vocab.special) {
     const uint16_t attr = vocab.attrs[id];
     if (!all && (attr & (kAttrControl | kAttrUnknown)) != 0) continue;
     const std::string_view text = vocab.texts.Get(id);
+    meter->Spend(8 * text.size());
     int32_t node = 0;
     for (char byte : text) {
       const auto [edge, added] =
@@ -38,6 +39,7 @@ SpecialTokens::SpecialTokens(const Vocabulary& vocab, bool all) {
   for (Token& token : tokens_) {
     int32_t node = 0;
     const std::string_view text = vocab.texts.Get(token.id);
+    meter->Spend(4 * text.size());
     for (char byte : text.substr(0, text.size() - 1)) {
       node = Child(node, byte);
       if (nodes_[node].rank >= 0) token.shorter = nodes_[node].rank;

@@ -23,7 +23,7 @@ struct Fragment {
 class SpecialTokens {
  public:
   // all: also control and unknown tokens, not user-defined ones alone.
-  SpecialTokens(const Vocabulary& vocab, bool all);
+  SpecialTokens(const Vocabulary& vocab, bool all, WorkMeter* meter);
 
   // Longer tokens win over shorter ones wherever they overlap, then the order of vocab.special,
   // then the leftmost. Time linear in the text (times the longest special token's length).

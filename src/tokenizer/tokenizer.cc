@@ -16,11 +16,11 @@ constexpr size_t kMaxTextBytes = size_t{1} << 30;
 
 class TokenizerImpl : public Tokenizer {
  public:
-  explicit TokenizerImpl(std::unique_ptr<Family> family)
+  TokenizerImpl(std::unique_ptr<Family> family, WorkMeter* meter)
       : family_(std::move(family)),
         vocab_(family_->vocabulary()),
-        all_special_(vocab_, true),
-        user_defined_(vocab_, false) {}
+        all_special_(vocab_, true, meter),
+        user_defined_(vocab_, false, meter) {}
 
   int64_t vocab_size() const override { return vocab_.num_tokens(); }
 
@@ -32,6 +32,7 @@ class TokenizerImpl : public Tokenizer {
                    "split the text"};
     }
     std::vector<int32_t> tokens;
+    tokens.reserve(text.size() + 1);  // growing would copy megabytes between checkpoints
     if (options.force_bos || (options.add_bos && vocab_.add_bos)) {
       if (vocab_.bos == kNoToken) {
         return Error{ErrorCode::kUsage, "the file names no BOS token",
@@ -134,7 +135,8 @@ constexpr FamilyRow kFamilies[] = {
 
 }  // namespace
 
-Result<std::unique_ptr<Tokenizer>> Tokenizer::Create(const GgufFile& file) {
+Result<std::unique_ptr<Tokenizer>> Tokenizer::Create(const GgufFile& file,
+                                                     const ExecContext& ctx) {
   constexpr char kModelKey[] = "tokenizer.ggml.model";
   if (!file.Has(kModelKey)) {
     return Error{ErrorCode::kInvalidModel, "the file has no tokenizer", kModelKey,
@@ -143,8 +145,9 @@ Result<std::unique_ptr<Tokenizer>> Tokenizer::Create(const GgufFile& file) {
   LULL_ASSIGN_OR_RETURN(const std::string_view model, file.GetString(kModelKey));
   for (const FamilyRow& row : kFamilies) {
     if (row.model != model) continue;
-    LULL_ASSIGN_OR_RETURN(std::unique_ptr<Family> family, row.create(file));
-    return std::unique_ptr<Tokenizer>(std::make_unique<TokenizerImpl>(std::move(family)));
+    WorkMeter meter(ctx);
+    LULL_ASSIGN_OR_RETURN(std::unique_ptr<Family> family, row.create(file, &meter));
+    return std::unique_ptr<Tokenizer>(std::make_unique<TokenizerImpl>(std::move(family), &meter));
   }
   return Error{ErrorCode::kUnsupported, "unknown tokenizer model '" + std::string(model) + "'",
                kModelKey, "supported are gpt2, gemma4 and llama"};

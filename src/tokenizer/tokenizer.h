@@ -17,7 +17,9 @@ namespace lull {
 class Tokenizer {
  public:
   // Reads tokenizer.ggml.*; kUnsupported names the model or pre-tokenizer it cannot do.
-  static Result<std::unique_ptr<Tokenizer>> Create(const GgufFile& file);
+  // Checkpoints ctx as Encode does. Keeps no view into file.
+  static Result<std::unique_ptr<Tokenizer>> Create(const GgufFile& file,
+                                                   const ExecContext& ctx = ExecContext());
   virtual ~Tokenizer() = default;
 
   virtual int64_t vocab_size() const = 0;

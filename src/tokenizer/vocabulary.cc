@@ -56,8 +56,8 @@ constexpr FimRole kFimRoles[] = {
 
 class Reader {
  public:
-  Reader(const GgufFile& file, const VocabularyDefaults& defaults)
-      : file_(file), defaults_(defaults) {}
+  Reader(const GgufFile& file, const VocabularyDefaults& defaults, WorkMeter* meter)
+      : file_(file), defaults_(defaults), meter_(meter) {}
 
   Result<Vocabulary> Read() {
     LULL_RETURN_IF_ERROR(ReadTexts());
@@ -85,6 +85,7 @@ class Reader {
     if (bytes > kMaxTextBytes) return Bad("token texts of more than 1 GiB", key);
     vocab_.texts.Reserve(texts.size(), bytes);
     for (size_t i = 0; i < texts.size(); ++i) {
+      meter_->Spend(8 + texts[i].size() / 8);
       vocab_.texts.Append(texts[i].empty() ? "[EMPTY_" + std::to_string(i) + "]"
                                            : std::string(texts[i]));
     }
@@ -108,6 +109,7 @@ class Reader {
     constexpr uint16_t kByType[] = {kAttrUndefined, kAttrNormal, kAttrUnknown, kAttrControl,
                                     kAttrUserDefined, kAttrUnused, kAttrByte};
     for (int32_t id = 0; id < vocab_.num_tokens(); ++id) {
+      meter_->Spend(1);
       const bool known = types[id] >= 0 && types[id] < 7;
       vocab_.attrs[id] = known ? kByType[types[id]] : static_cast<uint16_t>(kAttrUndefined);
       // A byte token that names no byte stands for its own text.
@@ -238,6 +240,7 @@ class Reader {
 
   Status ListSpecial() {
     for (int32_t id = 0; id < vocab_.num_tokens(); ++id) {
+      if ((id & 0xFF) == 0) meter_->Spend(0x20);
       if ((vocab_.attrs[id] & (kAttrControl | kAttrUserDefined | kAttrUnknown)) == 0) continue;
       const std::string_view text = vocab_.texts.Get(id);
       if (text.size() > kMaxSpecialBytes) {
@@ -288,6 +291,7 @@ class Reader {
 
   const GgufFile& file_;
   const VocabularyDefaults& defaults_;
+  WorkMeter* meter_;
   Vocabulary vocab_;
   int32_t eot_ = kNoToken;
   int32_t eom_ = kNoToken;
@@ -313,8 +317,9 @@ int32_t Vocabulary::ByteToken(uint8_t byte) const {
   return Find(std::string_view(text, sizeof(text)));
 }
 
-Result<Vocabulary> ReadVocabulary(const GgufFile& file, const VocabularyDefaults& defaults) {
-  return Reader(file, defaults).Read();
+Result<Vocabulary> ReadVocabulary(const GgufFile& file, const VocabularyDefaults& defaults,
+                                  WorkMeter* meter) {
+  return Reader(file, defaults, meter).Read();
 }
 
 }  // namespace lull

@@ -9,6 +9,7 @@
 #include "formats/gguf.h"
 #include "lull/status.h"
 #include "tokenizer/string_table.h"
+#include "tokenizer/work_meter.h"
 
 namespace lull {
 
@@ -57,6 +58,7 @@ struct VocabularyDefaults {
   bool needs_scores = false;
 };
 
-Result<Vocabulary> ReadVocabulary(const GgufFile& file, const VocabularyDefaults& defaults);
+Result<Vocabulary> ReadVocabulary(const GgufFile& file, const VocabularyDefaults& defaults,
+                                  WorkMeter* meter);
 
 }  // namespace lull

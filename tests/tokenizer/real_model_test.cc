@@ -14,6 +14,26 @@
 namespace lull {
 namespace {
 
+class GapPacer : public Pacer {
+ public:
+  void Checkpoint() override {
+    const double now = Now();
+    gaps.push_back(now - last_);
+    last_ = Now();
+  }
+  bool capped() const override { return true; }
+  // Of this thread alone, so that other work on the machine does not count.
+  static double Now() {
+    timespec time;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+  }
+  std::vector<double> gaps;
+
+ private:
+  double last_ = Now();
+};
+
 class RealModel : public ::testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
@@ -24,12 +44,24 @@ class RealModel : public ::testing::TestWithParam<const char*> {
     }
     const auto file = GgufFile::Open(path);
     ASSERT_TRUE(file.ok()) << file.status().ToString();
-    auto tokenizer = Tokenizer::Create(**file);
+    ExecContext ctx;
+    ctx.pacer = &loading_;
+    auto tokenizer = Tokenizer::Create(**file, ctx);
     ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().ToString();
     tokenizer_ = std::move(*tokenizer);
   }
   std::unique_ptr<Tokenizer> tokenizer_;
+  GapPacer loading_;
 };
+
+TEST_P(RealModel, LoadingPauses) {
+  std::vector<double>& gaps = loading_.gaps;
+  ASSERT_GT(gaps.size(), 100u);
+  std::sort(gaps.begin(), gaps.end());
+  std::printf("%zu pauses: median %.0f us, p99 %.0f us, max %.0f us\n", gaps.size(), 1e6 * gaps[gaps.size() / 2],
+              1e6 * gaps[gaps.size() * 99 / 100], 1e6 * gaps.back());
+  EXPECT_LT(gaps[gaps.size() * 99 / 100], 0.3e-3);
+}
 
 std::string FromHex(const std::string& hex) {
   std::string bytes;
@@ -62,26 +94,6 @@ TEST_P(RealModel, DecodingGivesTheTextBack) {
     EXPECT_EQ(tokenizer_->Decode(Ids(*tokenizer_, text), true), text);
   }
 }
-
-class GapPacer : public Pacer {
- public:
-  void Checkpoint() override {
-    const double now = Now();
-    gaps.push_back(now - last_);
-    last_ = Now();
-  }
-  bool capped() const override { return true; }
-  // Of this thread alone, so that other work on the machine does not count.
-  static double Now() {
-    timespec time;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-    return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-  }
-  std::vector<double> gaps;
-
- private:
-  double last_ = Now();
-};
 
 TEST_P(RealModel, LongTextsTakeLinearTimeAndPause) {
   std::string english, word;
