@@ -1,6 +1,7 @@
 // matmul_bench [--isa NAME] [--type NAME] [--tile GROUPSxROWS] [--reps N]: speed of the matrix
 // products of one thread, beside what the machine can do. Times are the thread's CPU time, the best
 // of N repetitions.
+#include <sys/mman.h>
 #include <time.h>
 
 #include <algorithm>
@@ -49,11 +50,18 @@ double BestSeconds(int reps, Fn&& fn) {
   return best;
 }
 
+// Huge pages where the system gives them, as the weight arena asks for.
 struct AlignedBytes {
-  explicit AlignedBytes(size_t bytes) : storage(bytes + 128) {
-    data = storage.data() + (64 - reinterpret_cast<uintptr_t>(storage.data()) % 64) % 64;
+  explicit AlignedBytes(size_t bytes) : size((bytes + kHugePage) / kHugePage * kHugePage) {
+    data = static_cast<uint8_t*>(std::aligned_alloc(kHugePage, size));
+    madvise(data, size, MADV_HUGEPAGE);
+    std::memset(data, 1, size);
   }
-  std::vector<uint8_t> storage;
+  ~AlignedBytes() { std::free(data); }
+  AlignedBytes(const AlignedBytes&) = delete;
+  AlignedBytes& operator=(const AlignedBytes&) = delete;
+  static constexpr size_t kHugePage = size_t{2} << 20;
+  size_t size;
   uint8_t* data;
 };
 
@@ -139,7 +147,6 @@ void BenchIsa(const Peak& peak, const Options& options) {
   }
   if (kernels == nullptr || (!options.isa.empty() && options.isa != kernels->name)) return;
   AlignedBytes buffer(size_t{256} << 20);
-  std::memset(buffer.data, 1, size_t{256} << 20);
   volatile int32_t sink = 0;
   const size_t steps = peak.isa == Isa::kScalar ? 20000 : 1000000;
   const double macs = 12.0 * 64 * static_cast<double>(steps) /

@@ -1,4 +1,4 @@
-// MatMul of one instruction set: chooses tiles, unpacks panels, gathers activations.
+// MatMul of one instruction set: chooses tiles, unpacks panels.
 #include "kernels/cpu/matmul_tile-inl.h"
 
 namespace lull::LULL_ISA {
@@ -7,10 +7,10 @@ namespace lull::LULL_ISA {
 // bytes that all column tiles of the call share.
 inline constexpr size_t kDirectRows = kTileCols;
 inline constexpr size_t kPanelSubs = 20;    // 32-blocks of K in a panel: it stays in L1
-inline constexpr size_t kPanelRows = 64;    // activation rows gathered at a time
+inline constexpr size_t kPanelRows = 64;    // activation rows that share an unpacked panel
 inline constexpr size_t kMaxPanelSubBytes = 512 + 2 * 64 + 64;
 inline constexpr size_t kPanelBytes = kTileGroups * kPanelSubs * kMaxPanelSubBytes;
-inline constexpr size_t kActsBytes = kPanelSubs * PackedActs::Bytes(kPanelRows, 2);
+inline constexpr size_t kStartsBytes = 4 * kPanelRows * 2 * kPanelSubs;
 
 // A type's weights unpacked: per 32-block eight vectors of bytes, f32 scales, f32 mins.
 template <typename T>
@@ -51,27 +51,30 @@ struct PanelOf {
   }
 };
 
-// Gathers 32-blocks [sub, sub + num_subs) of rows [row, row + cols) in PackedActs order.
+// What the column tiles of a panel read: types stored as bytes are their own panel.
 template <typename T>
-inline void PackActs(const Activations& x, size_t row, size_t cols, size_t sub, size_t num_subs, uint8_t* dst) {
+using TileSource = std::conditional_t<T::kFullRange, T, PanelOf<T>>;
+
+inline DirectActs ActsAt(const Activations& x, size_t row, size_t sub) {
   const size_t k = x.k;
-  for (size_t s = sub; s < sub + num_subs; ++s, dst += PackedActs::Bytes(cols, T::kScales)) {
-    uint8_t* scales = dst + 32 * cols;
-    for (size_t c = 0; c < cols; ++c) {
-      memcpy(dst + 32 * c, x.q + (row + c) * k + 32 * s, 32);
-      memcpy(scales + 4 * c, x.scale + (row + c) * (k / 32) + s, 4);
-      memcpy(scales + 4 * (cols + c), x.scaled_sum + (row + c) * (k / 32) + s, 4);
-      const int32_t* sums = x.half_sums + (row + c) * (k / 16) + 2 * s;
-      for (int half = 0; half < T::kScales; ++half) {
-        const int32_t start = -OffsetOf<T>() * (T::kScales == 2 ? sums[half] : sums[0] + sums[1]);
-        memcpy(scales + 4 * ((2 + static_cast<size_t>(half)) * cols + c), &start, 4);
-      }
+  return {x.q + row * k + 32 * sub, x.scale + row * (k / 32) + sub, x.scaled_sum + row * (k / 32) + sub,
+          x.half_sums + row * (k / 16) + 2 * sub, k};
+}
+
+// starts[row][32-block or half] of 32-blocks [sub, sub + num_subs), for PanelActs.
+template <typename T>
+inline void FillStarts(const Activations& x, size_t row, size_t rows, size_t sub, size_t num_subs, int32_t* starts) {
+  if constexpr (OffsetOf<T>() == 0) return;
+  for (size_t r = 0; r < rows; ++r, starts += num_subs * T::kScales) {
+    const int32_t* sums = x.half_sums + (row + r) * (x.k / 16) + 2 * sub;
+    for (size_t s = 0; s < num_subs * T::kScales; ++s) {
+      starts[s] = -OffsetOf<T>() * (T::kScales == 2 ? sums[s] : sums[2 * s] + sums[2 * s + 1]);
     }
   }
 }
 
 using DirectFn = void (*)(const TileArgs&, DirectActs);
-using PackedFn = void (*)(const TileArgs&, PackedActs);
+using PanelFn = void (*)(const TileArgs&, PanelActs);
 using FloatFn = void (*)(const TileArgs&, const float*, size_t);
 
 // Kernels for 1..kTileCols columns.
@@ -83,8 +86,8 @@ struct TileTable<T, kGroups, std::integer_sequence<int, kIndex...>> {
     static constexpr DirectFn kFns[] = {&IntTile<T, DirectActs, kGroups, kIndex + 1>::Run...};
     return kFns[cols - 1];
   }
-  static PackedFn Packed(size_t cols) {
-    static constexpr PackedFn kFns[] = {&IntTile<T, PackedActs, kGroups, kIndex + 1>::Run...};
+  static PanelFn Panel(size_t cols) {
+    static constexpr PanelFn kFns[] = {&IntTile<T, PanelActs, kGroups, kIndex + 1>::Run...};
     return kFns[cols - 1];
   }
   static FloatFn Float(size_t cols) {
@@ -124,18 +127,16 @@ inline size_t NextCols(size_t rows_left) {
 
 template <typename T>
 void MatMulDirect(const MatMulArgs& m) {
-  const size_t k = m.x.k;
   for (size_t g = m.group_begin; g < m.group_end;) {
     const size_t num_groups = m.group_end - g >= kTileGroups ? kTileGroups : 1;
     for (size_t row = m.row_begin; row < m.row_end;) {
       const size_t cols = NextCols(m.row_end - row);
       TileArgs tile = TileAt(m, g, num_groups, row);
-      tile.num_blocks = k / T::kBlockK;
+      tile.num_blocks = m.x.k / T::kBlockK;
       tile.fetch_skip = (num_groups - 1) * m.w.group_bytes;
       const DirectFn fn = num_groups == 1 ? TileTable<T, 1>::Direct(cols)
                                           : TileTable<T, kTileGroups>::Direct(cols);
-      fn(tile, {m.x.q + row * k, m.x.scale + row * (k / 32), m.x.scaled_sum + row * (k / 32),
-                m.x.half_sums + row * (k / 16), k});
+      fn(tile, ActsAt(m.x, row, 0));
       row += cols;
     }
     g += num_groups;
@@ -145,14 +146,20 @@ void MatMulDirect(const MatMulArgs& m) {
 template <typename T>
 void PanelTiles(const MatMulArgs& m, size_t group, size_t num_groups, size_t row, size_t rows,
                 size_t block, size_t num_blocks, const uint8_t* next) {
-  using Panel = PanelOf<T>;
   constexpr size_t kSubs = T::kBlockK / 32;
   const size_t num_subs = num_blocks * kSubs;
+  const uint8_t* source[2];
   for (size_t g = 0; g < num_groups; ++g) {
-    Panel::Unpack(m.w.data + (group + g) * m.w.group_bytes + block * T::kPackedBlockBytes, num_blocks,
-                  m.scratch + g * kPanelSubs * kMaxPanelSubBytes);
+    source[g] = m.w.data + (group + g) * m.w.group_bytes + block * T::kPackedBlockBytes;
+    if constexpr (!T::kFullRange) {
+      uint8_t* panel = m.scratch + g * kPanelSubs * kMaxPanelSubBytes;
+      PanelOf<T>::Unpack(source[g], num_blocks, panel);
+      source[g] = panel;
+    }
   }
-  const uint8_t* acts = m.scratch + kPanelBytes;
+  if (num_groups == 1) source[1] = source[0];
+  const int32_t* starts = reinterpret_cast<const int32_t*>(m.scratch + kPanelBytes);
+  const size_t start_stride = num_subs * T::kScales;
   const size_t num_tiles = (rows + kTileCols - 1) / kTileCols;
   const size_t next_lines = (num_blocks * T::kPackedBlockBytes + 63) / 64;
   const size_t fetch_lines = (next_lines + num_tiles * num_subs - 1) / (num_tiles * num_subs);
@@ -160,20 +167,17 @@ void PanelTiles(const MatMulArgs& m, size_t group, size_t num_groups, size_t row
   for (size_t done = 0; done < rows;) {
     const size_t cols = NextCols(rows - done);
     TileArgs tile = TileAt(m, group, num_groups, row + done);
-    for (size_t g = 0; g < 2; ++g) {
-      tile.group[g] = m.scratch + (g < num_groups ? g : 0) * kPanelSubs * kMaxPanelSubBytes;
-    }
     tile.num_blocks = num_subs;
     tile.resume = block != 0;
     for (size_t g = 0; g < 2; ++g) {
+      tile.group[g] = source[g];
       tile.fetch[g] = fetch[g];
       fetch[g] += 64 * num_subs * fetch_lines;
     }
     tile.fetch_lines = fetch_lines;
-    const PackedFn fn = num_groups == 1 ? TileTable<Panel, 1>::Packed(cols)
-                                        : TileTable<Panel, kTileGroups>::Packed(cols);
-    fn(tile, {acts, static_cast<int>(cols)});
-    acts += num_subs * PackedActs::Bytes(cols, T::kScales);
+    const PanelFn fn = num_groups == 1 ? TileTable<TileSource<T>, 1>::Panel(cols)
+                                       : TileTable<TileSource<T>, kTileGroups>::Panel(cols);
+    fn(tile, {ActsAt(m.x, row + done, block * kSubs), starts + done * start_stride, start_stride});
     done += cols;
   }
 }
@@ -189,13 +193,8 @@ void MatMulPanel(const MatMulArgs& m) {
     const size_t rows = m.row_end - row < kPanelRows ? m.row_end - row : kPanelRows;
     for (size_t block = 0; block < blocks; block += chunk_blocks) {
       const size_t num_blocks = blocks - block < chunk_blocks ? blocks - block : chunk_blocks;
-      uint8_t* acts = m.scratch + kPanelBytes;
-      for (size_t done = 0; done < rows;) {
-        const size_t cols = NextCols(rows - done);
-        PackActs<T>(m.x, row + done, cols, block * kSubs, num_blocks * kSubs, acts);
-        acts += num_blocks * kSubs * PackedActs::Bytes(cols, T::kScales);
-        done += cols;
-      }
+      FillStarts<T>(m.x, row, rows, block * kSubs, num_blocks * kSubs,
+                    reinterpret_cast<int32_t*>(m.scratch + kPanelBytes));
       for (size_t g = m.group_begin; g < m.group_end;) {
         const size_t num_groups = m.group_end - g >= kTileGroups ? kTileGroups : 1;
         const uint8_t* next = m.w.data + (g + num_groups) * m.w.group_bytes + block * T::kPackedBlockBytes;
@@ -248,6 +247,6 @@ void MatMul(const PackedMatrix& w, size_t group_begin, size_t group_end, const A
   MatMulTable<std::make_integer_sequence<int, kNumTypes>>::kFns[w.format->index](args);
 }
 
-size_t MatMulScratchBytes(const PackedMatrix&) { return kPanelBytes + kActsBytes; }
+size_t MatMulScratchBytes(const PackedMatrix&) { return kPanelBytes + kStartsBytes; }
 
 }  // namespace lull::LULL_ISA

@@ -1,5 +1,6 @@
 #include "kernels/cpu/matmul.h"
 
+#include <type_traits>
 #include <utility>
 
 #include "quant/block_words.h"

@@ -19,7 +19,7 @@ struct TileArgs {
 
 // Activation rows read where they lie: rows k apart.
 struct DirectActs {
-  static constexpr bool kStream = true;
+  static constexpr bool kStream = true;  // beside packed weights that come from memory
   const int8_t* q;
   const float* scale;
   const float* scaled_sum;
@@ -29,12 +29,13 @@ struct DirectActs {
   LULL_INLINE int32_t Word(int c, int w) const { return LoadA4(q + static_cast<size_t>(c) * k + 4 * w); }
   LULL_INLINE float Scale(int c) const { return scale[static_cast<size_t>(c) * (k / 32)]; }
   LULL_INLINE float ScaledSum(int c) const { return scaled_sum[static_cast<size_t>(c) * (k / 32)]; }
+  // Where the integer dot of a block (kScales = 1) or of a half starts.
   template <int kScales>
   LULL_INLINE int32_t Start(int c, int half, int32_t offset) const {
     const int32_t* sums = half_sums + static_cast<size_t>(c) * (k / 16);
     return -offset * (kScales == 2 ? sums[half] : sums[0] + sums[1]);
   }
-  template <int kCols, int kScales>
+  template <int kScales>
   LULL_INLINE void Next() {
     q += 32;
     scale += 1;
@@ -43,32 +44,21 @@ struct DirectActs {
   }
 };
 
-// kCols activation rows gathered by PackActs: per 32-block [kCols][32] q, [kCols] scale,
-// [kCols] scaled sum, [kScales][kCols] start of the integer dot.
-struct PackedActs {
+// The same beside a panel: starts come precomputed, rows start_stride apart.
+struct PanelActs : DirectActs {
   static constexpr bool kStream = false;
-  const uint8_t* p;
-  int cols;
+  const int32_t* starts;
+  size_t start_stride;
 
-  static constexpr size_t Bytes(size_t cols, size_t scales) { return cols * (40 + 4 * scales); }
-  LULL_INLINE int32_t Word(int c, int w) const {
-    return LoadA4(reinterpret_cast<const int8_t*>(p) + 32 * c + 4 * w);
-  }
-  LULL_INLINE float FloatAt(int index) const {
-    float value;
-    memcpy(&value, p + 32 * cols + 4 * index, 4);
-    return value;
-  }
-  LULL_INLINE float Scale(int c) const { return FloatAt(c); }
-  LULL_INLINE float ScaledSum(int c) const { return FloatAt(cols + c); }
   template <int kScales>
   LULL_INLINE int32_t Start(int c, int half, int32_t) const {
-    int32_t value;
-    memcpy(&value, p + 32 * cols + 4 * ((2 + half) * cols + c), 4);
-    return value;
+    return starts[static_cast<size_t>(c) * start_stride + static_cast<size_t>(half)];
   }
-  template <int kCols, int kScales>
-  LULL_INLINE void Next() { p += Bytes(kCols, kScales); }
+  template <int kScales>
+  LULL_INLINE void Next() {
+    DirectActs::Next<kScales>();
+    starts += kScales;
+  }
 };
 
 // Subtracted from every unsigned weight; 0 where DotQ8 handles signed bytes itself.
@@ -192,7 +182,7 @@ struct IntTile {
         DotScale<0>(sub, state, index, acts, acc);
         if constexpr (T::kScales == 2) DotScale<1>(sub, state, index, acts, acc);
         if constexpr (T::kHasMin) AddMins(state, index, acts, acc);
-        acts.template Next<kCols, T::kScales>();
+        acts.template Next<T::kScales>();
       }
 #pragma GCC unroll kTileUnroll
       for (int g = 0; g < kGroups; ++g) block[g] += T::kPackedBlockBytes;
