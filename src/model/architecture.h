@@ -52,8 +52,8 @@ enum class RouterFn { kSoftmax = 1, kSigmoid = 2 };
 struct Architecture {
   const char* name;                           // general.architecture
   std::span<const HparamSpec> hparams;        // beside kCommonHparams
-  std::span<const NeutralKey> neutral_keys;   // beside kCommonNeutralKeys
-  std::span<const char* const> ignored_keys;  // beside kCommonIgnoredKeys
+  std::span<const NeutralKey> neutral_keys = {};   // beside kCommonNeutralKeys
+  std::span<const char* const> ignored_keys = {};  // beside kCommonIgnoredKeys
   std::span<const TensorSpec> tensors;
   bool rope_neox;                             // pairs (i, i + half); else (2i, 2i + 1)
   GateFn gate;

@@ -56,15 +56,16 @@ int64_t NumPages(const AttentionOpArgs& args, int64_t position) {
 
 struct Item {
   size_t out_row, row, kv_head;
+  size_t q_begin, num_q;  // of the KV head's query heads
 };
 
 void AttendItem(const ExecContext& ctx, const OpEnv& env, const RowPlace& place, const Item& item,
                 const AttentionOpArgs& op, size_t pages_per_call, int thread) {
-  const size_t num_q = op.shape.num_heads / op.shape.num_kv_heads;
-  const size_t head_offset = item.kv_head * num_q * op.shape.head_dim;
+  const size_t group = op.shape.num_heads / op.shape.num_kv_heads;
+  const size_t head_offset = (item.kv_head * group + item.q_begin) * op.shape.head_dim;
   AttentionArgs args;
   args.q = op.q + item.row * op.shape.num_heads * op.shape.head_dim + head_offset;
-  args.num_q = num_q;
+  args.num_q = item.num_q;
   args.head_dim = op.shape.head_dim;
   args.scale = op.scale;
   args.kv_type = op.kv.type;
@@ -104,9 +105,17 @@ void Attention(const ExecContext& ctx, OpEnv& env, std::span<const RowPlace> row
                std::span<const int32_t> source, const AttentionOpArgs& args) {
   args.out->rows = source.size();
   args.out->k = args.shape.num_heads * args.shape.head_dim;
-  const size_t items = source.size() * args.shape.num_kv_heads;
-  if (items == 0) return;
-  const double page_ns = PageNs(env.kernels, args.shape);
+  if (source.empty()) return;
+  const size_t group = args.shape.num_heads / args.shape.num_kv_heads;
+  const auto threads = static_cast<size_t>(NumThreads(ctx));
+  // Query heads stand alone, so a KV head's may be shared out where there are too few items for
+  // the threads; its K and V are then read once per part.
+  size_t parts = 1;
+  while (source.size() * args.shape.num_kv_heads * parts % threads != 0 && parts < threads &&
+         source.size() * args.shape.num_kv_heads < 2 * threads && group % (parts + 1) == 0)
+    ++parts;
+  const size_t items = source.size() * args.shape.num_kv_heads * parts;
+  const double page_ns = PageNs(env.kernels, args.shape) / static_cast<double>(parts);
   double pages = 0;
   for (int32_t row : source) pages += static_cast<double>(NumPages(args, rows[row].position));
   const RowTiles tiles(ctx, items, pages * page_ns / static_cast<double>(source.size()));
@@ -116,7 +125,9 @@ void Attention(const ExecContext& ctx, OpEnv& env, std::span<const RowPlace> row
     for (size_t i = tile; i < items; i += tiles.tiles) {
       const size_t out_row = i % source.size();
       const auto row = static_cast<size_t>(source[out_row]);
-      AttendItem(ctx, env, rows[row], {out_row, row, i / source.size()}, args, pages_per_call, thread);
+      const size_t head = i / source.size();
+      const Item item{out_row, row, head / parts, head % parts * (group / parts), group / parts};
+      AttendItem(ctx, env, rows[row], item, args, pages_per_call, thread);
     }
   });
 }

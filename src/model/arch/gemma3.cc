@@ -47,8 +47,6 @@ Status Plan(Hparams& h) {
 extern const Architecture gemma3 = {
     .name = "gemma3",
     .hparams = kHparams,
-    .neutral_keys = {},
-    .ignored_keys = {},
     .tensors = kTensors,
     .rope_neox = true,
     .gate = GateFn::kGelu,

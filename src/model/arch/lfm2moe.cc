@@ -39,8 +39,6 @@ Status Plan(Hparams& h) {
 extern const Architecture lfm2moe = {
     .name = "lfm2moe",
     .hparams = kHparams,
-    .neutral_keys = {},
-    .ignored_keys = {},
     .tensors = kTensors,
     .rope_neox = true,
     .gate = GateFn::kSilu,

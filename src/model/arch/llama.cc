@@ -39,8 +39,6 @@ Status Plan(Hparams& h) {
 extern const Architecture llama = {
     .name = "llama",
     .hparams = kHparams,
-    .neutral_keys = {},
-    .ignored_keys = {},
     .tensors = kTensors,
     .rope_neox = false,
     .gate = GateFn::kSilu,
