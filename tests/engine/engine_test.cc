@@ -1,0 +1,211 @@
+#include "lull/engine.h"
+
+#include <gtest/gtest.h>
+
+#include <list>
+#include <thread>
+
+#include "base/os/os.h"
+#include "tests/engine/world.h"
+
+namespace lull {
+namespace {
+
+using testing::Answer;
+using testing::Prompt;
+using testing::SampledRequest;
+using testing::World;
+
+void Run(Engine& engine, const Request& request, Answer* answer) {
+  const auto id = engine.Submit(request, answer->Fn());
+  ASSERT_TRUE(id.ok()) << id.status().ToString();
+  ASSERT_TRUE(answer->WaitFinish());
+}
+
+void ExpectSame(const Answer& got, const Answer& want) {
+  EXPECT_EQ(got.tokens, want.tokens);
+  EXPECT_EQ(got.chosen, want.chosen);  // log-probabilities, bit for bit
+  EXPECT_EQ(got.text, want.text);
+  EXPECT_EQ(got.reason, want.reason);
+}
+
+TEST(Engine, AnswersWithMeters) {
+  World world;
+  const auto engine = world.NewEngine();
+  Answer answer;
+  Run(*engine, SampledRequest(0, 10, 20), &answer);
+  EXPECT_EQ(answer.reason, FinishReason::kLength);
+  EXPECT_EQ(answer.tokens.size(), 20u);
+  EXPECT_EQ(answer.stats.prompt_tokens, 10);
+  EXPECT_EQ(answer.stats.new_tokens, 20);
+  EXPECT_GT(answer.stats.cpu_ms, 0.0);
+  EXPECT_GT(answer.stats.kv_bytes, 0);
+  EXPECT_EQ(engine->stats().kv.pages_used, 0);
+  EXPECT_EQ(engine->max_context_tokens(), 512);
+}
+
+TEST(Engine, SameTokensAloneAndBeside63Others) {
+  for (const char* arch : {"llama", "gemma3", "lfm2", "lfm2moe"}) {
+    World world({.threads = 2}, {.arch = arch, .type = "Q8_0"});
+    Answer alone[2];
+    {
+      const auto engine = world.NewEngine({.max_sequences = 1});
+      for (int i = 0; i < 2; ++i) Run(*engine, SampledRequest(i, 50, 24), &alone[i]);
+    }
+    const auto engine = world.NewEngine(
+        {.kv_pool_tokens = 64 * 128, .max_sequences = 64, .prefill_chunk_tokens = 37});
+    std::list<Answer> crowd;
+    Answer beside[2];
+    for (int i = 0; i < 62; ++i) {
+      ASSERT_TRUE(engine->Submit(SampledRequest(100 + i, 1 + i, 30), crowd.emplace_back().Fn()).ok());
+      if (i != 20 && i != 40) continue;
+      Answer& own = beside[i / 20 - 1];
+      ASSERT_TRUE(engine->Submit(SampledRequest(i / 20 - 1, 50, 24), own.Fn()).ok());
+    }
+    for (int i = 0; i < 2; ++i) {
+      ASSERT_TRUE(beside[i].WaitFinish());
+      ExpectSame(beside[i], alone[i]);
+    }
+    for (Answer& answer : crowd) ASSERT_TRUE(answer.WaitFinish());
+    EXPECT_EQ(engine->stats().requests_finished, 64) << arch;
+    EXPECT_EQ(engine->stats().kv.pages_used, 0) << arch;
+  }
+}
+
+TEST(Engine, SameAnswerAtTenPercentAndUncapped) {
+  Answer free, capped;
+  {
+    World world({}, {.type = "Q4_1"});
+    Run(*world.NewEngine(), SampledRequest(1, 60, 40), &free);
+  }
+  World world({.cpu = {.mean_share = 0.10, .p99_share = 0.30}, .idle_priority = true}, {.type = "Q4_1"});
+  Run(*world.NewEngine(), SampledRequest(1, 60, 40), &capped);
+  ExpectSame(capped, free);
+  EXPECT_GT(world.runtime->cpu_meter().checkpoints, 0);
+}
+
+TEST(Engine, AStopStringEndsTheAnswer) {
+  World world;
+  const auto engine = world.NewEngine();
+  Answer whole, cut;
+  Run(*engine, SampledRequest(1, 5, 60), &whole);
+  ASSERT_GT(whole.text.size(), 20u);
+  // A whole character from the middle: bytes below 0x80 stand for themselves.
+  size_t at = whole.text.size() / 2;
+  while (at < whole.text.size() && static_cast<uint8_t>(whole.text[at]) >= 0x80) ++at;
+  ASSERT_LT(at, whole.text.size());
+  Request request = SampledRequest(1, 5, 60);
+  request.stop = {whole.text.substr(at, 1)};
+  Run(*engine, request, &cut);
+  EXPECT_EQ(cut.reason, FinishReason::kStop);
+  EXPECT_EQ(cut.text, whole.text.substr(0, whole.text.find(request.stop[0])));
+}
+
+TEST(Engine, CancelMidStream) {
+  World world;
+  const auto engine = world.NewEngine({.kv_pool_tokens = 1024});
+  Answer cancelled, other;
+  const auto id = engine->Submit(SampledRequest(0, 10, 480), cancelled.Fn());
+  ASSERT_TRUE(id.ok());
+  ASSERT_TRUE(engine->Submit(SampledRequest(2, 10, 100), other.Fn()).ok());
+  ASSERT_TRUE(cancelled.WaitTokens(3));
+  engine->Cancel(*id);
+  ASSERT_TRUE(cancelled.WaitFinish());
+  EXPECT_EQ(cancelled.reason, FinishReason::kCancelled);
+  EXPECT_LT(cancelled.tokens.size(), 480u);
+  ASSERT_TRUE(other.WaitFinish());
+  EXPECT_EQ(other.tokens.size(), 100u);
+  engine->Cancel(*id);
+  engine->Cancel(999);
+  EXPECT_EQ(engine->stats().requests_cancelled, 1);
+}
+
+TEST(Engine, DestroyWhileRunning) {
+  World world;
+  std::list<Answer> answers;
+  {
+    const auto engine = world.NewEngine({.max_sequences = 4});
+    for (int i = 0; i < 8; ++i) {
+      ASSERT_TRUE(engine->Submit(SampledRequest(i, 10, 480), answers.emplace_back().Fn()).ok());
+    }
+    ASSERT_TRUE(answers.front().WaitTokens(1));
+  }
+  for (const Answer& answer : answers) {
+    EXPECT_EQ(answer.finishes, 1);
+    EXPECT_EQ(answer.reason, FinishReason::kCancelled);
+  }
+}
+
+TEST(Engine, RefusesAtOnce) {
+  World world;
+  const auto engine = world.NewEngine({.max_context_tokens = 64});
+  Answer answer;
+  const auto overflow = engine->Submit(SampledRequest(0, 64, 1), answer.Fn());
+  ASSERT_FALSE(overflow.ok());
+  EXPECT_EQ(overflow.error().code, ErrorCode::kContextOverflow);
+  EXPECT_NE(overflow.error().hint.find("63"), std::string::npos);
+  EXPECT_EQ(engine->Submit({}, answer.Fn()).error().code, ErrorCode::kUsage);
+  Request request = SampledRequest(0, 3, 1);
+  request.prompt_tokens[1] = 320;
+  EXPECT_EQ(engine->Submit(request, answer.Fn()).error().where, "prompt_tokens[1]");
+  const auto where = [&](const EngineOptions& options) {
+    const auto made = Engine::Create(*world.model, *world.runtime, options);
+    return made.ok() ? std::string() : made.error().where;
+  };
+  EXPECT_EQ(where({.kv_type = "int1"}), "kv_type");
+  EXPECT_EQ(where({.max_context_tokens = 100000}), "max_context_tokens");
+  EXPECT_EQ(where({.max_sequences = 0}), "max_sequences");
+  EXPECT_EQ(where({.max_queue = 0}), "max_queue");
+  EXPECT_EQ(where({.prefill_chunk_tokens = 0}), "prefill_chunk_tokens");
+  EXPECT_EQ(answer.finishes, 0);
+}
+
+// The context ends an answer that asked for more.
+TEST(Engine, TheContextIsUsedToItsEnd) {
+  World world;
+  const auto engine = world.NewEngine({.max_context_tokens = 64});
+  Answer answer;
+  Run(*engine, SampledRequest(0, 60, 100), &answer);
+  EXPECT_EQ(answer.reason, FinishReason::kLength);
+  EXPECT_EQ(answer.tokens.size(), 4u);
+}
+
+// One pool serves both: passes alternate, results stay the same.
+TEST(Engine, SharesARuntimeWithADecoder) {
+  World world;
+  Answer alone, shared;
+  Run(*world.NewEngine(), SampledRequest(1, 40, 60), &alone);
+  const auto engine = world.NewEngine();
+  const auto decoder = world.NewDecoder();
+  ASSERT_TRUE(engine->Submit(SampledRequest(1, 40, 60), shared.Fn()).ok());
+  std::vector<float> first;
+  for (int round = 0; round < 20; ++round) {
+    const int32_t sequence = *decoder->OpenSequence();
+    std::vector<BatchRow> rows;
+    for (const int32_t token : Prompt(9, 30)) {
+      rows.push_back({sequence, static_cast<int32_t>(rows.size()), token});
+    }
+    const int32_t last = 29;
+    std::vector<float> logits(320);
+    ASSERT_TRUE(decoder->Forward(rows, {&last, 1}, logits.data()).ok());
+    if (first.empty()) first = logits;
+    EXPECT_EQ(logits, first);
+    decoder->CloseSequence(sequence);
+  }
+  ASSERT_TRUE(shared.WaitFinish());
+  ExpectSame(shared, alone);
+}
+
+TEST(Engine, IdleCostsNothing) {
+  World world({.threads = 2});
+  const auto engine = world.NewEngine();
+  Answer answer;
+  Run(*engine, SampledRequest(0, 10, 5), &answer);
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  const int64_t before = os::ProcessCpuNs();
+  std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  EXPECT_LT(os::ProcessCpuNs() - before, 5'000'000);  // 1 %, and no timer is set
+}
+
+}  // namespace
+}  // namespace lull

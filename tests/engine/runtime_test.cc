@@ -1,0 +1,50 @@
+#include "lull/runtime.h"
+
+#include <gtest/gtest.h>
+
+#include "base/os/os.h"
+
+namespace lull {
+namespace {
+
+TEST(Runtime, DefaultsFitTheMachine) {
+  const auto runtime = Runtime::Create({});
+  ASSERT_TRUE(runtime.ok()) << runtime.status().ToString();
+  EXPECT_EQ((*runtime)->threads(), os::AvailableCpus());
+  EXPECT_FALSE((*runtime)->cpu_budget().capped());
+  EXPECT_GT((*runtime)->cpu_meter().cpu_ns, 0);
+  EXPECT_EQ((*runtime)->cpu_meter().throttled_ns, 0);
+}
+
+TEST(Runtime, InstructionSetByName) {
+  const auto scalar = Runtime::Create({.isa = "scalar"});
+  ASSERT_TRUE(scalar.ok());
+  EXPECT_STREQ((*scalar)->isa(), "scalar");
+  for (const char* isa : {"avx2", "avx2vnni", "avx512"}) {  // one the machine lacks is a usage error
+    const auto runtime = Runtime::Create({.isa = isa});
+    if (runtime.ok()) {
+      EXPECT_STREQ((*runtime)->isa(), isa);
+    } else {
+      EXPECT_EQ(runtime.error().code, ErrorCode::kUsage) << isa;
+    }
+  }
+  const auto unknown = Runtime::Create({.isa = "neon9"});
+  ASSERT_FALSE(unknown.ok());
+  EXPECT_EQ(unknown.error().code, ErrorCode::kUsage);
+  EXPECT_NE(unknown.error().message.find("neon9"), std::string::npos);
+}
+
+TEST(Runtime, RefusesNonsense) {
+  for (const int threads : {-1, 100000}) {
+    const auto runtime = Runtime::Create({.threads = threads});
+    ASSERT_FALSE(runtime.ok());
+    EXPECT_EQ(runtime.error().where, "threads");
+  }
+  const auto impossible =
+      Runtime::Create({.cpu = {.mean_share = 0.5, .p99_share = 0.5}});
+  ASSERT_FALSE(impossible.ok());
+  EXPECT_EQ(impossible.error().code, ErrorCode::kBudgetImpossible);
+}
+
+}  // namespace
+}  // namespace lull
