@@ -12,8 +12,8 @@ namespace lull {
 
 struct RuntimeOptions {
   int threads = 0;             // 0: the CPUs the process may use
-  std::string isa;             // "", scalar, avx2, avx2vnni, avx512; "": the best here
-  CpuBudget cpu;               // no cap by default
+  std::string isa{};           // "", scalar, avx2, avx2vnni, avx512; "": the best here
+  CpuBudget cpu{};             // no cap by default
   bool idle_priority = false;  // compute threads at SCHED_IDLE
 };
 

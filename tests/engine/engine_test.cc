@@ -16,7 +16,7 @@ using testing::Prompt;
 using testing::SampledRequest;
 using testing::World;
 
-void Run(Engine& engine, const Request& request, Answer* answer) {
+void Ask(Engine& engine, const Request& request, Answer* answer) {
   const auto id = engine.Submit(request, answer->Fn());
   ASSERT_TRUE(id.ok()) << id.status().ToString();
   ASSERT_TRUE(answer->WaitFinish());
@@ -33,7 +33,7 @@ TEST(Engine, AnswersWithMeters) {
   World world;
   const auto engine = world.NewEngine();
   Answer answer;
-  Run(*engine, SampledRequest(0, 10, 20), &answer);
+  Ask(*engine, SampledRequest(0, 10, 20), &answer);
   EXPECT_EQ(answer.reason, FinishReason::kLength);
   EXPECT_EQ(answer.tokens.size(), 20u);
   EXPECT_EQ(answer.stats.prompt_tokens, 10);
@@ -50,7 +50,7 @@ TEST(Engine, SameTokensAloneAndBeside63Others) {
     Answer alone[2];
     {
       const auto engine = world.NewEngine({.max_sequences = 1});
-      for (int i = 0; i < 2; ++i) Run(*engine, SampledRequest(i, 50, 24), &alone[i]);
+      for (int i = 0; i < 2; ++i) Ask(*engine, SampledRequest(i, 50, 24), &alone[i]);
     }
     const auto engine = world.NewEngine(
         {.kv_pool_tokens = 64 * 128, .max_sequences = 64, .prefill_chunk_tokens = 37});
@@ -76,10 +76,10 @@ TEST(Engine, SameAnswerAtTenPercentAndUncapped) {
   Answer free, capped;
   {
     World world({}, {.type = "Q4_1"});
-    Run(*world.NewEngine(), SampledRequest(1, 60, 40), &free);
+    Ask(*world.NewEngine(), SampledRequest(1, 60, 40), &free);
   }
   World world({.cpu = {.mean_share = 0.10, .p99_share = 0.30}, .idle_priority = true}, {.type = "Q4_1"});
-  Run(*world.NewEngine(), SampledRequest(1, 60, 40), &capped);
+  Ask(*world.NewEngine(), SampledRequest(1, 60, 40), &capped);
   ExpectSame(capped, free);
   EXPECT_GT(world.runtime->cpu_meter().checkpoints, 0);
 }
@@ -88,7 +88,7 @@ TEST(Engine, AStopStringEndsTheAnswer) {
   World world;
   const auto engine = world.NewEngine();
   Answer whole, cut;
-  Run(*engine, SampledRequest(1, 5, 60), &whole);
+  Ask(*engine, SampledRequest(1, 5, 60), &whole);
   ASSERT_GT(whole.text.size(), 20u);
   // A whole character from the middle: bytes below 0x80 stand for themselves.
   size_t at = whole.text.size() / 2;
@@ -96,7 +96,7 @@ TEST(Engine, AStopStringEndsTheAnswer) {
   ASSERT_LT(at, whole.text.size());
   Request request = SampledRequest(1, 5, 60);
   request.stop = {whole.text.substr(at, 1)};
-  Run(*engine, request, &cut);
+  Ask(*engine, request, &cut);
   EXPECT_EQ(cut.reason, FinishReason::kStop);
   EXPECT_EQ(cut.text, whole.text.substr(0, whole.text.find(request.stop[0])));
 }
@@ -165,7 +165,7 @@ TEST(Engine, TheContextIsUsedToItsEnd) {
   World world;
   const auto engine = world.NewEngine({.max_context_tokens = 64});
   Answer answer;
-  Run(*engine, SampledRequest(0, 60, 100), &answer);
+  Ask(*engine, SampledRequest(0, 60, 100), &answer);
   EXPECT_EQ(answer.reason, FinishReason::kLength);
   EXPECT_EQ(answer.tokens.size(), 4u);
 }
@@ -174,7 +174,7 @@ TEST(Engine, TheContextIsUsedToItsEnd) {
 TEST(Engine, SharesARuntimeWithADecoder) {
   World world;
   Answer alone, shared;
-  Run(*world.NewEngine(), SampledRequest(1, 40, 60), &alone);
+  Ask(*world.NewEngine(), SampledRequest(1, 40, 60), &alone);
   const auto engine = world.NewEngine();
   const auto decoder = world.NewDecoder();
   ASSERT_TRUE(engine->Submit(SampledRequest(1, 40, 60), shared.Fn()).ok());
@@ -200,7 +200,7 @@ TEST(Engine, IdleCostsNothing) {
   World world({.threads = 2});
   const auto engine = world.NewEngine();
   Answer answer;
-  Run(*engine, SampledRequest(0, 10, 5), &answer);
+  Ask(*engine, SampledRequest(0, 10, 5), &answer);
   std::this_thread::sleep_for(std::chrono::milliseconds(50));
   const int64_t before = os::ProcessCpuNs();
   std::this_thread::sleep_for(std::chrono::milliseconds(500));

@@ -15,8 +15,8 @@ namespace lull {
 struct TinyModelSpec {
   std::string arch = "llama";     // llama, gemma3, lfm2, lfm2moe
   std::string type = "F32";       // weight matrices; "mixed": another type for every tensor
-  std::string embedding_type;     // token_embd; default `type`
-  std::string output_type;        // output head; default `type`
+  std::string embedding_type{};   // token_embd; default `type`
+  std::string output_type{};      // output head; default `type`
   uint64_t seed = 1;
 
   uint64_t vocab = 0;             // at least 300 for "llama" tokenizers, 259 for "gpt2"
@@ -35,13 +35,13 @@ struct TinyModelSpec {
   bool rope_dimension_count = true;  // write the (redundant) key
   uint64_t sliding_window = 0;    // gemma3: default 16. Other architectures: not written
   uint64_t conv_l_cache = 3;      // lfm2, lfm2moe
-  std::vector<uint32_t> kv_heads_per_layer;  // lfm2, lfm2moe: 0 is a convolution layer
+  std::vector<uint32_t> kv_heads_per_layer{};  // lfm2, lfm2moe: 0 is a convolution layer
   uint64_t experts = 4;           // lfm2moe
   uint64_t experts_used = 2;
   uint64_t expert_ffn = 0;
   uint64_t dense_lead = 1;
 
-  std::string tokenizer;          // "gpt2" or "llama"; gemma3: "llama"
+  std::string tokenizer{};        // "gpt2" or "llama"; gemma3: "llama"
   std::string pre = "smollm";     // of "gpt2"
   bool add_bos = false;
   bool chat_template = true;
