@@ -78,10 +78,18 @@ TEST(Engine, SameAnswerAtTenPercentAndUncapped) {
     World world({}, {.type = "Q4_1"});
     Ask(*world.NewEngine(), SampledRequest(1, 60, 40), &free);
   }
-  World world({.cpu = {.mean_share = 0.10, .p99_share = 0.30}, .idle_priority = true}, {.type = "Q4_1"});
+  World world({.cpu = {.mean_share = 0.10, .p99_share = 0.30}}, {.type = "Q4_1"});
   Ask(*world.NewEngine(), SampledRequest(1, 60, 40), &capped);
   ExpectSame(capped, free);
   EXPECT_GT(world.runtime->cpu_meter().checkpoints, 0);
+}
+
+// Few tokens: on a busy machine an idle-priority thread waits long for its turn.
+TEST(Engine, RunsAtIdlePriority) {
+  World world({.threads = 2, .idle_priority = true});
+  Answer answer;
+  Ask(*world.NewEngine(), SampledRequest(0, 4, 3), &answer);
+  EXPECT_EQ(answer.tokens.size(), 3u);
 }
 
 TEST(Engine, AStopStringEndsTheAnswer) {
