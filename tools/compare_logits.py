@@ -72,6 +72,7 @@ def main():
     parser.add_argument("--arch", nargs="*", default=ARCHS)
     parser.add_argument("--type", nargs="*", default=TYPES)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--embd", type=int, default=256, help="width of the tiny models")
     parser.add_argument("--count", type=int, default=48, help="tokens per tiny model")
     parser.add_argument("--tie", type=float, default=0.02)
     parser.add_argument("--limit", type=float, default=0.999)
@@ -89,7 +90,8 @@ def main():
             for arch in args.arch:
                 for kind in args.type:
                     model = folder / "tiny.gguf"
-                    run([args.build / "make_tiny_model", "--arch", arch, "--type", kind, "--seed", args.seed, "--out", model])
+                    run([args.build / "make_tiny_model", "--arch", arch, "--type", kind, "--seed", args.seed,
+                         "--embd", args.embd, "--out", model])
                     rows.append({"model": f"{arch} {kind}", **measure(args, model, tokens, args.count, folder, True)})
                     print(f"{arch:8} {kind:5} " + " ".join(f"{k} {v:.6g}" for k, v in rows[-1].items() if k != "model"))
     print(json.dumps({"results": rows}))

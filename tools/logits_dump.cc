@@ -45,14 +45,27 @@ bool Parse(int argc, char** argv, Options* o) {
   o->out = argv[3];
   for (int i = 4; i < argc; ++i) {
     const std::string arg = argv[i];
-    if (arg == "--reference") { o->reference = true; continue; }
-    if (arg == "--time") { o->time = true; continue; }
+    if (arg == "--reference") {
+      o->reference = true;
+      continue;
+    }
+    if (arg == "--time") {
+      o->time = true;
+      continue;
+    }
     if (++i >= argc) return false;
-    if (arg == "--isa") o->isa = argv[i];
-    else if (arg == "--threads") o->threads = atoi(argv[i]);
-    else if (arg == "--chunk") o->chunk = std::max(1, atoi(argv[i]));
-    else if (arg == "--kv") o->kv = !strcmp(argv[i], "f32") ? KvType::kF32 : !strcmp(argv[i], "bf16") ? KvType::kBf16 : KvType::kF16;
-    else return false;
+    if (arg == "--isa")
+      o->isa = argv[i];
+    else if (arg == "--threads")
+      o->threads = atoi(argv[i]);
+    else if (arg == "--chunk")
+      o->chunk = std::max(1, atoi(argv[i]));
+    else if (arg == "--kv")
+      o->kv = !strcmp(argv[i], "f32")    ? KvType::kF32
+              : !strcmp(argv[i], "bf16") ? KvType::kBf16
+                                         : KvType::kF16;
+    else
+      return false;
   }
   return true;
 }
@@ -65,8 +78,8 @@ std::vector<int32_t> ReadTokens(const std::string& path) {
 }
 
 // Feeds tokens [begin, end) of one sequence; logits of all of them, or of the last where !all.
-Status Feed(const ExecContext& ctx, Runner& runner, int sequence, const std::vector<int32_t>& tokens,
-            size_t begin, size_t end, bool all, float* logits) {
+Status Feed(const ExecContext& ctx, Runner& runner, int sequence,
+            const std::vector<int32_t>& tokens, size_t begin, size_t end, bool all, float* logits) {
   std::vector<BatchRow> rows;
   std::vector<int32_t> wanted;
   for (size_t i = begin; i < end; ++i) {
@@ -76,19 +89,22 @@ Status Feed(const ExecContext& ctx, Runner& runner, int sequence, const std::vec
   return runner.Forward(ctx, rows, wanted, logits);
 }
 
-Status Time(const ExecContext& ctx, Runner& runner, const std::vector<int32_t>& tokens, size_t chunk) {
+Status Time(const ExecContext& ctx, Runner& runner, const std::vector<int32_t>& tokens,
+            size_t chunk) {
   std::vector<float> logits(static_cast<size_t>(runner.vocab_size()));
   for (int repeat = 0; repeat < 3; ++repeat) {
     LULL_ASSIGN_OR_RETURN(const int sequence, runner.OpenSequence());
     int64_t start = os::MonotonicNs();
     for (size_t i = 0; i < tokens.size(); i += chunk)
-      LULL_RETURN_IF_ERROR(Feed(ctx, runner, sequence, tokens, i, std::min(tokens.size(), i + chunk), false, logits.data()));
+      LULL_RETURN_IF_ERROR(Feed(ctx, runner, sequence, tokens, i,
+                                std::min(tokens.size(), i + chunk), false, logits.data()));
     const double prefill_s = static_cast<double>(os::MonotonicNs() - start) * 1e-9;
     constexpr int kSteps = 64;
     start = os::MonotonicNs();
     const int64_t cpu_start = os::ProcessCpuNs();
     for (int i = 0; i < kSteps; ++i) {
-      const BatchRow row{sequence, static_cast<int32_t>(tokens.size()) + i, tokens[static_cast<size_t>(i) % tokens.size()]};
+      const BatchRow row{sequence, static_cast<int32_t>(tokens.size()) + i,
+                         tokens[static_cast<size_t>(i) % tokens.size()]};
       const int32_t wanted = 0;
       LULL_RETURN_IF_ERROR(runner.Forward(ctx, {&row, 1}, {&wanted, 1}, logits.data()));
     }
@@ -104,7 +120,8 @@ Status Time(const ExecContext& ctx, Runner& runner, const std::vector<int32_t>& 
 Status Reference(const GgufFile& file, const std::vector<int32_t>& tokens, std::ofstream& out) {
   LULL_ASSIGN_OR_RETURN(const testing::NaiveResult result, testing::NaiveForward(file, tokens));
   const std::vector<float> logits(result.logits.begin(), result.logits.end());
-  out.write(reinterpret_cast<const char*>(logits.data()), static_cast<std::streamsize>(logits.size() * sizeof(float)));
+  out.write(reinterpret_cast<const char*>(logits.data()),
+            static_cast<std::streamsize>(logits.size() * sizeof(float)));
   for (double margin : result.router_margin) printf("%.9g\n", margin);
   return Status::Ok();
 }
@@ -122,7 +139,8 @@ Status Run(const Options& o) {
   ExecContext ctx;
   ctx.pool = &pool;
   LULL_ASSIGN_OR_RETURN(const auto model, LoadedModel::Load(ctx, *file));
-  fprintf(stderr, "%s: %s, loaded in %.3f s\n", kernels->name, model->info().file_type.c_str(), model->info().load_s);
+  fprintf(stderr, "%s: %s, loaded in %.3f s\n", kernels->name, model->info().file_type.c_str(),
+          model->info().load_s);
   RunnerOptions options;
   options.kv_type = o.kv;
   options.max_context_tokens = static_cast<int64_t>(tokens.size()) + 128;
@@ -135,7 +153,8 @@ Status Run(const Options& o) {
     const size_t end = std::min(tokens.size(), i + chunk);
     LULL_RETURN_IF_ERROR(Feed(ctx, *runner, sequence, tokens, i, end, true, logits.data()));
     out.write(reinterpret_cast<const char*>(logits.data()),
-              static_cast<std::streamsize>((end - i) * static_cast<size_t>(runner->vocab_size()) * sizeof(float)));
+              static_cast<std::streamsize>((end - i) * static_cast<size_t>(runner->vocab_size()) *
+                                           sizeof(float)));
   }
   return out.good() ? Status::Ok() : Status(ErrorCode::kIo, "cannot write", o.out);
 }
@@ -145,7 +164,9 @@ Status Run(const Options& o) {
 int main(int argc, char** argv) {
   Options options;
   if (!Parse(argc, argv, &options)) {
-    fprintf(stderr, "usage: logits_dump MODEL TOKENS_FILE OUT [--isa I] [--threads N] [--chunk C] [--kv T] [--reference] [--time]\n");
+    fprintf(stderr,
+            "usage: logits_dump MODEL TOKENS_FILE OUT [--isa I] [--threads N] [--chunk C] [--kv T] "
+            "[--reference] [--time]\n");
     return 2;
   }
   const Status status = Run(options);

@@ -22,7 +22,8 @@ class ArenaPlan {
   void Add(T** target, size_t count) {
     const size_t offset = bytes_;
     bytes_ += (count * sizeof(T) + 63) / 64 * 64;
-    bind_.push_back([target, offset](uint8_t* base) { *target = reinterpret_cast<T*>(base + offset); });
+    bind_.push_back(
+        [target, offset](uint8_t* base) { *target = reinterpret_cast<T*>(base + offset); });
   }
   size_t bytes() const { return bytes_; }
 

@@ -80,10 +80,22 @@ void SinCos(double x, double* sin, double* cos) {
   }
   s *= r;
   switch (quadrant & 3) {
-    case 0: *sin = s; *cos = c; break;
-    case 1: *sin = c; *cos = -s; break;
-    case 2: *sin = -s; *cos = -c; break;
-    default: *sin = -c; *cos = s; break;
+    case 0:
+      *sin = s;
+      *cos = c;
+      break;
+    case 1:
+      *sin = c;
+      *cos = -s;
+      break;
+    case 2:
+      *sin = -s;
+      *cos = -c;
+      break;
+    default:
+      *sin = -c;
+      *cos = s;
+      break;
   }
 }
 

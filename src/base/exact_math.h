@@ -4,9 +4,9 @@
 
 namespace lull::exact {
 
-double Exp(double x);                  // |x| <= 700; clamped outside
-double Log(double x);                  // x > 0, normal; 0 otherwise
-double Pow(double base, double power); // base > 0
+double Exp(double x);                   // |x| <= 700; clamped outside
+double Log(double x);                   // x > 0, normal; 0 otherwise
+double Pow(double base, double power);  // base > 0
 // Requires |x| < 2^20: beyond it the reduction loses digits (still finite and deterministic).
 void SinCos(double x, double* sin, double* cos);
 

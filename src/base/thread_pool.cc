@@ -23,7 +23,8 @@ inline void CpuRelax() {
 ThreadPool::ThreadPool(int threads, bool idle_priority)
     : claims_(std::make_unique<Claim[]>(static_cast<size_t>(std::max(threads, 1)))),
       idle_priority_(idle_priority) {
-  for (int i = 1; i < std::max(threads, 1); ++i) workers_.emplace_back([this, i] { WorkerLoop(i); });
+  for (int i = 1; i < std::max(threads, 1); ++i)
+    workers_.emplace_back([this, i] { WorkerLoop(i); });
 }
 
 ThreadPool::~ThreadPool() {
@@ -76,7 +77,8 @@ bool ThreadPool::ClaimTile(size_t range, uint32_t generation, size_t end, size_t
   do {
     *tile = seen & 0xffffffffu;
     if (seen >> 32 != generation || *tile >= end) return false;
-  } while (!next.compare_exchange_weak(seen, seen + 1, std::memory_order_acq_rel, std::memory_order_acquire));
+  } while (!next.compare_exchange_weak(seen, seen + 1, std::memory_order_acq_rel,
+                                       std::memory_order_acquire));
   return true;
 }
 
@@ -85,7 +87,8 @@ void ThreadPool::RunTiles(int thread, uint32_t generation) {
   const size_t num_tiles = job_.num_tiles.load(std::memory_order_acquire);
   const RawFn fn = job_.fn.load(std::memory_order_acquire);
   void* arg = job_.arg.load(std::memory_order_acquire);
-  const size_t ranges = job_.shared_counter.load(std::memory_order_acquire) ? 1 : static_cast<size_t>(threads());
+  const size_t ranges =
+      job_.shared_counter.load(std::memory_order_acquire) ? 1 : static_cast<size_t>(threads());
   for (size_t i = 0; i < ranges; ++i) {  // its own range, then the others'
     const size_t range = (static_cast<size_t>(thread) + i) % ranges;
     const size_t end = RangeBegin(range + 1, ranges, num_tiles);

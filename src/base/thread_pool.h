@@ -56,9 +56,9 @@ class ThreadPool {
   void RunTiles(int thread, uint32_t generation);
 
   Job job_;
-  std::unique_ptr<Claim[]> claims_;        // per thread
-  std::atomic<uint32_t> generation_{0};    // bumped to start a job; workers wait on it
-  std::atomic<uint32_t> unfinished_{0};    // tiles of the job not yet computed
+  std::unique_ptr<Claim[]> claims_;      // per thread
+  std::atomic<uint32_t> generation_{0};  // bumped to start a job; workers wait on it
+  std::atomic<uint32_t> unfinished_{0};  // tiles of the job not yet computed
   std::atomic<bool> stop_{false};
   std::atomic<bool> spin_{true};
   bool idle_priority_ = false;

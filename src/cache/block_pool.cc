@@ -9,7 +9,8 @@ Result<BlockPool> BlockPool::Create(size_t page_bytes, size_t num_pages) {
   if (num_pages > kMaxPages || (page_bytes != 0 && num_pages > (size_t{1} << 46) / page_bytes))
     return Status(ErrorCode::kOutOfMemory,
                   "a KV pool of " + std::to_string(num_pages) + " pages of " +
-                      std::to_string(page_bytes) + " bytes is too large", "kv_pool_tokens");
+                      std::to_string(page_bytes) + " bytes is too large",
+                  "kv_pool_tokens");
   BlockPool pool;
   LULL_ASSIGN_OR_RETURN(pool.memory_, os::Memory::Allocate(page_bytes * num_pages));
   pool.page_bytes_ = page_bytes;

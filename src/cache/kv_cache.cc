@@ -18,7 +18,8 @@ int64_t WindowPages(int64_t window) { return PagesFor(window) + 1 + kSlackPages;
 
 }  // namespace
 
-Result<std::unique_ptr<KvCache>> KvCache::Create(const KvLayout& layout, const KvCacheOptions& options) {
+Result<std::unique_ptr<KvCache>> KvCache::Create(const KvLayout& layout,
+                                                 const KvCacheOptions& options) {
   std::unique_ptr<KvCache> cache(new KvCache(layout));
   cache->options_ = options;
   const int64_t full_pages = PagesFor(options.pool_tokens);
@@ -28,12 +29,14 @@ Result<std::unique_ptr<KvCache>> KvCache::Create(const KvLayout& layout, const K
     if (group.window > 0)
       pages = std::min(pages, options.max_sequences * (WindowPages(group.window) + 1) +
                                   PagesFor(options.max_batch_rows));
-    LULL_ASSIGN_OR_RETURN(BlockPool pool, BlockPool::Create(group.page_bytes, static_cast<size_t>(pages)));
+    LULL_ASSIGN_OR_RETURN(BlockPool pool,
+                          BlockPool::Create(group.page_bytes, static_cast<size_t>(pages)));
     cache->pools_.push_back(std::move(pool));
   }
   const size_t state_bytes = layout.state_floats() * sizeof(float) * 2;
-  LULL_ASSIGN_OR_RETURN(cache->states_,
-                        os::Memory::Allocate(state_bytes * static_cast<size_t>(options.max_sequences)));
+  LULL_ASSIGN_OR_RETURN(
+      cache->states_,
+      os::Memory::Allocate(state_bytes * static_cast<size_t>(options.max_sequences)));
   cache->sequences_.resize(static_cast<size_t>(options.max_sequences));
   for (Sequence& s : cache->sequences_) {
     s.tables.resize(layout.groups().size());
@@ -52,8 +55,9 @@ Result<int> KvCache::Open() {
     LULL_RETURN_IF_ERROR(Truncate(id, 0));
     return id;
   }
-  return Status(ErrorCode::kBusy, "all " + std::to_string(sequences_.size()) + " sequences are open",
-                "max_sequences", "close one, or allow more");
+  return Status(ErrorCode::kBusy,
+                "all " + std::to_string(sequences_.size()) + " sequences are open", "max_sequences",
+                "close one, or allow more");
 }
 
 void KvCache::Close(int sequence) {
@@ -91,8 +95,10 @@ void KvCache::TrimTail(Sequence& s, int64_t length) {
 void KvCache::DropHead(Sequence& s) {
   for (size_t g = 0; g < s.tables.size(); ++g) {
     Table& table = s.tables[g];
-    const int64_t first = std::max<int64_t>(0, FirstNeededPage(layout_.groups()[g], s.length) - kSlackPages);
-    const int64_t drop = std::min<int64_t>(first - table.first_page, static_cast<int64_t>(table.pages.size()));
+    const int64_t first =
+        std::max<int64_t>(0, FirstNeededPage(layout_.groups()[g], s.length) - kSlackPages);
+    const int64_t drop =
+        std::min<int64_t>(first - table.first_page, static_cast<int64_t>(table.pages.size()));
     if (drop <= 0) continue;
     for (int64_t i = 0; i < drop; ++i) pools_[g].Give(table.pages[static_cast<size_t>(i)]);
     table.pages.erase(table.pages.begin(), table.pages.begin() + drop);
@@ -111,14 +117,14 @@ Status KvCache::Truncate(int sequence, int64_t length) {
     if (layout_.state_floats() > 0)
       return Status(ErrorCode::kUnsupported,
                     "this model has recurrent state, which cannot go back from " +
-                        std::to_string(s.length) + " to " + std::to_string(length) + " tokens", {},
-                    "truncate to 0 and compute the tokens again");
+                        std::to_string(s.length) + " to " + std::to_string(length) + " tokens",
+                    {}, "truncate to 0 and compute the tokens again");
     for (size_t g = 0; g < s.tables.size(); ++g)
       if (FirstNeededPage(layout_.groups()[g], length) < s.tables[g].first_page)
-        return Status(ErrorCode::kUnsupported,
-                      "the sliding window before position " + std::to_string(length) +
-                          " has been given back", {},
-                      "truncate to 0 and compute the tokens again");
+        return Status(
+            ErrorCode::kUnsupported,
+            "the sliding window before position " + std::to_string(length) + " has been given back",
+            {}, "truncate to 0 and compute the tokens again");
   }
   TrimTail(s, length);
   s.length = length;
@@ -129,8 +135,8 @@ Status KvCache::Truncate(int sequence, int64_t length) {
 
 int64_t KvCache::MissingPages(const Sequence& s, size_t g, int64_t tokens) const {
   const Table& table = s.tables[g];
-  return std::max<int64_t>(0, PagesFor(s.length + tokens) - table.first_page -
-                                  static_cast<int64_t>(table.pages.size()));
+  return std::max<int64_t>(
+      0, PagesFor(s.length + tokens) - table.first_page - static_cast<int64_t>(table.pages.size()));
 }
 
 bool KvCache::HasRoom(int sequence, int64_t tokens) const {
@@ -141,8 +147,9 @@ bool KvCache::HasRoom(int sequence, int64_t tokens) const {
     const int64_t window = layout_.groups()[g].window;
     // Over several passes a window's pages come back; what one sequence holds at once is bounded.
     if (window > 0)
-      missing = std::min(missing, std::max<int64_t>(0, WindowPages(window) + PagesFor(options_.max_batch_rows) + 1 -
-                                                           static_cast<int64_t>(s.tables[g].pages.size())));
+      missing = std::min(
+          missing, std::max<int64_t>(0, WindowPages(window) + PagesFor(options_.max_batch_rows) +
+                                            1 - static_cast<int64_t>(s.tables[g].pages.size())));
     if (missing > static_cast<int64_t>(pools_[g].available())) return false;
   }
   return true;
@@ -166,12 +173,14 @@ Status KvCache::Reserve(int sequence, int64_t tokens) {
     if (missing > static_cast<int64_t>(pools_[g].available()))
       return Status(ErrorCode::kBusy,
                     "the KV pool has " + std::to_string(pools_[g].available()) + " of " +
-                        std::to_string(pools_[g].total()) + " pages free; " + std::to_string(missing) +
-                        " more are needed for " + std::to_string(tokens) + " tokens",
+                        std::to_string(pools_[g].total()) + " pages free; " +
+                        std::to_string(missing) + " more are needed for " + std::to_string(tokens) +
+                        " tokens",
                     "kv_pool_tokens", "wait for a sequence to end, or give the pool more tokens");
   }
   for (size_t g = 0; g < pools_.size(); ++g)
-    for (int64_t i = MissingPages(s, g, tokens); i > 0; --i) s.tables[g].pages.push_back(pools_[g].Take());
+    for (int64_t i = MissingPages(s, g, tokens); i > 0; --i)
+      s.tables[g].pages.push_back(pools_[g].Take());
   return Status::Ok();
 }
 

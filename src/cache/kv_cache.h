@@ -17,8 +17,8 @@
 namespace lull {
 
 struct KvCacheOptions {
-  int64_t pool_tokens = 0;          // capacity of full-attention pages
-  int64_t max_context_tokens = 0;   // per sequence
+  int64_t pool_tokens = 0;         // capacity of full-attention pages
+  int64_t max_context_tokens = 0;  // per sequence
   int max_sequences = 1;
   int max_batch_rows = 512;
 };
@@ -26,13 +26,14 @@ struct KvCacheOptions {
 // Not thread-safe.
 class KvCache {
  public:
-  static Result<std::unique_ptr<KvCache>> Create(const KvLayout& layout, const KvCacheOptions& options);
+  static Result<std::unique_ptr<KvCache>> Create(const KvLayout& layout,
+                                                 const KvCacheOptions& options);
 
   const KvLayout& layout() const { return layout_; }
   const BlockPool& pool(int group) const { return pools_[static_cast<size_t>(group)]; }
 
-  Result<int> Open();          // kBusy where max_sequences are open
-  void Close(int sequence);    // unknown ids are ignored
+  Result<int> Open();        // kBusy where max_sequences are open
+  void Close(int sequence);  // unknown ids are ignored
   bool IsOpen(int sequence) const;
   int64_t length(int sequence) const;  // 0 for unknown ids
   // Forgets positions >= length. kUnsupported where the state to go back to is gone.
@@ -59,13 +60,13 @@ class KvCache {
  private:
   struct Table {
     int64_t first_page = 0;
-    std::vector<int32_t> pages;   // capacity reserved once
+    std::vector<int32_t> pages;  // capacity reserved once
   };
   struct Sequence {
     bool open = false;
     int64_t length = 0;
-    int state_index = 0;          // which of the two states is committed
-    std::vector<Table> tables;    // per group
+    int state_index = 0;        // which of the two states is committed
+    std::vector<Table> tables;  // per group
   };
 
   explicit KvCache(const KvLayout& layout) : layout_(layout) {}
@@ -81,7 +82,7 @@ class KvCache {
   KvCacheOptions options_;
   std::vector<BlockPool> pools_;
   std::vector<Sequence> sequences_;
-  os::Memory states_;             // [sequence][2][state_floats]
+  os::Memory states_;  // [sequence][2][state_floats]
 };
 
 }  // namespace lull

@@ -12,26 +12,26 @@ namespace lull {
 struct KvLayerShape {
   enum class Kind { kFull, kWindow, kRecurrent };
   Kind kind = Kind::kFull;
-  int64_t window = 0;         // kWindow: positions a query sees, its own included
+  int64_t window = 0;  // kWindow: positions a query sees, its own included
   size_t kv_heads = 0;
   size_t head_dim = 0;
-  size_t state_floats = 0;    // kRecurrent: f32 values of one sequence
+  size_t state_floats = 0;  // kRecurrent: f32 values of one sequence
 };
 
 // Layers with the same reach share pages: one page holds 64 positions of K and V of them all.
 struct KvGroup {
-  int64_t window = 0;         // 0: full attention
+  int64_t window = 0;  // 0: full attention
   size_t page_bytes = 0;
   std::vector<size_t> layers;
 };
 
 // Where a layer lies.
 struct KvLayerPlace {
-  int group = -1;             // -1: recurrent
-  size_t k_offset = 0;        // in a page: K [kv_head][head_dim][64], then V [kv_head][64][head_dim]
+  int group = -1;       // -1: recurrent
+  size_t k_offset = 0;  // in a page: K [kv_head][head_dim][64], then V [kv_head][64][head_dim]
   size_t v_offset = 0;
   size_t head_bytes = 0;
-  size_t state_offset = 0;    // recurrent: floats into the sequence's state
+  size_t state_offset = 0;  // recurrent: floats into the sequence's state
 };
 
 class KvLayout {

@@ -18,7 +18,7 @@ namespace lull {
 struct HparamSpec {
   using Field = std::variant<int64_t Hparams::*, float Hparams::*, std::vector<int64_t> Hparams::*>;
   const char* key;
-  Field field;        // a vector takes a number for all layers, or an array with one per layer
+  Field field;  // a vector takes a number for all layers, or an array with one per layer
   bool required;
   double min, max;
   int64_t multiple_of = 1;  // integers
@@ -36,28 +36,28 @@ enum class When { kModel, kEveryLayer, kAttention, kConv, kDense, kMoe };
 
 // One tensor. "%d" in the name is the layer. Dims as in GGUF: the row length first.
 struct TensorSpec {
-  using Target = std::variant<PackedMatrix ModelWeights::*, const float* ModelWeights::*,
-                              PackedMatrix LayerWeights::*, const float* LayerWeights::*,
+  using Target = std::variant<PackedMatrix ModelWeights::*, const float * ModelWeights::*,
+                              PackedMatrix LayerWeights::*, const float * LayerWeights::*,
                               std::vector<PackedMatrix> LayerWeights::*>;
   const char* name;
   When when;
   bool required;
   Target target;
-  Dim dims[3];   // null: no such dimension
+  Dim dims[3];  // null: no such dimension
 };
 
-enum class GateFn { kSilu, kGelu };           // the gated activation of the feed-forward
+enum class GateFn { kSilu, kGelu };  // the gated activation of the feed-forward
 enum class RouterFn { kSoftmax = 1, kSigmoid = 2 };
 
 struct Architecture {
-  const char* name;                           // general.architecture
-  std::span<const HparamSpec> hparams;        // beside kCommonHparams
+  const char* name;                                // general.architecture
+  std::span<const HparamSpec> hparams;             // beside kCommonHparams
   std::span<const NeutralKey> neutral_keys = {};   // beside kCommonNeutralKeys
   std::span<const char* const> ignored_keys = {};  // beside kCommonIgnoredKeys
   std::span<const TensorSpec> tensors;
-  bool rope_neox;                             // pairs (i, i + half); else (2i, 2i + 1)
+  bool rope_neox;  // pairs (i, i + half); else (2i, 2i + 1)
   GateFn gate;
-  RouterFn router = RouterFn::kSoftmax;       // where the file does not say
+  RouterFn router = RouterFn::kSoftmax;  // where the file does not say
   // Fills what is special: layer plans beyond the common ones, scales. After the common derivation.
   Status (*plan)(Hparams& hparams) = nullptr;
 };

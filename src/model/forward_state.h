@@ -7,8 +7,8 @@
 
 #include "base/exec_context.h"
 #include "cache/kv_cache.h"
-#include "model/hparams.h"
 #include "model/architecture.h"
+#include "model/hparams.h"
 #include "model/weights.h"
 #include "ops/activations.h"
 #include "ops/attention.h"
@@ -40,39 +40,39 @@ struct ForwardState {
   OpEnv* env = nullptr;
 
   // Buffers of max_batch_rows rows.
-  float* x = nullptr;          // [rows, embedding], the residual stream
-  float* delta = nullptr;      // [rows, embedding]
-  float* q = nullptr;          // [rows, q_dim], also the gated convolution input [rows, 3 embedding]
-  float* k = nullptr;          // [rows, largest kv_dim]
+  float* x = nullptr;      // [rows, embedding], the residual stream
+  float* delta = nullptr;  // [rows, embedding]
+  float* q = nullptr;      // [rows, q_dim], also the gated convolution input [rows, 3 embedding]
+  float* k = nullptr;      // [rows, largest kv_dim]
   float* v = nullptr;
-  float* cos[2] = {};          // [rows, rope half]: global, local base
+  float* cos[2] = {};  // [rows, rope half]: global, local base
   float* sin[2] = {};
-  ActivationBuffer normed;     // [rows, embedding]
-  ActivationBuffer mixed;      // [rows, q_dim or embedding], attention or convolution output
-  ActivationBuffer gated;      // [rows (x experts used), ffn]
+  ActivationBuffer normed;  // [rows, embedding]
+  ActivationBuffer mixed;   // [rows, q_dim or embedding], attention or convolution output
+  ActivationBuffer gated;   // [rows (x experts used), ffn]
 
   // Mixture of experts; unset where the model has none.
-  float* router = nullptr;         // [rows, experts]
-  float* expert_weight = nullptr;  // [rows, used], ascending expert id
-  int32_t* expert_id = nullptr;    // [rows, used], ascending
-  int32_t* expert_slot = nullptr;  // [rows, used], row in the gathered buffers
-  ActivationBuffer gathered;       // [rows x used, embedding], by expert
-  float* expert_out = nullptr;     // [rows x used, embedding]
-  float* expert_score = nullptr;   // [rows, experts], what the selection compares
+  float* router = nullptr;          // [rows, experts]
+  float* expert_weight = nullptr;   // [rows, used], ascending expert id
+  int32_t* expert_id = nullptr;     // [rows, used], ascending
+  int32_t* expert_slot = nullptr;   // [rows, used], row in the gathered buffers
+  ActivationBuffer gathered;        // [rows x used, embedding], by expert
+  float* expert_out = nullptr;      // [rows x used, embedding]
+  float* expert_score = nullptr;    // [rows, experts], what the selection compares
   int32_t* expert_begin = nullptr;  // [experts + 1], first slot of each expert
 
   // Short convolution: per run, taps - 1 rows of state and then the run's rows.
-  float* conv_input = nullptr;     // [rows + max_sequences (taps - 1), embedding]
+  float* conv_input = nullptr;  // [rows + max_sequences (taps - 1), embedding]
 
-  int32_t* conv_row = nullptr;      // [rows], row of conv_input
+  int32_t* conv_row = nullptr;  // [rows], row of conv_input
 
   // Of this pass.
   std::vector<SequenceRun> runs;
-  std::vector<RowPlace> places;           // per row; pages set per layer group
-  std::vector<int32_t> active;            // rows that go on after K and V are written, ascending
-  size_t rows = 0;                        // of the residual stream now (fewer in the last layer)
+  std::vector<RowPlace> places;  // per row; pages set per layer group
+  std::vector<int32_t> active;   // rows that go on after K and V are written, ascending
+  size_t rows = 0;               // of the residual stream now (fewer in the last layer)
   PendingDelta pending;
-  std::vector<MatMulItem> matmul_items;   // capacity kept
+  std::vector<MatMulItem> matmul_items;  // capacity kept
   std::vector<GatedItem> gated_items;
 };
 

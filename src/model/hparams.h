@@ -22,30 +22,30 @@ struct Hparams {
   int64_t context = 0;
   int64_t vocab = 0;
   int64_t num_heads = 0;
-  std::vector<int64_t> kv_heads;         // per layer
-  std::vector<int64_t> ffn_length;       // per layer
+  std::vector<int64_t> kv_heads;           // per layer
+  std::vector<int64_t> ffn_length;         // per layer
   std::vector<int64_t> expert_ffn_length;  // per layer
-  int64_t head_dim = 0;                  // of K
-  int64_t value_dim = 0;                 // of V; must equal head_dim
+  int64_t head_dim = 0;                    // of K
+  int64_t value_dim = 0;                   // of V; must equal head_dim
   int64_t rope_dims = 0;
   float rms_eps = 0.0f;
   float rope_base = 10000.0f;
   float rope_base_local = 10000.0f;
-  float rope_factor = 1.0f;              // positions are divided by it (linear scaling)
-  float attention_scale = 0.0f;          // 0: 1 / sqrt(head_dim)
-  float final_softcap = 0.0f;            // 0: none
+  float rope_factor = 1.0f;      // positions are divided by it (linear scaling)
+  float attention_scale = 0.0f;  // 0: 1 / sqrt(head_dim)
+  float final_softcap = 0.0f;    // 0: none
   float embedding_scale = 1.0f;
   int64_t window = 0;
-  std::vector<int64_t> window_layers;    // per layer, 1: sliding window; from the file
-  int64_t window_period = 0;             // every window_period-th layer is full; from the file
+  std::vector<int64_t> window_layers;  // per layer, 1: sliding window; from the file
+  int64_t window_period = 0;           // every window_period-th layer is full; from the file
   int64_t num_experts = 0;
   int64_t experts_used = 0;
   int64_t leading_dense = 0;
-  int64_t expert_gating = 0;             // 0: the architecture's own, 1 softmax, 2 sigmoid
-  float expert_weights_scale = 0.0f;     // 0: none
+  int64_t expert_gating = 0;          // 0: the architecture's own, 1 softmax, 2 sigmoid
+  float expert_weights_scale = 0.0f;  // 0: none
   int64_t conv_taps = 0;
 
-  std::vector<LayerPlan> layers;         // derived
+  std::vector<LayerPlan> layers;  // derived
 
   int64_t q_dim() const { return num_heads * head_dim; }
   bool has_conv() const {

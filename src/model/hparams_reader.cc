@@ -21,7 +21,8 @@ constexpr HparamSpec kCommonHparams[] = {
     {"attention.head_count_kv", &Hparams::kv_heads, false, 0, 4096},
     {"attention.key_length", &Hparams::head_dim, false, 16, 1024, 16},
     {"attention.value_length", &Hparams::value_dim, false, 16, 1024, 16},
-    {"attention.layer_norm_rms_epsilon", &Hparams::rms_eps, true, 1e-12, 1},  // 0 makes NaN of a zero row
+    {"attention.layer_norm_rms_epsilon", &Hparams::rms_eps, true, 1e-12,
+     1},  // 0 makes NaN of a zero row
     {"attention.scale", &Hparams::attention_scale, false, 0, 1e4},
     {"rope.freq_base", &Hparams::rope_base, false, 1, 1e12},
     {"rope.dimension_count", &Hparams::rope_dims, false, 2, 1024, 2},
@@ -101,7 +102,8 @@ class Reader {
     if (value % spec.multiple_of != 0)
       return Status(ErrorCode::kUnsupported,
                     key + " is " + std::to_string(value) + ", which is not a multiple of " +
-                        std::to_string(spec.multiple_of), key);
+                        std::to_string(spec.multiple_of),
+                    key);
     return Status::Ok();
   }
 
@@ -132,7 +134,7 @@ class Reader {
       if (!(value >= spec.min && value <= spec.max))
         return Bad(key, key + " is " + Number(value) + "; allowed: " + Number(spec.min) + " to " +
                             Number(spec.max));
-      h_.**real = static_cast<float>(value);
+      h_.** real = static_cast<float>(value);
       return Status::Ok();
     }
     if (file_.TypeOf(key) == GgufValueType::kBool && spec.max > 1)
@@ -144,7 +146,7 @@ class Reader {
       for (int64_t value : values)
         if (value != values[0])
           return Status(ErrorCode::kUnsupported, key + " differs between layers", key);
-      h_.**integer = values[0];
+      h_.** integer = values[0];
       return Status::Ok();
     }
     return SetPerLayer(spec, key, values);
@@ -179,7 +181,8 @@ class Reader {
   bool Ignored(std::string_view suffix) const {
     const auto matches = [&](const char* key) { return suffix == key; };
     return std::any_of(std::begin(kCommonIgnoredKeys), std::end(kCommonIgnoredKeys), matches) ||
-           std::any_of(architecture_.ignored_keys.begin(), architecture_.ignored_keys.end(), matches);
+           std::any_of(architecture_.ignored_keys.begin(), architecture_.ignored_keys.end(),
+                       matches);
   }
 
   const NeutralKey* FindNeutral(std::string_view suffix) const {
@@ -222,8 +225,10 @@ class Reader {
     if (type == "none") return Status::Ok();
     if (type != "linear")
       return Status(ErrorCode::kUnsupported,
-                    "rotary scaling \"" + std::string(type.substr(0, 40)) + "\" is not implemented (" +
-                        type_key + "); none and linear are, and Llama 3 frequency factors", type_key);
+                    "rotary scaling \"" + std::string(type.substr(0, 40)) +
+                        "\" is not implemented (" + type_key +
+                        "); none and linear are, and Llama 3 frequency factors",
+                    type_key);
     for (const char* suffix : {"rope.scaling.factor", "rope.scale_linear"}) {
       const std::string key = Key(suffix);
       if (!file_.Has(key)) continue;
@@ -243,13 +248,15 @@ class Reader {
       if (h_.embedding % h_.num_heads != 0)
         return Bad(heads, Key("embedding_length") + " is " + std::to_string(h_.embedding) +
                               ", which " + heads + " = " + std::to_string(h_.num_heads) +
-                              " does not divide, and " + Key("attention.key_length") + " is missing");
+                              " does not divide, and " + Key("attention.key_length") +
+                              " is missing");
       h_.head_dim = h_.embedding / h_.num_heads;
       if (h_.head_dim % 16 != 0 || h_.head_dim > 1024)
         return Status(ErrorCode::kUnsupported,
                       "heads of " + std::to_string(h_.head_dim) + " values (" +
                           std::to_string(h_.embedding) + " / " + std::to_string(h_.num_heads) +
-                          ") are not supported: a multiple of 16 up to 1024 is", heads);
+                          ") are not supported: a multiple of 16 up to 1024 is",
+                      heads);
     }
     if (h_.value_dim == 0) h_.value_dim = h_.head_dim;
     if (h_.value_dim != h_.head_dim)
@@ -260,7 +267,8 @@ class Reader {
     if (h_.q_dim() % 32 != 0 || h_.q_dim() > (int64_t{1} << 20))
       return Status(ErrorCode::kUnsupported,
                     std::to_string(h_.num_heads) + " heads of " + std::to_string(h_.head_dim) +
-                        " values: the product must be a multiple of 32 up to 1048576", heads);
+                        " values: the product must be a multiple of 32 up to 1048576",
+                    heads);
     if (h_.rope_dims == 0) h_.rope_dims = h_.head_dim;
     if (h_.rope_dims > h_.head_dim)
       return Bad(Key("rope.dimension_count"),

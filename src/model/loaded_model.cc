@@ -16,8 +16,8 @@ namespace lull {
 namespace {
 
 constexpr size_t kAlign = 64;
-constexpr size_t kTileBytes = size_t{48} << 10;    // repacked between two checkpoints
-constexpr size_t kDropBytes = size_t{2} << 20;     // source pages dropped at a time
+constexpr size_t kTileBytes = size_t{48} << 10;  // repacked between two checkpoints
+constexpr size_t kDropBytes = size_t{2} << 20;   // source pages dropped at a time
 enum FloatType : uint32_t { kTypeF32 = 0, kTypeF16 = 1, kTypeBf16 = 30 };
 
 size_t AlignUp(size_t n) { return (n + kAlign - 1) / kAlign * kAlign; }
@@ -34,22 +34,30 @@ struct Placement {
 
   size_t groups() const { return (rows + 15) / 16; }
   size_t slice_bytes() const { return AlignUp(groups() * group_bytes); }
-  size_t bytes() const { return format != nullptr ? slices * slice_bytes() : AlignUp(k * rows * sizeof(float)); }
+  size_t bytes() const {
+    return format != nullptr ? slices * slice_bytes() : AlignUp(k * rows * sizeof(float));
+  }
 };
 
 bool IsVector(const TensorSpec& spec) {
-  return std::holds_alternative<const float* ModelWeights::*>(spec.target) ||
-         std::holds_alternative<const float* LayerWeights::*>(spec.target);
+  return std::holds_alternative<const float * ModelWeights::*>(spec.target) ||
+         std::holds_alternative<const float * LayerWeights::*>(spec.target);
 }
 
 bool Applies(When when, const LayerPlan& layer) {
   switch (when) {
-    case When::kModel: return false;
-    case When::kEveryLayer: return true;
-    case When::kAttention: return !layer.conv;
-    case When::kConv: return layer.conv;
-    case When::kDense: return !layer.moe;
-    case When::kMoe: return layer.moe;
+    case When::kModel:
+      return false;
+    case When::kEveryLayer:
+      return true;
+    case When::kAttention:
+      return !layer.conv;
+    case When::kConv:
+      return layer.conv;
+    case When::kDense:
+      return !layer.moe;
+    case When::kMoe:
+      return layer.moe;
   }
   return false;
 }
@@ -94,7 +102,8 @@ class Planner {
       if (!used_.contains(&tensor))
         return Status(ErrorCode::kUnsupported,
                       "the tensor " + tensor.name + " is not one that " + architecture_.name +
-                          " models of this configuration have here", tensor.name);
+                          " models of this configuration have here",
+                      tensor.name);
     return std::move(placements_);
   }
 
@@ -117,7 +126,8 @@ class Planner {
     if (have != want)
       return Status(ErrorCode::kInvalidModel,
                     "the tensor " + name + " has shape " + Shape(tensor->dims) +
-                        ", but the file's configuration asks for " + Shape(want), name);
+                        ", but the file's configuration asks for " + Shape(want),
+                    name);
     Placement p;
     p.spec = &spec;
     p.tensor = tensor;
@@ -139,19 +149,22 @@ class Planner {
       if (tensor.type_id == kTypeF32 || tensor.type_id == kTypeF16 || tensor.type_id == kTypeBf16)
         return Status::Ok();
       return Status(ErrorCode::kUnsupported,
-                    "the tensor " + tensor.name + " has type " + type + "; F32, F16 and BF16 are supported here",
+                    "the tensor " + tensor.name + " has type " + type +
+                        "; F32, F16 and BF16 are supported here",
                     tensor.name);
     }
     p->format = FindQuantFormat(tensor.type_id);
     if (p->format == nullptr)
       return Status(ErrorCode::kUnsupported,
                     "the tensor " + tensor.name + " has type " + type + " (" +
-                        std::to_string(tensor.type_id) + "), which is not supported", tensor.name);
+                        std::to_string(tensor.type_id) + "), which is not supported",
+                    tensor.name);
     if (p->k % p->format->block_k != 0 || p->k % 32 != 0)
       return Status(ErrorCode::kUnsupported,
                     "the tensor " + tensor.name + " has rows of " + std::to_string(p->k) +
                         " values, which blocks of " + std::to_string(p->format->block_k) +
-                        " do not divide", tensor.name);
+                        " do not divide",
+                    tensor.name);
     p->group_bytes = p->format->GroupBytes(p->k);
     return Status::Ok();
   }
@@ -173,7 +186,8 @@ Status LoadVector(const ExecContext& ctx, const Placement& p, uint8_t* memory) {
   const size_t tile = kTileBytes / sizeof(float);
   ParallelFor(ctx, (n + tile - 1) / tile, [&](size_t t, int) {
     const size_t end = std::min(n, (t + 1) * tile);
-    for (size_t i = t * tile; i < end; ++i) out[i] = FloatAt(p.tensor->data.data(), p.tensor->type_id, i);
+    for (size_t i = t * tile; i < end; ++i)
+      out[i] = FloatAt(p.tensor->data.data(), p.tensor->type_id, i);
   });
   return ctx.Cancelled() ? Cancelled() : Status::Ok();
 }
@@ -189,7 +203,8 @@ void Touch(const ExecContext& ctx, uint8_t* begin, uint8_t* end) {
 }
 
 // Repacks all groups of all slices; tiles are runs of groups in file order.
-Status LoadMatrix(const ExecContext& ctx, const GgufFile& file, const Placement& p, uint8_t* memory) {
+Status LoadMatrix(const ExecContext& ctx, const GgufFile& file, const Placement& p,
+                  uint8_t* memory) {
   const size_t row_bytes = p.k / p.format->block_k * p.format->file_block_bytes;
   const size_t groups = p.groups();
   const size_t all_groups = groups * p.slices;
@@ -241,10 +256,12 @@ void Bind(const Placement& p, const uint8_t* memory, ModelWeights* weights) {
   const auto* floats = reinterpret_cast<const float*>(memory + p.offset);
   LayerWeights* layer = p.layer >= 0 ? &weights->layers[static_cast<size_t>(p.layer)] : nullptr;
   const auto& target = p.spec->target;
-  if (const auto* f = std::get_if<PackedMatrix ModelWeights::*>(&target)) weights->**f = MatrixOf(p, memory, 0);
-  if (const auto* f = std::get_if<const float* ModelWeights::*>(&target)) weights->**f = floats;
-  if (const auto* f = std::get_if<PackedMatrix LayerWeights::*>(&target)) layer->**f = MatrixOf(p, memory, 0);
-  if (const auto* f = std::get_if<const float* LayerWeights::*>(&target)) layer->**f = floats;
+  if (const auto* f = std::get_if<PackedMatrix ModelWeights::*>(&target))
+    weights->** f = MatrixOf(p, memory, 0);
+  if (const auto* f = std::get_if<const float * ModelWeights::*>(&target)) weights->** f = floats;
+  if (const auto* f = std::get_if<PackedMatrix LayerWeights::*>(&target))
+    layer->** f = MatrixOf(p, memory, 0);
+  if (const auto* f = std::get_if<const float * LayerWeights::*>(&target)) layer->** f = floats;
   if (const auto* f = std::get_if<std::vector<PackedMatrix> LayerWeights::*>(&target))
     for (size_t s = 0; s < p.slices; ++s) (layer->**f).push_back(MatrixOf(p, memory, s));
 }
@@ -253,17 +270,20 @@ void Bind(const Placement& p, const uint8_t* memory, ModelWeights* weights) {
 Status ResolveVocab(const GgufFile& file, const Architecture& architecture, Hparams* h) {
   const GgufTensor* embedding = file.FindTensor("token_embd.weight");
   if (embedding == nullptr || embedding->dims.size() < 2)
-    return Status(ErrorCode::kInvalidModel, "the matrix token_embd.weight is missing", "token_embd.weight");
+    return Status(ErrorCode::kInvalidModel, "the matrix token_embd.weight is missing",
+                  "token_embd.weight");
   const int64_t rows = static_cast<int64_t>(embedding->dims[1]);
   if (rows > (int64_t{1} << 24))
-    return Status(ErrorCode::kInvalidModel,
-                  "token_embd.weight has " + std::to_string(rows) + " rows; allowed: up to 16777216",
-                  "token_embd.weight");
+    return Status(
+        ErrorCode::kInvalidModel,
+        "token_embd.weight has " + std::to_string(rows) + " rows; allowed: up to 16777216",
+        "token_embd.weight");
   const std::string key = std::string(architecture.name) + ".vocab_size";
   if (h->vocab != 0 && h->vocab != rows)
     return Status(ErrorCode::kInvalidModel,
                   key + " is " + std::to_string(h->vocab) + ", but token_embd.weight has " +
-                      std::to_string(rows) + " rows", key);
+                      std::to_string(rows) + " rows",
+                  key);
   h->vocab = rows;
   constexpr const char* kTokens = "tokenizer.ggml.tokens";
   if (!file.Has(kTokens)) return Status::Ok();
@@ -271,7 +291,8 @@ Status ResolveVocab(const GgufFile& file, const Architecture& architecture, Hpar
   if (tokens != static_cast<uint64_t>(rows))
     return Status(ErrorCode::kInvalidModel,
                   std::string(kTokens) + " has " + std::to_string(tokens) +
-                      " entries, but token_embd.weight has " + std::to_string(rows) + " rows", kTokens);
+                      " entries, but token_embd.weight has " + std::to_string(rows) + " rows",
+                  kTokens);
   return Status::Ok();
 }
 
@@ -282,7 +303,8 @@ void CountActive(const PackedMatrix& m, ModelInfo* info) {
 }
 
 void CountActiveLayer(const LayerWeights& w, const Hparams& h, ModelInfo* info) {
-  for (const PackedMatrix* m : {&w.q, &w.k, &w.v, &w.o, &w.gate, &w.up, &w.down, &w.router, &w.conv_in, &w.conv_out})
+  for (const PackedMatrix* m :
+       {&w.q, &w.k, &w.v, &w.o, &w.gate, &w.up, &w.down, &w.router, &w.conv_in, &w.conv_out})
     CountActive(*m, info);
   for (const auto* experts : {&w.gate_experts, &w.up_experts, &w.down_experts})
     for (size_t e = 0; e < experts->size() && e < static_cast<size_t>(h.experts_used); ++e)
@@ -322,7 +344,8 @@ ModelInfo Describe(const GgufFile& file, const Architecture& architecture, const
 
 }  // namespace
 
-Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ExecContext& ctx, const GgufFile& file) {
+Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ExecContext& ctx,
+                                                       const GgufFile& file) {
   const int64_t start_ns = os::MonotonicNs();
   LULL_ASSIGN_OR_RETURN(const std::string_view name, file.GetString("general.architecture"));
   std::unique_ptr<LoadedModel> model(new LoadedModel());
@@ -343,7 +366,8 @@ Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ExecContext& ctx, c
   model->weights_.layers.resize(static_cast<size_t>(model->hparams_.num_layers));
   uint8_t* memory = model->memory_.data();
   for (const Placement& p : placements) {
-    LULL_RETURN_IF_ERROR(p.format != nullptr ? LoadMatrix(ctx, file, p, memory) : LoadVector(ctx, p, memory));
+    LULL_RETURN_IF_ERROR(p.format != nullptr ? LoadMatrix(ctx, file, p, memory)
+                                             : LoadVector(ctx, p, memory));
     Bind(p, memory, &model->weights_);
   }
   if (model->weights_.output.format == nullptr) model->weights_.output = model->weights_.token_embd;

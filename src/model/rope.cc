@@ -15,7 +15,8 @@ RopeTable::RopeTable(double base, double factor, const float* factors, size_t di
       low_(static_cast<size_t>(kLow) * half_),
       high_(static_cast<size_t>(max_positions / kLow + 1) * half_) {
   for (size_t i = 0; i < half_; ++i) {
-    double frequency = exact::Pow(base, -2.0 * static_cast<double>(i) / static_cast<double>(dims)) / factor;
+    double frequency =
+        exact::Pow(base, -2.0 * static_cast<double>(i) / static_cast<double>(dims)) / factor;
     if (factors != nullptr) frequency /= static_cast<double>(factors[i]);
     for (size_t p = 0; p < low_.size() / half_; ++p) {
       Angle& a = low_[p * half_ + i];

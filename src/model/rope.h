@@ -24,8 +24,8 @@ class RopeTable {
     double cos, sin;
   };
   size_t half_;
-  std::vector<Angle> low_;    // [64, half]
-  std::vector<Angle> high_;   // [max_positions / 64 + 1, half]
+  std::vector<Angle> low_;   // [64, half]
+  std::vector<Angle> high_;  // [max_positions / 64 + 1, half]
 };
 
 }  // namespace lull

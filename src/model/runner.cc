@@ -36,18 +36,21 @@ template <typename Fn>
 void ForEachMatrix(const ModelWeights& weights, Fn&& fn) {
   fn(weights.output);
   for (const LayerWeights& w : weights.layers) {
-    for (const PackedMatrix* m : {&w.q, &w.k, &w.v, &w.o, &w.gate, &w.up, &w.down, &w.router, &w.conv_in, &w.conv_out})
+    for (const PackedMatrix* m :
+         {&w.q, &w.k, &w.v, &w.o, &w.gate, &w.up, &w.down, &w.router, &w.conv_in, &w.conv_out})
       fn(*m);
     for (const auto* experts : {&w.gate_experts, &w.up_experts, &w.down_experts})
       if (!experts->empty()) fn(experts->front());
   }
 }
 
-ThreadScratch::Sizes ScratchSizes(const LoadedModel& model, const Kernels& kernels, int64_t context) {
+ThreadScratch::Sizes ScratchSizes(const LoadedModel& model, const Kernels& kernels,
+                                  int64_t context) {
   const Hparams& h = model.hparams();
   ThreadScratch::Sizes sizes;
   ForEachMatrix(model.weights(), [&](const PackedMatrix& m) {
-    if (m.format != nullptr) sizes.matmul_bytes = std::max(sizes.matmul_bytes, kernels.matmul_scratch_bytes(m));
+    if (m.format != nullptr)
+      sizes.matmul_bytes = std::max(sizes.matmul_bytes, kernels.matmul_scratch_bytes(m));
   });
   sizes.row = static_cast<size_t>(std::max(h.embedding, h.q_dim()));
   sizes.pages = static_cast<size_t>(context) / kPageTokens + 1;
@@ -65,10 +68,13 @@ class ModelRunner : public Runner {
   int max_batch_rows() const override { return options_.max_batch_rows; }
   Result<int> OpenSequence() override { return cache_->Open(); }
   void CloseSequence(int sequence) override { cache_->Close(sequence); }
-  Status TruncateSequence(int sequence, int64_t length) override { return cache_->Truncate(sequence, length); }
+  Status TruncateSequence(int sequence, int64_t length) override {
+    return cache_->Truncate(sequence, length);
+  }
   int64_t SequenceLength(int sequence) const override { return cache_->length(sequence); }
   bool HasRoom(int sequence, int64_t tokens) const override {
-    return cache_->length(sequence) + tokens <= options_.max_context_tokens && cache_->HasRoom(sequence, tokens);
+    return cache_->length(sequence) + tokens <= options_.max_context_tokens &&
+           cache_->HasRoom(sequence, tokens);
   }
   KvUsage kv_usage() const override { return cache_->usage(); }
   Status Forward(const ExecContext& ctx, std::span<const BatchRow> rows,
@@ -76,7 +82,9 @@ class ModelRunner : public Runner {
 
  private:
   ModelRunner(const LoadedModel& model, const Kernels& kernels, const RunnerOptions& options)
-      : h_(model.hparams()), weights_(model.weights()), architecture_(model.architecture()),
+      : h_(model.hparams()),
+        weights_(model.weights()),
+        architecture_(model.architecture()),
         options_(options),
         scratch_(ScratchSizes(model, kernels, options.max_context_tokens)),
         env_{kernels, scratch_, plan_} {}
@@ -85,9 +93,11 @@ class ModelRunner : public Runner {
   void BuildRope();
   Status SplitRuns(std::span<const BatchRow> rows);
   Status CheckTokens(std::span<const BatchRow> rows) const;
-  Status CheckLogitsRows(std::span<const BatchRow> rows, std::span<const int32_t> logits_rows) const;
+  Status CheckLogitsRows(std::span<const BatchRow> rows,
+                         std::span<const int32_t> logits_rows) const;
   Status ReserveAll();
-  void Prepare(const ExecContext& ctx, std::span<const BatchRow> rows, std::span<const int32_t> logits_rows);
+  void Prepare(const ExecContext& ctx, std::span<const BatchRow> rows,
+               std::span<const int32_t> logits_rows);
   Status Compute(const ExecContext& ctx, std::span<const BatchRow> rows,
                  std::span<const int32_t> logits_rows, float* logits);
   void ComputeLogits(const ExecContext& ctx, std::span<const int32_t> logits_rows, float* logits);
@@ -100,12 +110,12 @@ class ModelRunner : public Runner {
   TilePlan plan_;
   OpEnv env_;
   std::unique_ptr<KvCache> cache_;
-  std::vector<RopeTable> ropes_;       // global, then local where a layer uses it
+  std::vector<RopeTable> ropes_;  // global, then local where a layer uses it
   os::Memory memory_;
   ForwardState s_;
   std::vector<int32_t> tokens_;
-  std::vector<int32_t> all_rows_;      // 0, 1, 2, ...
-  std::vector<int32_t> active_rows_;   // of the last layer
+  std::vector<int32_t> all_rows_;     // 0, 1, 2, ...
+  std::vector<int32_t> active_rows_;  // of the last layer
   std::vector<int32_t> logits_source_;
   std::vector<char> sequence_seen_;
 };
@@ -114,8 +124,10 @@ Result<std::unique_ptr<Runner>> ModelRunner::Make(const LoadedModel& model, cons
                                                   RunnerOptions options) {
   const Hparams& h = model.hparams();
   if (options.max_context_tokens < 0 || options.kv_pool_tokens < 0 || options.max_sequences < 1 ||
-      options.max_sequences > (1 << 16) || options.max_batch_rows < 1 || options.max_batch_rows > (1 << 16))
-    return Usage("a runner needs 1 to 65536 sequences and batch rows, and no negative token counts");
+      options.max_sequences > (1 << 16) || options.max_batch_rows < 1 ||
+      options.max_batch_rows > (1 << 16))
+    return Usage(
+        "a runner needs 1 to 65536 sequences and batch rows, and no negative token counts");
   if (options.max_context_tokens == 0) options.max_context_tokens = h.context;
   options.max_context_tokens = std::min(options.max_context_tokens, h.context);
   if (options.kv_pool_tokens == 0) options.kv_pool_tokens = options.max_context_tokens;
@@ -125,7 +137,8 @@ Result<std::unique_ptr<Runner>> ModelRunner::Make(const LoadedModel& model, cons
   cache.max_context_tokens = options.max_context_tokens;
   cache.max_sequences = options.max_sequences;
   cache.max_batch_rows = options.max_batch_rows;
-  LULL_ASSIGN_OR_RETURN(runner->cache_, KvCache::Create(KvLayout(options.kv_type, KvShapes(h)), cache));
+  LULL_ASSIGN_OR_RETURN(runner->cache_,
+                        KvCache::Create(KvLayout(options.kv_type, KvShapes(h)), cache));
   LULL_RETURN_IF_ERROR(runner->AllocateBuffers());
   runner->BuildRope();
   return std::unique_ptr<Runner>(std::move(runner));
@@ -173,7 +186,8 @@ Status ModelRunner::AllocateBuffers() {
     s_.matmul_items.reserve(experts);
   }
   if (conv) {
-    const size_t state_rows = static_cast<size_t>(options_.max_sequences) * static_cast<size_t>(h_.conv_taps - 1);
+    const size_t state_rows =
+        static_cast<size_t>(options_.max_sequences) * static_cast<size_t>(h_.conv_taps - 1);
     plan.Add(&s_.conv_input, (rows + state_rows) * n);
     plan.Add(&s_.conv_row, rows);
   }
@@ -197,7 +211,8 @@ Status ModelRunner::AllocateBuffers() {
 
 void ModelRunner::BuildRope() {
   const auto dims = static_cast<size_t>(h_.rope_dims);
-  ropes_.emplace_back(h_.rope_base, h_.rope_factor, weights_.rope_factors, dims, options_.max_context_tokens);
+  ropes_.emplace_back(h_.rope_base, h_.rope_factor, weights_.rope_factors, dims,
+                      options_.max_context_tokens);
   const auto local = [](const LayerPlan& layer) { return layer.local_rope; };
   if (std::any_of(h_.layers.begin(), h_.layers.end(), local))
     ropes_.emplace_back(h_.rope_base_local, 1.0, nullptr, dims, options_.max_context_tokens);
@@ -214,7 +229,8 @@ Status ModelRunner::SplitRuns(std::span<const BatchRow> rows) {
       if (!cache_->IsOpen(row.sequence))
         return Usage(which + ": sequence " + std::to_string(row.sequence) + " is not open");
       if (sequence_seen_[static_cast<size_t>(row.sequence)])
-        return Usage(which + ": the rows of sequence " + std::to_string(row.sequence) + " are not adjacent");
+        return Usage(which + ": the rows of sequence " + std::to_string(row.sequence) +
+                     " are not adjacent");
       sequence_seen_[static_cast<size_t>(row.sequence)] = 1;
       s_.runs.push_back({row.sequence, i, 0});
     }
@@ -225,9 +241,10 @@ Status ModelRunner::SplitRuns(std::span<const BatchRow> rows) {
                    std::to_string(row.sequence) + " continues at " + std::to_string(expected));
     if (row.position >= options_.max_context_tokens)
       return Status(ErrorCode::kContextOverflow,
-                    "position " + std::to_string(row.position) + " is beyond the context: a sequence may have " +
-                        std::to_string(options_.max_context_tokens) + " tokens", which,
-                    "shorten the prompt, or ask for fewer new tokens");
+                    "position " + std::to_string(row.position) +
+                        " is beyond the context: a sequence may have " +
+                        std::to_string(options_.max_context_tokens) + " tokens",
+                    which, "shorten the prompt, or ask for fewer new tokens");
     ++run.rows;
   }
   return Status::Ok();
@@ -241,7 +258,8 @@ Status ModelRunner::CheckTokens(std::span<const BatchRow> rows) const {
   return Status::Ok();
 }
 
-Status ModelRunner::CheckLogitsRows(std::span<const BatchRow> rows, std::span<const int32_t> logits_rows) const {
+Status ModelRunner::CheckLogitsRows(std::span<const BatchRow> rows,
+                                    std::span<const int32_t> logits_rows) const {
   if (logits_rows.size() > static_cast<size_t>(options_.max_batch_rows))
     return Usage("more logits rows than the batch may have");
   for (int32_t row : logits_rows)
@@ -253,7 +271,8 @@ Status ModelRunner::CheckLogitsRows(std::span<const BatchRow> rows, std::span<co
 
 Status ModelRunner::ReserveAll() {
   for (size_t i = 0; i < s_.runs.size(); ++i) {
-    const Status status = cache_->Reserve(s_.runs[i].sequence, static_cast<int64_t>(s_.runs[i].rows));
+    const Status status =
+        cache_->Reserve(s_.runs[i].sequence, static_cast<int64_t>(s_.runs[i].rows));
     if (status.ok()) continue;
     for (size_t j = 0; j < i; ++j) cache_->Release(s_.runs[j].sequence);
     return status;
@@ -286,7 +305,8 @@ void ModelRunner::Prepare(const ExecContext& ctx, std::span<const BatchRow> rows
   s_.pending = {};
 }
 
-void ModelRunner::ComputeLogits(const ExecContext& ctx, std::span<const int32_t> logits_rows, float* logits) {
+void ModelRunner::ComputeLogits(const ExecContext& ctx, std::span<const int32_t> logits_rows,
+                                float* logits) {
   const auto vocab = static_cast<size_t>(h_.vocab);
   // The residual holds the active rows alone: find each asked row among them.
   logits_source_.clear();
@@ -302,8 +322,8 @@ void ModelRunner::ComputeLogits(const ExecContext& ctx, std::span<const int32_t>
   add.delta_norm = s_.pending.norm;
   add.eps = h_.rms_eps;
   ResidualNorm(ctx, env_, add);
-  GatherNorm(ctx, env_, s_.x, add.n, logits_source_.data(), logits_source_.size(), weights_.output_norm,
-             h_.rms_eps, &s_.normed);
+  GatherNorm(ctx, env_, s_.x, add.n, logits_source_.data(), logits_source_.size(),
+             weights_.output_norm, h_.rms_eps, &s_.normed);
   const MatMulItem head{&weights_.output, &s_.normed, 0, logits_rows.size(), logits, vocab};
   MatMul(ctx, env_, {&head, 1});
   if (h_.final_softcap == 0.0f) return;
@@ -343,7 +363,8 @@ Status ModelRunner::Compute(const ExecContext& ctx, std::span<const BatchRow> ro
 
 Status ModelRunner::Forward(const ExecContext& ctx, std::span<const BatchRow> rows,
                             std::span<const int32_t> logits_rows, float* logits) {
-  if (rows.empty()) return logits_rows.empty() ? Status::Ok() : Usage("logits are asked of an empty batch");
+  if (rows.empty())
+    return logits_rows.empty() ? Status::Ok() : Usage("logits are asked of an empty batch");
   if (rows.size() > static_cast<size_t>(options_.max_batch_rows))
     return Usage("a batch of " + std::to_string(rows.size()) + " rows; at most " +
                  std::to_string(options_.max_batch_rows) + " are allowed");

@@ -9,7 +9,7 @@ namespace lull {
 
 // Roles of one layer; what a layer does not have stays empty.
 struct LayerWeights {
-  const float* attn_norm = nullptr;       // [embedding]
+  const float* attn_norm = nullptr;  // [embedding]
   const float* q_bias = nullptr;
   const float* k_bias = nullptr;
   const float* v_bias = nullptr;
@@ -29,10 +29,10 @@ struct LayerWeights {
 };
 
 struct ModelWeights {
-  PackedMatrix token_embd;                // also the head where the file has no other
+  PackedMatrix token_embd;  // also the head where the file has no other
   PackedMatrix output;
   const float* output_norm = nullptr;
-  const float* rope_factors = nullptr;    // [rope_dims / 2] or null: frequencies are divided by them
+  const float* rope_factors = nullptr;  // [rope_dims / 2] or null: frequencies are divided by them
   std::vector<LayerWeights> layers;
 };
 

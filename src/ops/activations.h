@@ -17,7 +17,7 @@ struct ActivationBuffer {
   float* scale = nullptr;
   float* scaled_sum = nullptr;
   int32_t* half_sums = nullptr;
-  size_t k = 0;     // of the rows now inside
+  size_t k = 0;  // of the rows now inside
   size_t rows = 0;
 
   void AddTo(ArenaPlan* plan, size_t max_rows, size_t max_k);
@@ -31,7 +31,7 @@ struct ActivationBuffer {
 
 // x += delta (+ bias, or through its own norm), then out = norm(x), quantised.
 struct ResidualNormArgs {
-  float* x = nullptr;                 // [rows, n], updated in place where delta is set
+  float* x = nullptr;  // [rows, n], updated in place where delta is set
   size_t rows = 0;
   size_t n = 0;
   const float* delta = nullptr;       // [rows, n] or null
@@ -39,7 +39,7 @@ struct ResidualNormArgs {
   const float* delta_norm = nullptr;  // [n] or null: x += rms_norm(delta) * delta_norm
   const float* norm = nullptr;        // [n]
   float eps = 0.0f;
-  ActivationBuffer* out = nullptr;    // null: only the addition
+  ActivationBuffer* out = nullptr;  // null: only the addition
 };
 void ResidualNorm(const ExecContext& ctx, OpEnv& env, const ResidualNormArgs& args);
 

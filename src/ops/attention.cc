@@ -24,7 +24,9 @@ void RotateAndStoreRow(const Kernels& kernels, const RowPlace& place, const Rota
   const size_t dim = shape.head_dim;
   const float* cos = args.cos + row * args.half;
   const float* sin = args.sin + row * args.half;
-  const auto bias_of = [dim](const float* bias, size_t h) { return bias ? bias + h * dim : nullptr; };
+  const auto bias_of = [dim](const float* bias, size_t h) {
+    return bias ? bias + h * dim : nullptr;
+  };
   float* q = args.q + row * shape.num_heads * dim;
   for (size_t h = 0; h < shape.num_heads; ++h)
     PrepareHead(kernels, args, bias_of(args.q_bias, h), args.q_norm, cos, sin, q + h * dim);

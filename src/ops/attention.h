@@ -14,11 +14,11 @@ namespace lull {
 
 // Where one layer's K and V lie inside the pages of a pool.
 struct KvView {
-  uint8_t* base = nullptr;       // page i begins at base + i * page_bytes
+  uint8_t* base = nullptr;  // page i begins at base + i * page_bytes
   size_t page_bytes = 0;
-  size_t k_offset = 0;           // of the layer inside a page; head h at + h * head_bytes
+  size_t k_offset = 0;  // of the layer inside a page; head h at + h * head_bytes
   size_t v_offset = 0;
-  size_t head_bytes = 0;         // 64 * head_dim values
+  size_t head_bytes = 0;  // 64 * head_dim values
   KvType type = KvType::kF16;
 
   KvPage Page(int32_t page, size_t head) const {
@@ -43,16 +43,16 @@ struct HeadShape {
 // In place: q and k get bias, norm and rotation; then K and V are written to their pages.
 struct RotateStoreArgs {
   HeadShape shape;
-  float* q = nullptr;              // [rows, num_heads * head_dim]
-  float* k = nullptr;              // [rows, num_kv_heads * head_dim]
+  float* q = nullptr;  // [rows, num_heads * head_dim]
+  float* k = nullptr;  // [rows, num_kv_heads * head_dim]
   float* v = nullptr;
-  const float* q_bias = nullptr;   // null: none
+  const float* q_bias = nullptr;  // null: none
   const float* k_bias = nullptr;
   const float* v_bias = nullptr;
-  const float* q_norm = nullptr;   // [head_dim]; null: none
+  const float* q_norm = nullptr;  // [head_dim]; null: none
   const float* k_norm = nullptr;
   float eps = 0.0f;
-  const float* cos = nullptr;      // [rows, half]
+  const float* cos = nullptr;  // [rows, half]
   const float* sin = nullptr;
   size_t half = 0;
   bool neox = false;
@@ -63,11 +63,11 @@ void RotateAndStore(const ExecContext& ctx, OpEnv& env, std::span<const RowPlace
 
 struct AttentionOpArgs {
   HeadShape shape;
-  const float* q = nullptr;          // [rows, num_heads * head_dim]
+  const float* q = nullptr;  // [rows, num_heads * head_dim]
   float scale = 1.0f;
-  int64_t window = 0;                // 0: all earlier positions
+  int64_t window = 0;  // 0: all earlier positions
   KvView kv;
-  ActivationBuffer* out = nullptr;   // row i: attention of source[i], f32 part only
+  ActivationBuffer* out = nullptr;  // row i: attention of source[i], f32 part only
 };
 // source[i]: index into rows (and q) of output row i.
 void Attention(const ExecContext& ctx, OpEnv& env, std::span<const RowPlace> rows,

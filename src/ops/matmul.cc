@@ -44,8 +44,9 @@ void MatMul(const ExecContext& ctx, OpEnv& env, std::span<const MatMulItem> item
     env.plan.ForTile(tile, [&](const Strip& strip, size_t begin, size_t end) {
       const MatMulItem& item = items[strip.item];
       CallKernel(env, thread, *item.w, begin * kUnitGroups,
-                 std::min(end * kUnitGroups, item.w->groups()), *item.x, strip.row_begin, strip.row_end,
-                 item.out + strip.row_begin * item.out_stride + kUnitRows * begin, item.out_stride);
+                 std::min(end * kUnitGroups, item.w->groups()), *item.x, strip.row_begin,
+                 strip.row_end, item.out + strip.row_begin * item.out_stride + kUnitRows * begin,
+                 item.out_stride);
     });
   });
 }

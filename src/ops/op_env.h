@@ -34,7 +34,9 @@ class ThreadScratch {
   float* floats(int thread, int which) const { return which == 0 ? At(thread).a : At(thread).b; }
   KvPage* pages(int thread) const { return At(thread).pages; }
   float* row(int thread) const { return At(thread).row; }
-  float* heads(int thread, int which) const { return At(thread).heads + (which ? sizes_.heads : 0); }
+  float* heads(int thread, int which) const {
+    return At(thread).heads + (which ? sizes_.heads : 0);
+  }
 
  private:
   struct PerThread {

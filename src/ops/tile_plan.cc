@@ -7,9 +7,9 @@ namespace lull {
 namespace {
 
 constexpr double kTileNs = 100e3;
-constexpr double kInlineNs = 3e3;           // below, waking a thread costs more than it saves
-constexpr double kBytesPerNs = 15.0;        // weights streamed by one thread
-constexpr double kFloatSlowdown = 8.0;      // f32 products against int8 ones
+constexpr double kInlineNs = 3e3;       // below, waking a thread costs more than it saves
+constexpr double kBytesPerNs = 15.0;    // weights streamed by one thread
+constexpr double kFloatSlowdown = 8.0;  // f32 products against int8 ones
 // The kernels gather this many activation rows at a time: a call with as many rows and as many
 // groups as fit a tile gathers them once for all of its groups.
 constexpr size_t kPanelRows = 64;
@@ -31,7 +31,8 @@ void TilePlan::AddItem(const Kernels& kernels, size_t item, const PackedMatrix& 
   if (w.format->float_activations) macs_per_ns /= kFloatSlowdown;
   const double row_ns = static_cast<double>(16 * unit_groups * matrices * w.k) / macs_per_ns;
   size_t strip_rows = std::clamp<size_t>(static_cast<size_t>(kTileNs / row_ns), 1, kPanelRows);
-  if (max_outputs != 0) strip_rows = std::min(strip_rows, std::max<size_t>(1, max_outputs / (16 * unit_groups)));
+  if (max_outputs != 0)
+    strip_rows = std::min(strip_rows, std::max<size_t>(1, max_outputs / (16 * unit_groups)));
   const size_t blocks = (rows + strip_rows - 1) / strip_rows;
   const double bytes_ns = static_cast<double>(w.group_bytes * unit_groups * matrices) / kBytesPerNs;
   for (size_t b = 0; b < blocks; ++b) {
@@ -64,8 +65,9 @@ TilePlan::Cut TilePlan::CutAt(size_t tile) const {
   if (tile == 0) return {};
   if (tile >= tiles_) return {strips_.size() - 1, strips_.back().units};
   const uint64_t at = total_cost_ / tiles_ * tile + total_cost_ % tiles_ * tile / tiles_;
-  const auto after = std::upper_bound(strips_.begin(), strips_.end(), at,
-                                      [](uint64_t cost, const Strip& s) { return cost < s.cost_begin; });
+  const auto after =
+      std::upper_bound(strips_.begin(), strips_.end(), at,
+                       [](uint64_t cost, const Strip& s) { return cost < s.cost_begin; });
   const Strip& strip = *(after - 1);
   const uint64_t unit = (at - strip.cost_begin + strip.unit_cost / 2) / strip.unit_cost;
   return {static_cast<size_t>(after - 1 - strips_.begin()),

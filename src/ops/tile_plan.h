@@ -16,12 +16,12 @@
 namespace lull {
 
 struct Strip {
-  size_t item = 0;        // the caller's index
-  size_t row_begin = 0;   // activation rows
+  size_t item = 0;       // the caller's index
+  size_t row_begin = 0;  // activation rows
   size_t row_end = 0;
   size_t units = 0;
-  uint64_t unit_cost = 0;    // ns, at least 1
-  uint64_t cost_begin = 0;   // of all strips before
+  uint64_t unit_cost = 0;   // ns, at least 1
+  uint64_t cost_begin = 0;  // of all strips before
 };
 
 class TilePlan {

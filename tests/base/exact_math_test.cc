@@ -7,14 +7,19 @@
 namespace lull {
 namespace {
 
-double RelativeError(double got, double want) { return std::fabs(got - want) / std::max(1e-300, std::fabs(want)); }
+double RelativeError(double got, double want) {
+  return std::fabs(got - want) / std::max(1e-300, std::fabs(want));
+}
 
 TEST(ExactMathTest, ExpLogPowMatchTheLibraryClosely) {
-  for (double x = -690.0; x < 690.0; x += 0.37) EXPECT_LT(RelativeError(exact::Exp(x), std::exp(x)), 1e-14) << x;
+  for (double x = -690.0; x < 690.0; x += 0.37)
+    EXPECT_LT(RelativeError(exact::Exp(x), std::exp(x)), 1e-14) << x;
   for (double x = 1e-9; x < 1e12; x *= 1.37)
-    EXPECT_LT(std::fabs(exact::Log(x) - std::log(x)), 1e-14 * std::max(1.0, std::fabs(std::log(x)))) << x;
+    EXPECT_LT(std::fabs(exact::Log(x) - std::log(x)), 1e-14 * std::max(1.0, std::fabs(std::log(x))))
+        << x;
   for (double base : {10000.0, 100000.0, 1e6, 5e5})
-    for (double p = -1.0; p <= 0.0; p += 1.0 / 64) EXPECT_LT(RelativeError(exact::Pow(base, p), std::pow(base, p)), 1e-14);
+    for (double p = -1.0; p <= 0.0; p += 1.0 / 64)
+      EXPECT_LT(RelativeError(exact::Pow(base, p), std::pow(base, p)), 1e-14);
 }
 
 TEST(ExactMathTest, SinCosMatchTheLibraryClosely) {

@@ -6,7 +6,6 @@
 #include <thread>
 #include <vector>
 
-
 namespace lull {
 namespace {
 
@@ -32,7 +31,8 @@ TEST(ThreadPoolTest, EveryTileRunsOnceInEveryJob) {
       int64_t total = 0;
       for (int job = 0; job < 2000; ++job) {
         const size_t tiles = static_cast<size_t>(job % 23);
-        std::vector<int> counts(tiles);  // plain: a tile belongs to one thread, the barrier publishes it
+        std::vector<int> counts(
+            tiles);  // plain: a tile belongs to one thread, the barrier publishes it
         ParallelFor(ctx, tiles, [&](size_t tile, int thread) {
           ASSERT_LT(thread, threads);
           ++counts[tile];

@@ -10,11 +10,13 @@ namespace {
 using Kind = KvLayerShape::Kind;
 
 KvLayerShape Full(size_t heads, size_t dim) { return {Kind::kFull, 0, heads, dim, 0}; }
-KvLayerShape Window(int64_t window, size_t heads, size_t dim) { return {Kind::kWindow, window, heads, dim, 0}; }
+KvLayerShape Window(int64_t window, size_t heads, size_t dim) {
+  return {Kind::kWindow, window, heads, dim, 0};
+}
 KvLayerShape Recurrent(size_t floats) { return {Kind::kRecurrent, 0, 0, 0, floats}; }
 
-std::unique_ptr<KvCache> MakeCache(const std::vector<KvLayerShape>& layers, int64_t pool_tokens, int sequences,
-                                   int64_t context = 4096, int batch = 64) {
+std::unique_ptr<KvCache> MakeCache(const std::vector<KvLayerShape>& layers, int64_t pool_tokens,
+                                   int sequences, int64_t context = 4096, int batch = 64) {
   KvCacheOptions options;
   options.pool_tokens = pool_tokens;
   options.max_context_tokens = context;
@@ -31,7 +33,8 @@ void Append(KvCache& cache, int sequence, int64_t tokens) {
 }
 
 TEST(KvLayoutTest, LayersOfOneReachShareAPage) {
-  const KvLayout layout(KvType::kF16, {Window(16, 1, 32), Full(2, 32), Window(16, 1, 32), Recurrent(10), Recurrent(5)});
+  const KvLayout layout(KvType::kF16, {Window(16, 1, 32), Full(2, 32), Window(16, 1, 32),
+                                       Recurrent(10), Recurrent(5)});
   ASSERT_EQ(layout.groups().size(), 2u);
   const size_t head = 64 * 32 * 2;
   EXPECT_EQ(layout.groups()[0].page_bytes, 4 * head);
@@ -71,7 +74,8 @@ TEST(KvCacheTest, ExhaustionIsBusyAndChangesNothing) {
   EXPECT_FALSE(cache->HasRoom(b, 65));
   const Status status = cache->Reserve(b, 65);
   EXPECT_EQ(status.code(), ErrorCode::kBusy);
-  EXPECT_NE(status.error().message.find("1 of 3 pages free"), std::string::npos) << status.ToString();
+  EXPECT_NE(status.error().message.find("1 of 3 pages free"), std::string::npos)
+      << status.ToString();
   EXPECT_EQ(cache->usage().pages_used, 2);
   EXPECT_EQ(cache->length(b), 0);
 }
@@ -163,7 +167,8 @@ TEST(KvCacheTest, BadArguments) {
   EXPECT_FALSE(cache->HasRoom(99, 1));
   KvCacheOptions huge;
   huge.pool_tokens = int64_t{1} << 60;
-  EXPECT_EQ(KvCache::Create(KvLayout(KvType::kF32, {Full(8, 128)}), huge).status().code(), ErrorCode::kOutOfMemory);
+  EXPECT_EQ(KvCache::Create(KvLayout(KvType::kF32, {Full(8, 128)}), huge).status().code(),
+            ErrorCode::kOutOfMemory);
 }
 
 }  // namespace

@@ -83,7 +83,8 @@ TEST(CheckpointTest, SevenBillionShape) {
   });
   ExpectGap("decode", meter, [&] {
     ASSERT_TRUE(runner->TruncateSequence(id, 400).ok());
-    for (size_t i = 400; i < 404; ++i) ASSERT_TRUE(Feed(ctx, *runner, id, tokens, i, i + 1, logits.data()).ok());
+    for (size_t i = 400; i < 404; ++i)
+      ASSERT_TRUE(Feed(ctx, *runner, id, tokens, i, i + 1, logits.data()).ok());
   });
 }
 

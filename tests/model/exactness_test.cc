@@ -42,7 +42,8 @@ class ExactnessTest : public ::testing::TestWithParam<Case> {
     ASSERT_EQ(got.size(), want_.size());
     const size_t vocab = got.size() / kTokens;
     for (size_t i = 0; i < kTokens; ++i)
-      ASSERT_EQ(memcmp(&got[i * vocab], &want_[i * vocab], vocab * sizeof(float)), 0) << what << ", position " << i;
+      ASSERT_EQ(memcmp(&got[i * vocab], &want_[i * vocab], vocab * sizeof(float)), 0)
+          << what << ", position " << i;
   }
   TestModel test_;
   std::vector<int32_t> tokens_;
@@ -52,8 +53,10 @@ class ExactnessTest : public ::testing::TestWithParam<Case> {
 TEST_P(ExactnessTest, FullPrefillEqualsTokenByTokenOnEveryIsa) {
   for (const Kernels* kernels : AllKernels()) {
     auto runner = NewRunner(*test_.model, *kernels);
-    ExpectSame(AllLogits(ExecContext(), *runner, tokens_, {kTokens}), std::string(kernels->name) + " prefill");
-    ExpectSame(AllLogits(ExecContext(), *runner, tokens_, {1}), std::string(kernels->name) + " decode");
+    ExpectSame(AllLogits(ExecContext(), *runner, tokens_, {kTokens}),
+               std::string(kernels->name) + " prefill");
+    ExpectSame(AllLogits(ExecContext(), *runner, tokens_, {1}),
+               std::string(kernels->name) + " decode");
   }
 }
 
@@ -61,8 +64,10 @@ TEST_P(ExactnessTest, AnyChunking) {
   for (const Kernels* kernels : {AllKernels().back(), AllKernels().front()}) {
     auto runner = NewRunner(*test_.model, *kernels);
     for (size_t chunk = 2; chunk <= 17; ++chunk)
-      ExpectSame(AllLogits(ExecContext(), *runner, tokens_, {chunk}), "chunks of " + std::to_string(chunk));
-    for (size_t chunk : {31, 32, 33, 64}) ExpectSame(AllLogits(ExecContext(), *runner, tokens_, {chunk}), "chunks");
+      ExpectSame(AllLogits(ExecContext(), *runner, tokens_, {chunk}),
+                 "chunks of " + std::to_string(chunk));
+    for (size_t chunk : {31, 32, 33, 64})
+      ExpectSame(AllLogits(ExecContext(), *runner, tokens_, {chunk}), "chunks");
     ExpectSame(AllLogits(ExecContext(), *runner, tokens_, {1, 40, 3, 64, 7}), "uneven chunks");
   }
 }
@@ -114,7 +119,8 @@ TEST_P(ExactnessTest, BesideOtherSequences) {
     for (size_t i = 0; i < wanted.size(); ++i) {
       const BatchRow& row = rows[static_cast<size_t>(wanted[i])];
       if (row.sequence == ours)
-        memcpy(&got[static_cast<size_t>(row.position) * vocab], &logits[i * vocab], vocab * sizeof(float));
+        memcpy(&got[static_cast<size_t>(row.position) * vocab], &logits[i * vocab],
+               vocab * sizeof(float));
     }
     done += chunk;
   }
@@ -131,7 +137,10 @@ TEST_P(ExactnessTest, OnlyTheRowsAskedFor) {
   std::vector<float> logits(wanted.size() * vocab);
   ASSERT_TRUE(runner->Forward(ExecContext(), rows, wanted, logits.data()).ok());
   for (size_t i = 0; i < wanted.size(); ++i)
-    EXPECT_EQ(memcmp(&logits[i * vocab], &want_[static_cast<size_t>(wanted[i]) * vocab], vocab * sizeof(float)), 0) << i;
+    EXPECT_EQ(memcmp(&logits[i * vocab], &want_[static_cast<size_t>(wanted[i]) * vocab],
+                     vocab * sizeof(float)),
+              0)
+        << i;
 }
 
 TEST_P(ExactnessTest, PrefillWithoutLogitsThenOneToken) {
@@ -139,7 +148,8 @@ TEST_P(ExactnessTest, PrefillWithoutLogitsThenOneToken) {
   const auto vocab = static_cast<size_t>(runner->vocab_size());
   const int id = runner->OpenSequence().value();
   std::vector<BatchRow> rows;
-  for (size_t i = 0; i + 1 < kTokens; ++i) rows.push_back({id, static_cast<int32_t>(i), tokens_[i]});
+  for (size_t i = 0; i + 1 < kTokens; ++i)
+    rows.push_back({id, static_cast<int32_t>(i), tokens_[i]});
   ASSERT_TRUE(runner->Forward(ExecContext(), rows, {}, nullptr).ok());
   std::vector<float> logits(vocab);
   ASSERT_TRUE(Feed(ExecContext(), *runner, id, tokens_, kTokens - 1, kTokens, logits.data()).ok());
@@ -162,15 +172,17 @@ TEST_P(ExactnessTest, AfterTruncationAndReuse) {
   }
   ASSERT_TRUE(runner->TruncateSequence(id, static_cast<int64_t>(keep)).ok());
   ASSERT_TRUE(Feed(ExecContext(), *runner, id, tokens_, keep, kTokens, logits.data()).ok());
-  EXPECT_EQ(memcmp(logits.data(), &want_[keep * vocab], (kTokens - keep) * vocab * sizeof(float)), 0);
+  EXPECT_EQ(memcmp(logits.data(), &want_[keep * vocab], (kTokens - keep) * vocab * sizeof(float)),
+            0);
 }
 
 std::string CaseName(const ::testing::TestParamInfo<Case>& info) {
   return std::string(info.param.arch) + "_" + info.param.type;
 }
 INSTANTIATE_TEST_SUITE_P(Models, ExactnessTest,
-                         ::testing::Values(Case{"llama", "mixed"}, Case{"llama", "F32"}, Case{"gemma3", "mixed"},
-                                           Case{"gemma3", "Q5_0"}, Case{"lfm2", "mixed"}, Case{"lfm2", "Q4_1"},
+                         ::testing::Values(Case{"llama", "mixed"}, Case{"llama", "F32"},
+                                           Case{"gemma3", "mixed"}, Case{"gemma3", "Q5_0"},
+                                           Case{"lfm2", "mixed"}, Case{"lfm2", "Q4_1"},
                                            Case{"lfm2moe", "mixed"}, Case{"lfm2moe", "Q8_0"}),
                          CaseName);
 

@@ -1,5 +1,3 @@
-#include "model/loaded_model.h"
-
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -7,6 +5,7 @@
 #include <functional>
 #include <vector>
 
+#include "model/loaded_model.h"
 #include "tests/model/model_test_util.h"
 
 namespace lull::testing {
@@ -40,61 +39,155 @@ TEST(LoaderTest, RefusesByName) {
   const auto kBad = ErrorCode::kInvalidModel;
   const auto kNo = ErrorCode::kUnsupported;
   const std::vector<Refusal> refusals = {
-      {"llama", [](W& w) { w.AddString("general.architecture", "mamba"); }, kNo, {"mamba", "gemma3"}},
-      {"llama", [](W& w) { w.AddUint32("llama.block_count", 1000000000); }, kBad, {"block_count", "1000000000"}},
+      {"llama",
+       [](W& w) { w.AddString("general.architecture", "mamba"); },
+       kNo,
+       {"mamba", "gemma3"}},
+      {"llama",
+       [](W& w) { w.AddUint32("llama.block_count", 1000000000); },
+       kBad,
+       {"block_count", "1000000000"}},
       {"llama", [](W& w) { w.AddUint32("llama.block_count", 0); }, kBad, {"block_count", "0"}},
       {"llama", [](W& w) { w.AddInt32("llama.block_count", -2); }, kBad, {"block_count"}},
       {"llama", [](W& w) { w.RemoveKey("llama.block_count"); }, kBad, {"block_count", "missing"}},
       {"llama", [](W& w) { w.AddUint32("llama.block_count", 3); }, kBad, {"blk.2.", "missing"}},
       {"llama", [](W& w) { w.AddUint32("llama.block_count", 1); }, kNo, {"blk.1."}},
-      {"llama", [](W& w) { w.AddUint32("llama.attention.head_count", 0); }, kBad, {"head_count", "0"}},
-      {"llama", [](W& w) { w.AddUint32("llama.attention.head_count", 3); }, kBad, {"head_count", "3", "64"}},
+      {"llama",
+       [](W& w) { w.AddUint32("llama.attention.head_count", 0); },
+       kBad,
+       {"head_count", "0"}},
+      {"llama",
+       [](W& w) { w.AddUint32("llama.attention.head_count", 3); },
+       kBad,
+       {"head_count", "3", "64"}},
       {"llama", [](W& w) { w.AddUint32("llama.attention.head_count", 8); }, kNo, {"8", "64"}},
-      {"llama", [](W& w) { w.AddUint32("llama.attention.head_count_kv", 3); }, kBad, {"head_count_kv", "3", "4"}},
-      {"llama", [](W& w) { w.AddUint32("llama.attention.head_count_kv", 0); }, kBad, {"head_count_kv"}},
-      {"llama", [](W& w) { w.AddUint32("llama.attention.head_count_kv", 4); }, kBad, {"attn_k", "[64, 32]", "[64, 64]"}},
-      {"llama", [](W& w) { w.AddUint32("llama.attention.key_length", 24); }, kNo, {"key_length", "24"}},
+      {"llama",
+       [](W& w) { w.AddUint32("llama.attention.head_count_kv", 3); },
+       kBad,
+       {"head_count_kv", "3", "4"}},
+      {"llama",
+       [](W& w) { w.AddUint32("llama.attention.head_count_kv", 0); },
+       kBad,
+       {"head_count_kv"}},
+      {"llama",
+       [](W& w) { w.AddUint32("llama.attention.head_count_kv", 4); },
+       kBad,
+       {"attn_k", "[64, 32]", "[64, 64]"}},
+      {"llama",
+       [](W& w) { w.AddUint32("llama.attention.key_length", 24); },
+       kNo,
+       {"key_length", "24"}},
       {"llama", [](W& w) { w.AddUint32("llama.attention.value_length", 32); }, kNo, {"16", "32"}},
-      {"llama", [](W& w) { w.AddUint32("llama.embedding_length", 128); }, kBad, {"token_embd", "64", "128"}},
-      {"llama", [](W& w) { w.AddUint32("llama.embedding_length", 65); }, kNo, {"embedding_length", "65"}},
-      {"llama", [](W& w) { w.AddUint32("llama.feed_forward_length", 1u << 31); }, kBad, {"feed_forward_length"}},
-      {"llama", [](W& w) { w.AddUint32("llama.rope.dimension_count", 64); }, kBad, {"dimension_count", "64", "16"}},
+      {"llama",
+       [](W& w) { w.AddUint32("llama.embedding_length", 128); },
+       kBad,
+       {"token_embd", "64", "128"}},
+      {"llama",
+       [](W& w) { w.AddUint32("llama.embedding_length", 65); },
+       kNo,
+       {"embedding_length", "65"}},
+      {"llama",
+       [](W& w) { w.AddUint32("llama.feed_forward_length", 1u << 31); },
+       kBad,
+       {"feed_forward_length"}},
+      {"llama",
+       [](W& w) { w.AddUint32("llama.rope.dimension_count", 64); },
+       kBad,
+       {"dimension_count", "64", "16"}},
       {"llama", [](W& w) { w.AddString("llama.rope.scaling.type", "yarn"); }, kNo, {"yarn"}},
-      {"llama", [](W& w) { w.AddString("llama.rope.scaling.type", "longrope"); }, kNo, {"longrope"}},
-      {"llama", [](W& w) { w.AddFloat32("llama.rope.scaling.factor", -1.0f); }, kBad, {"factor", "-1"}},
+      {"llama",
+       [](W& w) { w.AddString("llama.rope.scaling.type", "longrope"); },
+       kNo,
+       {"longrope"}},
+      {"llama",
+       [](W& w) { w.AddFloat32("llama.rope.scaling.factor", -1.0f); },
+       kBad,
+       {"factor", "-1"}},
       {"llama", [](W& w) { w.AddFloat32("llama.rope.freq_base", 0.0f); }, kBad, {"freq_base"}},
       {"llama", [](W& w) { w.AddFloat32("llama.logit_scale", 2.0f); }, kNo, {"logit_scale", "2"}},
       {"llama", [](W& w) { w.AddFloat32("llama.residual_scale", 0.5f); }, kNo, {"residual_scale"}},
-      {"llama", [](W& w) { w.AddFloat32("llama.attn_logit_softcapping", 50.0f); }, kNo, {"attn_logit_softcapping"}},
-      {"llama", [](W& w) { w.AddFloat32("llama.final_logit_softcapping", 30.0f); }, kNo, {"final_logit_softcapping"}},
+      {"llama",
+       [](W& w) { w.AddFloat32("llama.attn_logit_softcapping", 50.0f); },
+       kNo,
+       {"attn_logit_softcapping"}},
+      {"llama",
+       [](W& w) { w.AddFloat32("llama.final_logit_softcapping", 30.0f); },
+       kNo,
+       {"final_logit_softcapping"}},
       {"llama", [](W& w) { w.AddFloat32("llama.some_new_scale", 1.0f); }, kNo, {"some_new_scale"}},
       {"llama", [](W& w) { w.AddBool("llama.attention.causal", false); }, kNo, {"causal"}},
-      {"llama", [](W& w) { w.AddUint32("llama.expert_used_count", 2); }, kBad, {"expert_used_count", "2", "expert_count", "0"}},
-      {"llama", [](W& w) { w.AddUint32("llama.expert_count", 4); }, kBad, {"expert_used_count", "0", "4"}},
-      {"llama", [](W& w) { w.AddString("llama.context_length", "long"); }, kBad, {"context_length"}},
+      {"llama",
+       [](W& w) { w.AddUint32("llama.expert_used_count", 2); },
+       kBad,
+       {"expert_used_count", "2", "expert_count", "0"}},
+      {"llama",
+       [](W& w) { w.AddUint32("llama.expert_count", 4); },
+       kBad,
+       {"expert_used_count", "0", "4"}},
+      {"llama",
+       [](W& w) { w.AddString("llama.context_length", "long"); },
+       kBad,
+       {"context_length"}},
       {"llama", [](W& w) { w.AddUint32("llama.vocab_size", 7); }, kBad, {"vocab_size", "7", "320"}},
       {"llama", [](W& w) { w.RemoveTensor("blk.1.ffn_up.weight"); }, kBad, {"blk.1.ffn_up.weight"}},
       {"llama", [](W& w) { w.RemoveTensor("token_embd.weight"); }, kBad, {"token_embd.weight"}},
-      {"llama", [](W& w) { w.AddTensor("blk.0.attn_q.scale", 0, {1}, std::vector<uint8_t>(4)); }, kNo, {"blk.0.attn_q.scale"}},
-      {"gemma3", [](W& w) { w.AddUint32("gemma3.attention.sliding_window_pattern", 70000); }, kBad, {"pattern", "70000"}},
-      {"gemma3", [](W& w) { w.AddBoolArray("gemma3.attention.sliding_window_pattern", {true, false}); }, kBad, {"pattern", "2", "7"}},
+      {"llama",
+       [](W& w) { w.AddTensor("blk.0.attn_q.scale", 0, {1}, std::vector<uint8_t>(4)); },
+       kNo,
+       {"blk.0.attn_q.scale"}},
+      {"gemma3",
+       [](W& w) { w.AddUint32("gemma3.attention.sliding_window_pattern", 70000); },
+       kBad,
+       {"pattern", "70000"}},
+      {"gemma3",
+       [](W& w) {
+         w.AddBoolArray("gemma3.attention.sliding_window_pattern", {true, false});
+       },
+       kBad,
+       {"pattern", "2", "7"}},
       {"lfm2", [](W& w) { w.AddUint32("lfm2.shortconv.l_cache", 1); }, kBad, {"l_cache", "1"}},
-      {"lfm2", [](W& w) { w.AddUint32("lfm2.shortconv.l_cache", 4); }, kBad, {"shortconv.conv", "[3, 64]", "[4, 64]"}},
+      {"lfm2",
+       [](W& w) { w.AddUint32("lfm2.shortconv.l_cache", 4); },
+       kBad,
+       {"shortconv.conv", "[3, 64]", "[4, 64]"}},
       {"lfm2", [](W& w) { w.RemoveKey("lfm2.shortconv.l_cache"); }, kBad, {"l_cache"}},
-      {"lfm2moe", [](W& w) { w.AddUint32("lfm2moe.expert_used_count", 5); }, kBad, {"expert_used_count", "5", "expert_count", "4"}},
-      {"lfm2moe", [](W& w) { w.AddUint32("lfm2moe.expert_used_count", 0); }, kBad, {"expert_used_count", "0"}},
-      {"lfm2moe", [](W& w) { w.AddUint32("lfm2moe.expert_count", 8); }, kBad, {"ffn_gate_inp", "[64, 4]", "[64, 8]"}},
-      {"lfm2moe", [](W& w) { w.AddUint32("lfm2moe.expert_gating_func", 4); }, kBad, {"expert_gating_func", "4"}},
-      {"lfm2moe", [](W& w) { w.RemoveKey("lfm2moe.expert_gating_func"); }, kBad, {"expert_gating_func"}},
-      {"lfm2moe", [](W& w) { w.AddUint32("lfm2moe.expert_feed_forward_length", 32); }, kBad, {"_exps", "32"}},
-      {"lfm2moe", [](W& w) { w.AddUint32("lfm2moe.expert_group_count", 2); }, kNo, {"expert_group_count"}},
+      {"lfm2moe",
+       [](W& w) { w.AddUint32("lfm2moe.expert_used_count", 5); },
+       kBad,
+       {"expert_used_count", "5", "expert_count", "4"}},
+      {"lfm2moe",
+       [](W& w) { w.AddUint32("lfm2moe.expert_used_count", 0); },
+       kBad,
+       {"expert_used_count", "0"}},
+      {"lfm2moe",
+       [](W& w) { w.AddUint32("lfm2moe.expert_count", 8); },
+       kBad,
+       {"ffn_gate_inp", "[64, 4]", "[64, 8]"}},
+      {"lfm2moe",
+       [](W& w) { w.AddUint32("lfm2moe.expert_gating_func", 4); },
+       kBad,
+       {"expert_gating_func", "4"}},
+      {"lfm2moe",
+       [](W& w) { w.RemoveKey("lfm2moe.expert_gating_func"); },
+       kBad,
+       {"expert_gating_func"}},
+      {"lfm2moe",
+       [](W& w) { w.AddUint32("lfm2moe.expert_feed_forward_length", 32); },
+       kBad,
+       {"_exps", "32"}},
+      {"lfm2moe",
+       [](W& w) { w.AddUint32("lfm2moe.expert_group_count", 2); },
+       kNo,
+       {"expert_group_count"}},
   };
   for (size_t i = 0; i < refusals.size(); ++i) {
     const Refusal& r = refusals[i];
     const Status status = LoadChanged(Arch(r.arch), r.change);
-    EXPECT_EQ(ErrorCodeName(status.code()), std::string(ErrorCodeName(r.code))) << "case " << i << ": " << status.ToString();
+    EXPECT_EQ(ErrorCodeName(status.code()), std::string(ErrorCodeName(r.code)))
+        << "case " << i << ": " << status.ToString();
     for (const char* word : r.mentions)
-      EXPECT_NE(status.ToString().find(word), std::string::npos) << "case " << i << " lacks " << word << ": " << status.ToString();
+      EXPECT_NE(status.ToString().find(word), std::string::npos)
+          << "case " << i << " lacks " << word << ": " << status.ToString();
   }
 }
 
@@ -167,7 +260,9 @@ TEST(LoaderTest, ManyThreadsPackTheSame) {
       EXPECT_EQ(memcmp(a.up.data, b.up.data, a.up.packed_bytes()), 0);
     }
     for (size_t e = 0; e < a.down_experts.size(); ++e)
-      EXPECT_EQ(memcmp(a.down_experts[e].data, b.down_experts[e].data, a.down_experts[e].packed_bytes()), 0);
+      EXPECT_EQ(
+          memcmp(a.down_experts[e].data, b.down_experts[e].data, a.down_experts[e].packed_bytes()),
+          0);
   }
 }
 

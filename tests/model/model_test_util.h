@@ -2,10 +2,10 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <memory>
 #include <string>
-#include <unistd.h>
 #include <vector>
 
 #include "base/thread_pool.h"
@@ -47,8 +47,9 @@ inline TestModel LoadTiny(const TinyModelSpec& spec) {
   return t;
 }
 
-inline std::unique_ptr<Runner> NewRunner(const LoadedModel& model, const Kernels& kernels, int sequences = 1,
-                                         int batch_rows = 512, KvType kv = KvType::kF16, int64_t pool_tokens = 0) {
+inline std::unique_ptr<Runner> NewRunner(const LoadedModel& model, const Kernels& kernels,
+                                         int sequences = 1, int batch_rows = 512,
+                                         KvType kv = KvType::kF16, int64_t pool_tokens = 0) {
   RunnerOptions options;
   options.kv_type = kv;
   options.max_sequences = sequences;
@@ -62,13 +63,14 @@ inline std::unique_ptr<Runner> NewRunner(const LoadedModel& model, const Kernels
 inline std::vector<int32_t> RandomTokens(size_t n, int64_t vocab, uint64_t seed) {
   TestRandom random(seed);
   std::vector<int32_t> tokens(n);
-  for (int32_t& token : tokens) token = static_cast<int32_t>(random.Below(static_cast<uint64_t>(vocab)));
+  for (int32_t& token : tokens)
+    token = static_cast<int32_t>(random.Below(static_cast<uint64_t>(vocab)));
   return tokens;
 }
 
 // Appends tokens [begin, end) to a sequence; logits of each row.
-inline Status Feed(const ExecContext& ctx, Runner& runner, int sequence, const std::vector<int32_t>& tokens,
-                   size_t begin, size_t end, float* logits) {
+inline Status Feed(const ExecContext& ctx, Runner& runner, int sequence,
+                   const std::vector<int32_t>& tokens, size_t begin, size_t end, float* logits) {
   std::vector<BatchRow> rows;
   std::vector<int32_t> wanted;
   for (size_t i = begin; i < end; ++i) {
@@ -79,7 +81,8 @@ inline Status Feed(const ExecContext& ctx, Runner& runner, int sequence, const s
 }
 
 // All logits [tokens, vocab] of a new sequence, fed in chunks of the given sizes in turn.
-inline std::vector<float> AllLogits(const ExecContext& ctx, Runner& runner, const std::vector<int32_t>& tokens,
+inline std::vector<float> AllLogits(const ExecContext& ctx, Runner& runner,
+                                    const std::vector<int32_t>& tokens,
                                     const std::vector<size_t>& chunks) {
   const auto vocab = static_cast<size_t>(runner.vocab_size());
   std::vector<float> logits(tokens.size() * vocab);

@@ -76,7 +76,8 @@ TEST_P(OracleTest, QuantisedWeightsAgreeWithinActivationNoise) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Architectures, OracleTest, ::testing::Values("llama", "gemma3", "lfm2", "lfm2moe"));
+INSTANTIATE_TEST_SUITE_P(Architectures, OracleTest,
+                         ::testing::Values("llama", "gemma3", "lfm2", "lfm2moe"));
 
 TEST(OracleVariantsTest, LlamaRopeFactorsWindowsAndBiases) {
   TinyModelSpec spec;
@@ -112,7 +113,8 @@ TEST(OracleVariantsTest, GemmaPatternAndSoftcap) {
   TinyModelSpec spec;
   spec.arch = "gemma3";
   ASSERT_TRUE(BuildTinyModel(spec, &writer).ok());
-  writer.AddBoolArray("gemma3.attention.sliding_window_pattern", {true, false, true, true, false, true, true});
+  writer.AddBoolArray("gemma3.attention.sliding_window_pattern",
+                      {true, false, true, true, false, true, true});
   writer.AddFloat32("gemma3.final_logit_softcapping", 5.0f);
   writer.AddFloat32("gemma3.rope.freq_base_swa", 5000.0f);
   const auto file = WriteAndOpen(writer, "gemma");

@@ -16,7 +16,8 @@ TEST(RopeTableTest, MatchesTheFormula) {
       for (int64_t position : {0, 1, 63, 64, 65, 4097, 99999}) {
         table.Row(position, cos, sin);
         for (size_t i = 0; i < 4; ++i) {
-          double angle = static_cast<double>(position) / scale * std::pow(500000.0, -2.0 * static_cast<double>(i) / 8.0);
+          double angle = static_cast<double>(position) / scale *
+                         std::pow(500000.0, -2.0 * static_cast<double>(i) / 8.0);
           if (f != nullptr) angle /= static_cast<double>(f[i]);
           EXPECT_NEAR(cos[i], std::cos(angle), 1e-7) << position << " " << i;
           EXPECT_NEAR(sin[i], std::sin(angle), 1e-7) << position << " " << i;

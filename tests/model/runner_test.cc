@@ -154,7 +154,8 @@ TEST(RunnerCancelTest, ACancelledPassLeavesNoTrace) {
       ExecContext ctx;
       ctx.pacer = &pacer;
       ctx.cancelled = &cancelled;
-      const std::vector<int32_t> other = RandomTokens(90, runner->vocab_size(), static_cast<uint64_t>(after));
+      const std::vector<int32_t> other =
+          RandomTokens(90, runner->vocab_size(), static_cast<uint64_t>(after));
       const Status status = Feed(ctx, *runner, id, other, 50, 90, logits.data());
       EXPECT_EQ(status.code(), ErrorCode::kCancelled);
       EXPECT_EQ(runner->SequenceLength(id), 50);
@@ -184,8 +185,9 @@ TEST_F(RunnerTest, KvTypesDiffer) {
 }
 
 TEST_F(RunnerTest, RefusesBadOptions) {
-  for (const RunnerOptions& options : {RunnerOptions{KvType::kF16, -1, 0, 1, 1}, RunnerOptions{KvType::kF16, 0, -1, 1, 1},
-                                       RunnerOptions{KvType::kF16, 0, 0, 0, 1}, RunnerOptions{KvType::kF16, 0, 0, 1, 0}})
+  for (const RunnerOptions& options :
+       {RunnerOptions{KvType::kF16, -1, 0, 1, 1}, RunnerOptions{KvType::kF16, 0, -1, 1, 1},
+        RunnerOptions{KvType::kF16, 0, 0, 0, 1}, RunnerOptions{KvType::kF16, 0, 0, 1, 0}})
     EXPECT_EQ(MakeRunner(*test_.model, BestKernels(), options).status().code(), ErrorCode::kUsage);
 }
 

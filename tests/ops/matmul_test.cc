@@ -30,8 +30,8 @@ Owned RandomMatrix(const char* name, size_t rows, size_t k, uint64_t seed) {
   std::vector<uint8_t> file(rows * row_bytes);
   RandomRows(m.w.format->gguf_type_id, k, 0.1f, seed)(0, rows, file.data());
   for (size_t g = 0; g < m.w.groups(); ++g)
-    m.w.format->repack_group(file.data() + g * 16 * row_bytes, std::min<size_t>(16, rows - 16 * g), k,
-                             m.memory.data() + g * m.w.group_bytes);
+    m.w.format->repack_group(file.data() + g * 16 * row_bytes, std::min<size_t>(16, rows - 16 * g),
+                             k, m.memory.data() + g * m.w.group_bytes);
   m.w.data = m.memory.data();
   return m;
 }
@@ -39,7 +39,10 @@ Owned RandomMatrix(const char* name, size_t rows, size_t k, uint64_t seed) {
 class MatMulTest : public ::testing::TestWithParam<const char*> {
  protected:
   static constexpr size_t kRows = 45, kK = 256;
-  MatMulTest() : a_(RandomMatrix(GetParam(), 200, kK, 1)), b_(RandomMatrix(GetParam(), 64, kK, 2)), c_(RandomMatrix(GetParam(), 64, kK, 3)) {
+  MatMulTest()
+      : a_(RandomMatrix(GetParam(), 200, kK, 1)),
+        b_(RandomMatrix(GetParam(), 64, kK, 2)),
+        c_(RandomMatrix(GetParam(), 64, kK, 3)) {
     ArenaPlan plan;
     x_.AddTo(&plan, kRows, kK);
     out_.AddTo(&plan, kRows, 64);
@@ -73,13 +76,15 @@ TEST_P(MatMulTest, SameBitsForAnyThreadsAndRows) {
     std::vector<float> got(kRows * 264, -1.0f);
     if (threads == 1) {  // row by row
       for (size_t r = 0; r < kRows; ++r) {
-        const MatMulItem items[] = {{&a_.w, &x_, r, r + 1, got.data(), 264}, {&b_.w, &x_, r, r + 1, got.data() + 200, 264}};
+        const MatMulItem items[] = {{&a_.w, &x_, r, r + 1, got.data(), 264},
+                                    {&b_.w, &x_, r, r + 1, got.data() + 200, 264}};
         MatMul(ctx, env, items);
       }
       want = got;
       continue;
     }
-    const MatMulItem items[] = {{&a_.w, &x_, 0, kRows, got.data(), 264}, {&b_.w, &x_, 0, kRows, got.data() + 200, 264}};
+    const MatMulItem items[] = {{&a_.w, &x_, 0, kRows, got.data(), 264},
+                                {&b_.w, &x_, 0, kRows, got.data() + 200, 264}};
     MatMul(ctx, env, items);
     EXPECT_EQ(memcmp(got.data(), want.data(), got.size() * sizeof(float)), 0);
   }
@@ -89,7 +94,8 @@ TEST_P(MatMulTest, SameBitsForAnyThreadsAndRows) {
     a_.w.format->dequantize_row(a_.w.data + row / 16 * a_.w.group_bytes, row % 16, kK, w.data());
     double sum = 0, norm = 0;
     for (size_t i = 0; i < kK; ++i) sum += static_cast<double>(w[i]) * x_.f32[3 * kK + i];
-    for (size_t i = 0; i < kK; ++i) norm += std::abs(static_cast<double>(w[i]) * x_.f32[3 * kK + i]);
+    for (size_t i = 0; i < kK; ++i)
+      norm += std::abs(static_cast<double>(w[i]) * x_.f32[3 * kK + i]);
     EXPECT_NEAR(want[3 * 264 + row], sum, 0.01 * norm);
   }
 }
@@ -104,7 +110,8 @@ TEST_P(MatMulTest, GatedEqualsItsParts) {
   TilePlan plan;
   OpEnv env{kernels, scratch, plan};
   std::vector<float> gate(kRows * 64), up(kRows * 64), want(64);
-  const MatMulItem items[] = {{&b_.w, &x_, 0, kRows, gate.data(), 64}, {&c_.w, &x_, 0, kRows, up.data(), 64}};
+  const MatMulItem items[] = {{&b_.w, &x_, 0, kRows, gate.data(), 64},
+                              {&c_.w, &x_, 0, kRows, up.data(), 64}};
   MatMul(ctx, env, items);
   out_.k = 64;
   out_.rows = kRows;
@@ -124,7 +131,9 @@ TEST_P(MatMulTest, GatedEqualsItsParts) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Types, MatMulTest, ::testing::Values("F32", "F16", "Q4_0", "Q4_1", "Q5_0", "Q8_0", "Q4_K", "Q6_K"));
+INSTANTIATE_TEST_SUITE_P(Types, MatMulTest,
+                         ::testing::Values("F32", "F16", "Q4_0", "Q4_1", "Q5_0", "Q8_0", "Q4_K",
+                                           "Q6_K"));
 
 }  // namespace
 }  // namespace lull

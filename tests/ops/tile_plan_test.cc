@@ -21,7 +21,8 @@ PackedMatrix Shape(const char* format, size_t rows, size_t k) {
 }
 
 // Every (item, row, unit) is in exactly one tile.
-void ExpectCovers(const TilePlan& plan, const std::vector<std::pair<size_t, size_t>>& rows_and_units) {
+void ExpectCovers(const TilePlan& plan,
+                  const std::vector<std::pair<size_t, size_t>>& rows_and_units) {
   std::vector<std::vector<int>> seen;
   for (const auto& [rows, units] : rows_and_units) seen.emplace_back(rows * units);
   for (size_t tile = 0; tile < plan.tiles(); ++tile)
@@ -81,7 +82,9 @@ TEST(TilePlanTest, LargeWorkIsCutSmall) {
     plan.Finish(ExecContext());
     const double macs = 2.0 * 11008 * 4096 * static_cast<double>(rows);
     EXPECT_LE(macs / static_cast<double>(plan.tiles()) / kernels.macs_per_us, 150.0) << rows;
-    EXPECT_LE(2.0 * static_cast<double>(w.packed_bytes()) / static_cast<double>(plan.tiles()), 2.3e6) << rows;
+    EXPECT_LE(2.0 * static_cast<double>(w.packed_bytes()) / static_cast<double>(plan.tiles()),
+              2.3e6)
+        << rows;
   }
 }
 

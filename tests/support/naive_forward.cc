@@ -29,7 +29,8 @@ struct Matrix {
 
 double Silu(double x) { return x / (1.0 + std::exp(-x)); }
 double GeluTanh(double x) {
-  return 0.5 * x * (1.0 + std::tanh(std::sqrt(2.0 / std::numbers::pi) * (x + 0.044715 * x * x * x)));
+  return 0.5 * x *
+         (1.0 + std::tanh(std::sqrt(2.0 / std::numbers::pi) * (x + 0.044715 * x * x * x)));
 }
 
 Vec RmsNorm(const double* x, size_t n, const Vec& weight, double eps) {
@@ -58,7 +59,9 @@ class Naive {
     const auto value = file_.GetFloat(arch_ + "." + key);
     return value.ok() ? value.value() : fallback;
   }
-  std::string Name(size_t layer, const char* name) const { return "blk." + std::to_string(layer) + "." + name; }
+  std::string Name(size_t layer, const char* name) const {
+    return "blk." + std::to_string(layer) + "." + name;
+  }
   // All rows of all slices below each other; an empty matrix where absent.
   const Matrix& Load(const std::string& name);
   const Vec& Vector(const std::string& name) { return Load(name).values; }
@@ -106,10 +109,12 @@ const Matrix& Naive::Load(const std::string& name) {
 void Naive::Rope(double* head, int64_t position, double base, double factor) const {
   const bool neox = arch_ != "llama";
   const Vec* factors = nullptr;
-  if (auto it = cache_.find("rope_freqs.weight"); it != cache_.end() && !it->second.values.empty()) factors = &it->second.values;
+  if (auto it = cache_.find("rope_freqs.weight"); it != cache_.end() && !it->second.values.empty())
+    factors = &it->second.values;
   const size_t half = rope_dims_ / 2;
   for (size_t i = 0; i < half; ++i) {
-    double frequency = std::pow(base, -2.0 * static_cast<double>(i) / static_cast<double>(rope_dims_)) / factor;
+    double frequency =
+        std::pow(base, -2.0 * static_cast<double>(i) / static_cast<double>(rope_dims_)) / factor;
     if (factors != nullptr) frequency /= (*factors)[i];
     const double angle = static_cast<double>(position) * frequency;
     double& a = head[neox ? i : 2 * i];
@@ -141,20 +146,24 @@ std::vector<Vec> Naive::Attention(size_t layer, const std::vector<Vec>& normed) 
   const Vec& q_norm = Vector(Name(layer, "attn_q_norm.weight"));
   const Vec& k_norm = Vector(Name(layer, "attn_k_norm.weight"));
   const size_t kv_heads = wk.rows / head_dim_;
-  const double base = Local(layer) ? Float("rope.freq_base_swa", 10000.0) : Float("rope.freq_base", 10000.0);
+  const double base =
+      Local(layer) ? Float("rope.freq_base_swa", 10000.0) : Float("rope.freq_base", 10000.0);
   const double factor = Local(layer) ? 1.0 : Float("rope.scaling.factor", 1.0);
   double scale = 1.0 / std::sqrt(static_cast<double>(head_dim_));
-  if (arch_ == "gemma3" && Int("block_count", 0) == 62) scale = 1.0 / std::sqrt(static_cast<double>(embd_ / heads_));
+  if (arch_ == "gemma3" && Int("block_count", 0) == 62)
+    scale = 1.0 / std::sqrt(static_cast<double>(embd_ / heads_));
   scale = Float("attention.scale", scale);
   const int64_t window = Window(layer);
   std::vector<Vec> q, k, v, out;
-  const auto prepare = [&](Vec& x, const char* bias, const Vec& norm, size_t heads, bool rotate, size_t position) {
+  const auto prepare = [&](Vec& x, const char* bias, const Vec& norm, size_t heads, bool rotate,
+                           size_t position) {
     const Vec& b = Vector(Name(layer, bias));
     for (size_t i = 0; i < b.size(); ++i) x[i] += b[i];
     for (size_t h = 0; rotate && h < heads; ++h) {
       if (!norm.empty()) {
         const Vec normed_head = RmsNorm(&x[h * head_dim_], head_dim_, norm, eps_);
-        std::copy(normed_head.begin(), normed_head.end(), x.begin() + static_cast<std::ptrdiff_t>(h * head_dim_));
+        std::copy(normed_head.begin(), normed_head.end(),
+                  x.begin() + static_cast<std::ptrdiff_t>(h * head_dim_));
       }
       Rope(&x[h * head_dim_], static_cast<int64_t>(position), base, factor);
     }
@@ -169,11 +178,13 @@ std::vector<Vec> Naive::Attention(size_t layer, const std::vector<Vec>& normed) 
     Vec mixed(heads_ * head_dim_);
     for (size_t h = 0; h < heads_; ++h) {
       const size_t kv = h / (heads_ / kv_heads);
-      const size_t first = window > 0 && static_cast<int64_t>(t) >= window ? t - static_cast<size_t>(window) + 1 : 0;
+      const size_t first =
+          window > 0 && static_cast<int64_t>(t) >= window ? t - static_cast<size_t>(window) + 1 : 0;
       Vec score;
       for (size_t p = first; p <= t; ++p) {
         double dot = 0;
-        for (size_t i = 0; i < head_dim_; ++i) dot += q[t][h * head_dim_ + i] * k[p][kv * head_dim_ + i];
+        for (size_t i = 0; i < head_dim_; ++i)
+          dot += q[t][h * head_dim_ + i] * k[p][kv * head_dim_ + i];
         score.push_back(dot * scale);
       }
       const double top = *std::max_element(score.begin(), score.end());
@@ -215,7 +226,8 @@ std::vector<Vec> Naive::ShortConv(size_t layer, const std::vector<Vec>& normed) 
 Vec Naive::Dense(const Matrix& gate, const Matrix& up, const Matrix& down, const Vec& x) const {
   Vec g = gate.Times(x.data());
   const Vec u = up.Times(x.data());
-  for (size_t i = 0; i < g.size(); ++i) g[i] = (arch_ == "gemma3" ? GeluTanh(g[i]) : Silu(g[i])) * u[i];
+  for (size_t i = 0; i < g.size(); ++i)
+    g[i] = (arch_ == "gemma3" ? GeluTanh(g[i]) : Silu(g[i])) * u[i];
   return down.Times(g.data());
 }
 
@@ -232,7 +244,8 @@ Vec Naive::Moe(size_t layer, const Vec& x, double* margin) {
   }
   const Vec& bias = Vector(Name(layer, "exp_probs_b.bias"));
   std::vector<std::pair<double, size_t>> order;
-  for (size_t e = 0; e < experts; ++e) order.push_back({-(p[e] + (bias.empty() ? 0.0 : bias[e])), e});
+  for (size_t e = 0; e < experts; ++e)
+    order.push_back({-(p[e] + (bias.empty() ? 0.0 : bias[e])), e});
   std::sort(order.begin(), order.end());
   const auto used = static_cast<size_t>(Int("expert_used_count", 0));
   if (used < experts) *margin = std::min(*margin, order[used].first - order[used - 1].first);
@@ -251,7 +264,8 @@ Vec Naive::Moe(size_t layer, const Vec& x, double* margin) {
       one.values.assign(begin, begin + static_cast<std::ptrdiff_t>(one.rows * one.k));
       return one;
     };
-    const Vec y = Dense(slice("ffn_gate_exps.weight"), slice("ffn_up_exps.weight"), slice("ffn_down_exps.weight"), x);
+    const Vec y = Dense(slice("ffn_gate_exps.weight"), slice("ffn_up_exps.weight"),
+                        slice("ffn_down_exps.weight"), x);
     for (size_t j = 0; j < embd_; ++j) out[j] += p[e] / sum * scale * y[j];
   }
   return out;
@@ -260,7 +274,8 @@ Vec Naive::Moe(size_t layer, const Vec& x, double* margin) {
 NaiveResult Naive::Run(const std::vector<int32_t>& tokens) {
   embd_ = static_cast<size_t>(Int("embedding_length", 0));
   heads_ = static_cast<size_t>(Int("attention.head_count", 1));
-  head_dim_ = static_cast<size_t>(Int("attention.key_length", static_cast<int64_t>(embd_ / heads_)));
+  head_dim_ =
+      static_cast<size_t>(Int("attention.key_length", static_cast<int64_t>(embd_ / heads_)));
   rope_dims_ = static_cast<size_t>(Int("rope.dimension_count", static_cast<int64_t>(head_dim_)));
   eps_ = Float("attention.layer_norm_rms_epsilon", 0);
   const auto layers = static_cast<size_t>(Int("block_count", 0));
@@ -271,14 +286,16 @@ NaiveResult Naive::Run(const std::vector<int32_t>& tokens) {
   result.router_margin.assign(tokens.size(), std::numeric_limits<double>::infinity());
   std::vector<Vec> x;
   for (int32_t token : tokens) {
-    const auto row = embedding.values.begin() + static_cast<std::ptrdiff_t>(static_cast<size_t>(token) * embd_);
+    const auto row =
+        embedding.values.begin() + static_cast<std::ptrdiff_t>(static_cast<size_t>(token) * embd_);
     x.emplace_back(row, row + static_cast<std::ptrdiff_t>(embd_));
     if (arch_ == "gemma3")
       for (double& value : x.back()) value *= std::sqrt(static_cast<double>(embd_));
   }
   for (size_t layer = 0; layer < layers; ++layer) {
     std::vector<Vec> normed;
-    for (const Vec& row : x) normed.push_back(RmsNorm(row.data(), embd_, Vector(Name(layer, "attn_norm.weight")), eps_));
+    for (const Vec& row : x)
+      normed.push_back(RmsNorm(row.data(), embd_, Vector(Name(layer, "attn_norm.weight")), eps_));
     const bool conv = file_.FindTensor(Name(layer, "shortconv.conv.weight")) != nullptr;
     const std::vector<Vec> mixed = conv ? ShortConv(layer, normed) : Attention(layer, normed);
     const bool moe = file_.FindTensor(Name(layer, "ffn_gate_inp.weight")) != nullptr;
@@ -290,14 +307,17 @@ NaiveResult Naive::Run(const std::vector<int32_t>& tokens) {
     for (size_t t = 0; t < x.size(); ++t) {
       add(t, mixed[t], "post_attention_norm.weight");
       const Vec h = RmsNorm(x[t].data(), embd_, Vector(Name(layer, "ffn_norm.weight")), eps_);
-      add(t, moe ? Moe(layer, h, &result.router_margin[t])
-                 : Dense(Load(Name(layer, "ffn_gate.weight")), Load(Name(layer, "ffn_up.weight")),
-                         Load(Name(layer, "ffn_down.weight")), h),
+      add(t,
+          moe ? Moe(layer, h, &result.router_margin[t])
+              : Dense(Load(Name(layer, "ffn_gate.weight")), Load(Name(layer, "ffn_up.weight")),
+                      Load(Name(layer, "ffn_down.weight")), h),
           "post_ffw_norm.weight");
     }
   }
-  const Vec& norm = Vector(file_.FindTensor("output_norm.weight") ? "output_norm.weight" : "token_embd_norm.weight");
-  const Matrix& head = Load(file_.FindTensor("output.weight") ? "output.weight" : "token_embd.weight");
+  const Vec& norm = Vector(file_.FindTensor("output_norm.weight") ? "output_norm.weight"
+                                                                  : "token_embd_norm.weight");
+  const Matrix& head =
+      Load(file_.FindTensor("output.weight") ? "output.weight" : "token_embd.weight");
   const double cap = Float("final_logit_softcapping", 0.0);
   for (const Vec& row : x) {
     Vec logits = head.Times(RmsNorm(row.data(), embd_, norm, eps_).data());

@@ -13,9 +13,9 @@ namespace lull::testing {
 
 struct NaiveResult {
   int64_t vocab = 0;
-  std::vector<double> logits;          // [tokens, vocab]
-  std::vector<double> router_margin;   // [tokens]: least (chosen - rejected) selection score over
-                                       // the layers; infinity without experts
+  std::vector<double> logits;         // [tokens, vocab]
+  std::vector<double> router_margin;  // [tokens]: least (chosen - rejected) selection score over
+                                      // the layers; infinity without experts
 };
 
 Result<NaiveResult> NaiveForward(const GgufFile& file, const std::vector<int32_t>& tokens);

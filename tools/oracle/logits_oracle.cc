@@ -15,9 +15,11 @@ int main(int argc, char** argv) {
   std::ifstream in(argv[2]);
   for (llama_token id; in >> id;) tokens.push_back(id);
   if (tokens.empty()) return 2;
-  llama_log_set([](ggml_log_level level, const char* text, void*) {
-    if (level == GGML_LOG_LEVEL_ERROR) fputs(text, stderr);
-  }, nullptr);
+  llama_log_set(
+      [](ggml_log_level level, const char* text, void*) {
+        if (level == GGML_LOG_LEVEL_ERROR) fputs(text, stderr);
+      },
+      nullptr);
   llama_backend_init();
   llama_model_params model_params = llama_model_default_params();
   // Repacked (and AMX) kernels change with the machine; the plain ones are the reference.

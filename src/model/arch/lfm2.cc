@@ -7,10 +7,8 @@ namespace {
 constexpr HparamSpec kHparams[] = {kConvTapsSpec, kLfmWindowSpec};
 
 constexpr TensorSpec kTensors[] = {
-    kTokenEmbd, kOutput, kLfmOutputNorm,
-    kAttnNorm, kQ, kK, kV, kO, kQNorm, kKNorm,
-    kConvKernel, kConvIn, kConvOut,
-    kFfnNorm, kGate, kUp, kDown,
+    kTokenEmbd, kOutput,     kLfmOutputNorm, kAttnNorm, kQ,       kK,    kV,  kO,    kQNorm,
+    kKNorm,     kConvKernel, kConvIn,        kConvOut,  kFfnNorm, kGate, kUp, kDown,
 };
 
 }  // namespace

@@ -7,12 +7,17 @@
 namespace lull::arch {
 
 inline constexpr HparamSpec kConvTapsSpec = {"shortconv.l_cache", &Hparams::conv_taps, true, 2, 64};
-inline constexpr HparamSpec kLfmWindowSpec = {"attention.sliding_window", &Hparams::window, false, 0, 1 << 20};
+inline constexpr HparamSpec kLfmWindowSpec = {"attention.sliding_window", &Hparams::window, false,
+                                              0, 1 << 20};
 
-inline constexpr TensorSpec kLfmOutputNorm = {"token_embd_norm.weight", When::kModel, true, &M::output_norm, {Embd}};
-inline constexpr TensorSpec kConvKernel = {"blk.%d.shortconv.conv.weight", When::kConv, true, &L::conv, {Taps, Embd}};
-inline constexpr TensorSpec kConvIn = {"blk.%d.shortconv.in_proj.weight", When::kConv, true, &L::conv_in, {Embd, Embd3}};
-inline constexpr TensorSpec kConvOut = {"blk.%d.shortconv.out_proj.weight", When::kConv, true, &L::conv_out, {Embd, Embd}};
+inline constexpr TensorSpec kLfmOutputNorm = {
+    "token_embd_norm.weight", When::kModel, true, &M::output_norm, {Embd}};
+inline constexpr TensorSpec kConvKernel = {
+    "blk.%d.shortconv.conv.weight", When::kConv, true, &L::conv, {Taps, Embd}};
+inline constexpr TensorSpec kConvIn = {
+    "blk.%d.shortconv.in_proj.weight", When::kConv, true, &L::conv_in, {Embd, Embd3}};
+inline constexpr TensorSpec kConvOut = {
+    "blk.%d.shortconv.out_proj.weight", When::kConv, true, &L::conv_out, {Embd, Embd}};
 
 inline Status PlanConvLayers(Hparams& h) {
   for (LayerPlan& layer : h.layers) {

@@ -17,11 +17,27 @@ constexpr HparamSpec kHparams[] = {
 };
 
 constexpr TensorSpec kTensors[] = {
-    kTokenEmbd, kOutput, kLfmOutputNorm,
-    kAttnNorm, kQ, kK, kV, kO, kQNorm, kKNorm,
-    kConvKernel, kConvIn, kConvOut,
-    kFfnNorm, kGate, kUp, kDown,
-    kRouter, kGateExps, kUpExps, kDownExps,
+    kTokenEmbd,
+    kOutput,
+    kLfmOutputNorm,
+    kAttnNorm,
+    kQ,
+    kK,
+    kV,
+    kO,
+    kQNorm,
+    kKNorm,
+    kConvKernel,
+    kConvIn,
+    kConvOut,
+    kFfnNorm,
+    kGate,
+    kUp,
+    kDown,
+    kRouter,
+    kGateExps,
+    kUpExps,
+    kDownExps,
     {"blk.%d.exp_probs_b.bias", When::kMoe, true, &L::router_bias, {Experts}},
 };
 

@@ -30,7 +30,8 @@ void RouteRow(const ForwardState& s, const LayerWeights& w, RouterFn router, siz
   const auto experts = static_cast<size_t>(s.h->num_experts);
   const auto used = static_cast<size_t>(s.h->experts_used);
   float* probability = s.router + row * experts;
-  (router == RouterFn::kSigmoid ? kernels.sigmoid : kernels.softmax)(probability, experts, probability);
+  (router == RouterFn::kSigmoid ? kernels.sigmoid : kernels.softmax)(probability, experts,
+                                                                     probability);
   const float* score = probability;
   if (w.router_bias != nullptr) {
     float* biased = s.expert_score + row * experts;
@@ -80,7 +81,8 @@ void RunExperts(const ExecContext& ctx, ForwardState& s, const LayerWeights& w) 
     const auto end = static_cast<size_t>(s.expert_begin[e + 1]);
     if (begin == end) continue;
     s.gated_items.push_back({&w.gate_experts[e], &w.up_experts[e], &s.gathered, begin, end});
-    s.matmul_items.push_back({&w.down_experts[e], &s.gated, begin, end, s.expert_out, w.down_experts[e].rows});
+    s.matmul_items.push_back(
+        {&w.down_experts[e], &s.gated, begin, end, s.expert_out, w.down_experts[e].rows});
   }
   const Kernels& kernels = s.env->kernels;
   GatedMatMul(ctx, *s.env, s.gated_items,
@@ -99,8 +101,8 @@ void MoeBlock(const ExecContext& ctx, ForwardState& s, size_t layer) {
   NormInput(ctx, s, w.ffn_norm);
   const MatMulItem route{&w.router, &s.normed, 0, s.rows, s.router, experts};
   MatMul(ctx, *s.env, {&route, 1});
-  const RouterFn router = s.h->expert_gating != 0 ? static_cast<RouterFn>(s.h->expert_gating)
-                                                  : s.architecture->router;
+  const RouterFn router =
+      s.h->expert_gating != 0 ? static_cast<RouterFn>(s.h->expert_gating) : s.architecture->router;
   ForRows(ctx, s.rows, static_cast<double>(experts * (used + 4)) * 1.5,
           [&](size_t row) { RouteRow(s, w, router, row); });
   AssignSlots(s);
@@ -115,7 +117,8 @@ void MoeBlock(const ExecContext& ctx, ForwardState& s, size_t layer) {
     float* sum = s.delta + row * n;
     memset(sum, 0, n * sizeof(float));
     for (size_t i = row * used; i < (row + 1) * used; ++i)
-      kernels.fma_scalar(s.expert_out + static_cast<size_t>(s.expert_slot[i]) * n, s.expert_weight[i], n, sum);
+      kernels.fma_scalar(s.expert_out + static_cast<size_t>(s.expert_slot[i]) * n,
+                         s.expert_weight[i], n, sum);
   });
   s.pending = {s.delta, nullptr, w.ffn_post_norm};
 }
