@@ -34,18 +34,33 @@ class GapMeter : public Pacer {
 
 constexpr double kMaxGapMs = 0.3;
 
+// The one step that cannot be cut is the kernel's clearing of a huge page, 0.1 to 0.3 ms by machine
+// and load: the slowest of some here, in ms.
+double ClearHugePageMs() {
+  constexpr size_t kHugePage = size_t{2} << 20;
+  constexpr size_t kPages = 48;
+  const os::Memory memory = os::Memory::Allocate(kPages * kHugePage).value();
+  int64_t slowest_ns = 0;
+  for (size_t i = 0; i < kPages; ++i) {
+    const int64_t start_ns = os::ThreadCpuNs();
+    *static_cast<volatile uint8_t*>(memory.data() + i * kHugePage) = 0;
+    slowest_ns = std::max(slowest_ns, os::ThreadCpuNs() - start_ns);
+  }
+  return static_cast<double>(slowest_ns) * 1e-6;
+}
+
 // The best of a few runs counts: a timer tick may fall into any gap, and memory that a virtual
 // machine has never used before is slow to get.
 template <typename Fn>
-void ExpectGap(const char* what, GapMeter& meter, Fn&& fn) {
+void ExpectGap(const char* what, GapMeter& meter, double limit_ms, Fn&& fn) {
   double best = 1e9;
-  for (int attempt = 0; attempt < 20 && best > kMaxGapMs; ++attempt) {
+  for (int attempt = 0; attempt < 20 && best > limit_ms; ++attempt) {
     meter.Start();
     fn();
     meter.Checkpoint();
     best = std::min(best, meter.max_ms());
   }
-  EXPECT_LE(best, kMaxGapMs) << what << ", " << meter.count() << " checkpoints";
+  EXPECT_LE(best, limit_ms) << what << ", " << meter.count() << " checkpoints";
   ::testing::Test::RecordProperty(what, std::to_string(best));
 }
 
@@ -67,7 +82,8 @@ TEST(CheckpointTest, SevenBillionShape) {
   ExecContext ctx;
   ctx.pacer = &meter;
   std::unique_ptr<LoadedModel> model;
-  ExpectGap("load", meter, [&] {
+  const double load_limit_ms = std::max(kMaxGapMs, 1.25 * ClearHugePageMs());
+  ExpectGap("load", meter, load_limit_ms, [&] {
     model.reset();
     meter.Start();
     model = LoadedModel::Load(ctx, *file).value();
@@ -77,11 +93,11 @@ TEST(CheckpointTest, SevenBillionShape) {
   std::vector<float> logits(600 * static_cast<size_t>(runner->vocab_size()));
   const int id = runner->OpenSequence().value();
   ASSERT_TRUE(Feed(ctx, *runner, id, tokens, 0, 200, logits.data()).ok());
-  ExpectGap("prefill", meter, [&] {
+  ExpectGap("prefill", meter, kMaxGapMs, [&] {
     ASSERT_TRUE(runner->TruncateSequence(id, 200).ok());
     ASSERT_TRUE(Feed(ctx, *runner, id, tokens, 200, 400, logits.data()).ok());
   });
-  ExpectGap("decode", meter, [&] {
+  ExpectGap("decode", meter, kMaxGapMs, [&] {
     ASSERT_TRUE(runner->TruncateSequence(id, 400).ok());
     for (size_t i = 400; i < 404; ++i)
       ASSERT_TRUE(Feed(ctx, *runner, id, tokens, i, i + 1, logits.data()).ok());
