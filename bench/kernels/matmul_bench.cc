@@ -81,7 +81,11 @@ struct Acts {
   std::vector<int32_t> halves;
   Activations view;
   Acts(const Kernels& kernels, size_t rows, size_t k)
-      : f32(rows * k), scale(rows * k / 32), sum(rows * k / 32), q(rows * k), halves(rows * k / 16) {
+      : f32(rows * k),
+        scale(rows * k / 32),
+        sum(rows * k / 32),
+        q(rows * k),
+        halves(rows * k / 16) {
     std::mt19937 rng(3);
     std::normal_distribution<float> normal;
     for (float& f : f32) f = normal(rng);
@@ -94,8 +98,8 @@ struct Acts {
 };
 
 // As many copies of the matrix as exceed the caches, so that one row reads memory.
-void BenchShape(const Kernels& kernels, const QuantFormat& format, Shape shape, const Options& options,
-                double peak_macs, double peak_bytes) {
+void BenchShape(const Kernels& kernels, const QuantFormat& format, Shape shape,
+                const Options& options, double peak_macs, double peak_bytes) {
   PackedMatrix w = {&format, shape.rows, shape.k, format.GroupBytes(shape.k), nullptr};
   const size_t copies = std::max<size_t>(1, (size_t{192} << 20) / w.packed_bytes());
   AlignedBytes weights(copies * w.packed_bytes());
@@ -118,20 +122,24 @@ void BenchShape(const Kernels& kernels, const QuantFormat& format, Shape shape, 
       for (size_t r = 0; r < rows; r += options.tile_rows) {
         for (size_t g = 0; g < w.groups(); g += options.tile_groups) {
           kernels.matmul(w, g, std::min(w.groups(), g + options.tile_groups), acts.view, r,
-                         std::min(rows, r + options.tile_rows), out.data(), shape.rows, scratch.data);
+                         std::min(rows, r + options.tile_rows), out.data(), shape.rows,
+                         scratch.data);
         }
       }
     };
     const double macs = static_cast<double>(rows * shape.rows * shape.k);
     const int calls = std::max(1, static_cast<int>(4e7 / macs));
-    const double seconds = BestSeconds(options.reps, [&] {
-                             for (int i = 0; i < calls; ++i) whole();
-                           }) / calls;
+    const double seconds = BestSeconds(options.reps,
+                                       [&] {
+                                         for (int i = 0; i < calls; ++i) whole();
+                                       }) /
+                           calls;
     if (rows == 1) {
       const double bytes = static_cast<double>(w.packed_bytes()) / seconds;
       std::printf("  1: %5.1f GB/s (%3.0f%%)", bytes * 1e-9, 100 * bytes / peak_bytes);
     } else {
-      std::printf("  %zu: %5.1f (%2.0f%%)", rows, macs / seconds * 1e-9, 100 * macs / seconds / peak_macs);
+      std::printf("  %zu: %5.1f (%2.0f%%)", rows, macs / seconds * 1e-9,
+                  100 * macs / seconds / peak_macs);
     }
   }
   std::printf("\n");
@@ -151,14 +159,17 @@ void BenchIsa(const Peak& peak, const Options& options) {
   const size_t steps = peak.isa == Isa::kScalar ? 20000 : 1000000;
   const double macs = 12.0 * 64 * static_cast<double>(steps) /
                       BestSeconds(options.reps, [&] { sink = peak.dots(steps, buffer.data); });
-  const double bytes = static_cast<double>(size_t{256} << 20) /
-                       BestSeconds(options.reps, [&] { sink = peak.read(buffer.data, size_t{256} << 20); });
-  std::printf("%-9s peak %.1f GMAC/s, memory read %.1f GB/s\n", kernels->name, macs * 1e-9, bytes * 1e-9);
+  const double bytes = static_cast<double>(size_t{256} << 20) / BestSeconds(options.reps, [&] {
+                         sink = peak.read(buffer.data, size_t{256} << 20);
+                       });
+  std::printf("%-9s peak %.1f GMAC/s, memory read %.1f GB/s\n", kernels->name, macs * 1e-9,
+              bytes * 1e-9);
   size_t count = 0;
   const QuantFormat* const* formats = AllQuantFormats(&count);
   for (size_t i = 0; i < count; ++i) {
     if (!options.type.empty() && options.type != formats[i]->name) continue;
-    for (const Shape shape : {Shape{1536, 576}, Shape{576, 1536}, Shape{4096, 4096}, Shape{1024, 14336}}) {
+    for (const Shape shape :
+         {Shape{1536, 576}, Shape{576, 1536}, Shape{4096, 4096}, Shape{1024, 14336}}) {
       if (shape.k % formats[i]->block_k != 0) continue;
       BenchShape(*kernels, *formats[i], shape, options, macs, bytes);
     }

@@ -1,9 +1,11 @@
 // Every quantization type on the primitives of the open instruction set, and TypeAt<i> for
 // i < kNumTypes: the i-th line of quant_list.inc. Included once per instruction set, inside its
 // target region. A type's file names itself with LULL_QUANT_TYPE(Type) at its end.
-#define LULL_QUANT_TYPE(Type) \
-  template <>                 \
-  struct TypeAt<__COUNTER__ - kFirstType> { using type = Type; };
+#define LULL_QUANT_TYPE(Type)               \
+  template <>                               \
+  struct TypeAt<__COUNTER__ - kFirstType> { \
+    using type = Type;                      \
+  };
 
 namespace lull::LULL_ISA {
 
@@ -13,8 +15,8 @@ inline constexpr int kFirstType = __COUNTER__ + 1;
 
 }  // namespace lull::LULL_ISA
 
-#include "quant/nibbles-inl.h"
 #include "quant/k_scales-inl.h"
+#include "quant/nibbles-inl.h"
 #include "quant/quant_list.inc"
 
 namespace lull::LULL_ISA {

@@ -56,11 +56,21 @@ inline int PlaneBit(const uint8_t* plane, size_t lane, size_t index) {
   return plane[4 * lane + index % 4] >> (index / 4) & 1;
 }
 
-// A lane's plane word from 32 bits in weight order.
-inline uint32_t PlaneWord(uint32_t bits) {
-  uint32_t word = 0;
-  for (uint32_t i = 0; i < 32; ++i) word |= (bits >> i & 1u) << (8 * (i % 4) + i / 4);
-  return word;
+// Exchanges the bits under mask with those `shift` above them.
+inline uint32_t SwapBits(uint32_t x, int shift, uint32_t mask) {
+  const uint32_t t = (x ^ x >> shift) & mask;
+  return x ^ t ^ t << shift;
 }
+
+// Even bits to the lower half, odd bits to the upper: position bits b4..b0 become b0 b4 b3 b2 b1.
+inline uint32_t Unshuffle(uint32_t x) {
+  x = SwapBits(x, 1, 0x22222222u);
+  x = SwapBits(x, 2, 0x0c0c0c0cu);
+  x = SwapBits(x, 4, 0x00f000f0u);
+  return SwapBits(x, 8, 0x0000ff00u);
+}
+
+// A lane's plane word from 32 bits in weight order: bit 4 g + j goes to bit 8 j + g.
+inline uint32_t PlaneWord(uint32_t bits) { return Unshuffle(Unshuffle(bits)); }
 
 }  // namespace lull

@@ -6,8 +6,10 @@ namespace lull::LULL_ISA {
 template <int kWord>
 LULL_INLINE U8 NibbleWord(const uint8_t* nibbles) {
   const U8 both = LoadU8(nibbles + 64 * (kWord % 4));
-  if constexpr (kWord < 4) return LowNibbles(both);
-  else return HighNibbles(both);
+  if constexpr (kWord < 4)
+    return LowNibbles(both);
+  else
+    return HighNibbles(both);
 }
 
 // Adds bit 4 from a plane: bit g of each byte belongs to word g.

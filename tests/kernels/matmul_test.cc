@@ -37,7 +37,11 @@ struct RandomActs {
   Activations view;
 
   RandomActs(size_t rows, size_t k, std::mt19937& rng)
-      : f32(rows * k), scale(rows * k / 32), scaled_sum(rows * k / 32), q(rows * k), half_sums(rows * k / 16) {
+      : f32(rows * k),
+        scale(rows * k / 32),
+        scaled_sum(rows * k / 32),
+        q(rows * k),
+        half_sums(rows * k / 16) {
     std::normal_distribution<float> normal;
     for (float& f : f32) f = normal(rng);
     if (k % 32 == 0) {
@@ -62,7 +66,9 @@ struct RandomActs {
 
 struct Scratch {
   explicit Scratch(size_t bytes) : storage(bytes + 64) {}
-  void* get() { return storage.data() + (64 - reinterpret_cast<uintptr_t>(storage.data()) % 64) % 64; }
+  void* get() {
+    return storage.data() + (64 - reinterpret_cast<uintptr_t>(storage.data()) % 64) % 64;
+  }
   std::vector<uint8_t> storage;
 };
 
@@ -87,7 +93,8 @@ class MatMulTest : public testing::TestWithParam<const QuantFormat*> {
   }
 };
 
-void ExpectSameBits(const std::vector<float>& want, const std::vector<float>& got, const std::string& what) {
+void ExpectSameBits(const std::vector<float>& want, const std::vector<float>& got,
+                    const std::string& what) {
   ASSERT_EQ(want.size(), got.size());
   if (std::memcmp(want.data(), got.data(), want.size() * 4) == 0) return;
   for (size_t i = 0; i < want.size(); ++i) {
@@ -105,11 +112,14 @@ TEST_P(MatMulTest, SameBitsForEveryBatchAndInstructionSet) {
   const std::vector<float> want = RowByRow(w.view, acts.view);
   for (const IsaMatMul& isa : AllIsas()) {
     if (!isa.present) continue;
-    for (const size_t n : {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 31, 32, 33, 64}) {
+    for (const size_t n :
+         {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 31, 32, 33, 64}) {
       Activations x = acts.view;
       x.rows = n;
-      const std::vector<float> part(want.begin(), want.begin() + static_cast<ptrdiff_t>(n * (rows + 3)));
-      ExpectSameBits(part, Whole(isa, w.view, x), std::string(isa.name) + " rows " + std::to_string(n));
+      const std::vector<float> part(want.begin(),
+                                    want.begin() + static_cast<ptrdiff_t>(n * (rows + 3)));
+      ExpectSameBits(part, Whole(isa, w.view, x),
+                     std::string(isa.name) + " rows " + std::to_string(n));
     }
   }
 }
@@ -125,8 +135,9 @@ TEST_P(MatMulTest, SameBitsForEveryShape) {
       const std::vector<float> want = RowByRow(w.view, acts.view);
       for (const IsaMatMul& isa : AllIsas()) {
         if (!isa.present) continue;
-        ExpectSameBits(want, Whole(isa, w.view, acts.view),
-                       std::string(isa.name) + " k " + std::to_string(k) + " rows " + std::to_string(rows));
+        ExpectSameBits(
+            want, Whole(isa, w.view, acts.view),
+            std::string(isa.name) + " k " + std::to_string(k) + " rows " + std::to_string(rows));
       }
     }
   }
@@ -148,7 +159,8 @@ TEST_P(MatMulTest, SameBitsForEverySplit) {
         const size_t g_end = std::min(w.view.groups(), g + 1 + rng() % 5);
         for (size_t row = 0; row < 70;) {
           const size_t row_end = std::min<size_t>(70, row + 1 + rng() % 40);
-          isa.matmul(w.view, g, g_end, acts.view, row, row_end, out.data(), rows + 3, scratch.get());
+          isa.matmul(w.view, g, g_end, acts.view, row, row_end, out.data(), rows + 3,
+                     scratch.get());
           row = row_end;
         }
         g = g_end;
@@ -177,7 +189,8 @@ TEST_P(MatMulTest, NearTheDoublePrecisionProduct) {
         for (size_t c = 0; c < n; ++c) {
           double exact = 0, quantised = 0, magnitude = 0, step = 0;
           for (size_t i = 0; i < k; ++i) {
-            const double wi = weights[i], xi = acts.f32[c * k + i], s = acts.scale[(c * k + i) / 32];
+            const double wi = weights[i], xi = acts.f32[c * k + i],
+                         s = acts.scale[(c * k + i) / 32];
             const double xq = s * acts.q[c * k + i];
             exact += wi * xi;
             quantised += wi * xq;

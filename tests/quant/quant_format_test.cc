@@ -22,13 +22,16 @@ struct Golden {
 };
 
 Golden ReadGolden(const std::string& name) {
-  std::ifstream in(std::string(LULL_SOURCE_DIR) + "/tests/quant/goldens/" + name + ".bin", std::ios::binary);
-  const std::vector<char> all((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+  std::ifstream in(std::string(LULL_SOURCE_DIR) + "/tests/quant/goldens/" + name + ".bin",
+                   std::ios::binary);
+  const std::vector<char> all((std::istreambuf_iterator<char>(in)),
+                              std::istreambuf_iterator<char>());
   Golden g;
   if (all.size() < 16) return g;
   uint32_t header[4];
   memcpy(header, all.data(), 16);
-  g.type_id = header[0], g.blocks = header[1], g.block_bytes = header[2], g.block_weights = header[3];
+  g.type_id = header[0], g.blocks = header[1], g.block_bytes = header[2],
+  g.block_weights = header[3];
   g.bytes.resize(size_t{g.blocks} * g.block_bytes);
   g.weights.resize(size_t{g.blocks} * g.block_weights);
   if (all.size() != 16 + g.bytes.size() + 4 * g.weights.size()) return Golden{};
@@ -56,7 +59,8 @@ TEST_P(QuantTest, DequantizesTheGgufPackagesBitsFromEveryLane) {
     format.dequantize_row(group.data(), lane, k, got.data());
     for (size_t i = 0; i < k; ++i) {
       ASSERT_EQ(std::bit_cast<uint32_t>(golden.weights[i]), std::bit_cast<uint32_t>(got[i]))
-          << "lane " << lane << " weight " << i << ": " << golden.weights[i] << " against " << got[i];
+          << "lane " << lane << " weight " << i << ": " << golden.weights[i] << " against "
+          << got[i];
     }
   }
 }
@@ -93,7 +97,8 @@ TEST_P(QuantTest, RepackLosesNothing) {
     format.repack_group(file.data(), 16, k, changed.data());
     byte = static_cast<uint8_t>(byte ^ 1u << bit % 8);
     int bits = 0;
-    for (size_t i = 0; i < base.size(); ++i) bits += std::popcount(static_cast<uint8_t>(base[i] ^ changed[i]));
+    for (size_t i = 0; i < base.size(); ++i)
+      bits += std::popcount(static_cast<uint8_t>(base[i] ^ changed[i]));
     ASSERT_EQ(bits, 1) << "bit " << bit;
   }
 }

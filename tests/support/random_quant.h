@@ -20,7 +20,8 @@ inline std::vector<size_t> HalfOffsets(const QuantFormat& format) {
   return {0};
 }
 
-inline std::vector<uint8_t> RandomFileRows(const QuantFormat& format, size_t rows, size_t k, std::mt19937& rng) {
+inline std::vector<uint8_t> RandomFileRows(const QuantFormat& format, size_t rows, size_t k,
+                                           std::mt19937& rng) {
   std::vector<uint8_t> bytes(rows * (k / format.block_k) * format.file_block_bytes);
   for (uint8_t& b : bytes) b = static_cast<uint8_t>(rng());
   std::uniform_real_distribution<float> value(-1.0f, 1.0f);
@@ -28,8 +29,10 @@ inline std::vector<uint8_t> RandomFileRows(const QuantFormat& format, size_t row
     if (format.float_activations) {
       const float f = value(rng);
       const uint16_t half = format.gguf_type_id == 1 ? F32ToF16(f) : F32ToBf16(f);
-      if (format.file_block_bytes == 4) memcpy(&bytes[at], &f, 4);
-      else memcpy(&bytes[at], &half, 2);
+      if (format.file_block_bytes == 4)
+        memcpy(&bytes[at], &f, 4);
+      else
+        memcpy(&bytes[at], &half, 2);
       continue;
     }
     for (const size_t offset : HalfOffsets(format)) {
@@ -52,7 +55,8 @@ struct OwnedMatrix {
     const size_t row_bytes = k / format.block_k * format.file_block_bytes;
     for (size_t g = 0; g < view.groups(); ++g) {
       const size_t left = rows - 16 * g;
-      format.repack_group(file.data() + 16 * g * row_bytes, left < 16 ? left : 16, k, data + g * view.group_bytes);
+      format.repack_group(file.data() + 16 * g * row_bytes, left < 16 ? left : 16, k,
+                          data + g * view.group_bytes);
     }
     view.data = data;
   }

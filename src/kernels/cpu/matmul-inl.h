@@ -1,13 +1,14 @@
 // MatMul of one instruction set: chooses tiles, unpacks panels.
 #include "kernels/cpu/matmul_tile-inl.h"
+#include "quant/all_types-inl.h"
 
 namespace lull::LULL_ISA {
 
 // Up to this many activation rows, weights are unpacked in registers; above, once to a panel of
 // bytes that all column tiles of the call share.
 inline constexpr size_t kDirectRows = kTileCols;
-inline constexpr size_t kPanelSubs = 20;    // 32-blocks of K in a panel: it stays in L1
-inline constexpr size_t kPanelRows = 64;    // activation rows that share an unpacked panel
+inline constexpr size_t kPanelSubs = 20;  // 32-blocks of K in a panel: it stays in L1
+inline constexpr size_t kPanelRows = 64;  // activation rows that share an unpacked panel
 inline constexpr size_t kMaxPanelSubBytes = 512 + 2 * 64 + 64;
 inline constexpr size_t kPanelBytes = kTileGroups * kPanelSubs * kMaxPanelSubBytes;
 inline constexpr size_t kStartsBytes = 4 * kPanelRows * 2 * kPanelSubs;
@@ -19,14 +20,20 @@ struct PanelOf {
   static constexpr bool kHasMin = T::kHasMin, kFullRange = T::kFullRange;
   static constexpr size_t kBlockK = 32, kSubBytes = 0;
   static constexpr size_t kPackedBlockBytes = 512 + 64 * (kScales + (kHasMin ? 1 : 0));
-  struct State { const float* scales; };
+  struct State {
+    const float* scales;
+  };
 
   static LULL_INLINE void Begin(const uint8_t* block, State& s) {
     s.scales = reinterpret_cast<const float*>(block + 512);
   }
   template <int kWord>
-  static LULL_INLINE U8 Word(const uint8_t* block) { return LoadU8(block + 64 * kWord); }
-  static LULL_INLINE F32 Scale(const State& s, size_t, int half) { return LoadF32(s.scales + 16 * half); }
+  static LULL_INLINE U8 Word(const uint8_t* block) {
+    return LoadU8(block + 64 * kWord);
+  }
+  static LULL_INLINE F32 Scale(const State& s, size_t, int half) {
+    return LoadF32(s.scales + 16 * half);
+  }
   static LULL_INLINE F32 Min(const State& s, size_t) { return LoadF32(s.scales + 16 * kScales); }
 
   static void Unpack(const uint8_t* packed, size_t num_blocks, uint8_t* panel) {
@@ -44,7 +51,8 @@ struct PanelOf {
         StoreU8(panel + 384, T::template Word<6>(sub));
         StoreU8(panel + 448, T::template Word<7>(sub));
         float* scales = reinterpret_cast<float*>(panel + 512);
-        for (int half = 0; half < kScales; ++half) StoreF32(scales + 16 * half, T::Scale(state, index, half));
+        for (int half = 0; half < kScales; ++half)
+          StoreF32(scales + 16 * half, T::Scale(state, index, half));
         if constexpr (kHasMin) StoreF32(scales + 16 * kScales, T::Min(state, index));
       }
     }
@@ -57,13 +65,14 @@ using TileSource = std::conditional_t<T::kFullRange, T, PanelOf<T>>;
 
 inline DirectActs ActsAt(const Activations& x, size_t row, size_t sub) {
   const size_t k = x.k;
-  return {x.q + row * k + 32 * sub, x.scale + row * (k / 32) + sub, x.scaled_sum + row * (k / 32) + sub,
-          x.half_sums + row * (k / 16) + 2 * sub, k};
+  return {x.q + row * k + 32 * sub, x.scale + row * (k / 32) + sub,
+          x.scaled_sum + row * (k / 32) + sub, x.half_sums + row * (k / 16) + 2 * sub, k};
 }
 
 // starts[row][32-block or half] of 32-blocks [sub, sub + num_subs), for PanelActs.
 template <typename T>
-inline void FillStarts(const Activations& x, size_t row, size_t rows, size_t sub, size_t num_subs, int32_t* starts) {
+inline void FillStarts(const Activations& x, size_t row, size_t rows, size_t sub, size_t num_subs,
+                       int32_t* starts) {
   if constexpr (OffsetOf<T>() == 0) return;
   for (size_t r = 0; r < rows; ++r, starts += num_subs * T::kScales) {
     const int32_t* sums = x.half_sums + (row + r) * (x.k / 16) + 2 * sub;
@@ -134,8 +143,8 @@ void MatMulDirect(const MatMulArgs& m) {
       TileArgs tile = TileAt(m, g, num_groups, row);
       tile.num_blocks = m.x.k / T::kBlockK;
       tile.fetch_skip = (num_groups - 1) * m.w.group_bytes;
-      const DirectFn fn = num_groups == 1 ? TileTable<T, 1>::Direct(cols)
-                                          : TileTable<T, kTileGroups>::Direct(cols);
+      const DirectFn fn =
+          num_groups == 1 ? TileTable<T, 1>::Direct(cols) : TileTable<T, kTileGroups>::Direct(cols);
       fn(tile, ActsAt(m.x, row, 0));
       row += cols;
     }
@@ -197,7 +206,8 @@ void MatMulPanel(const MatMulArgs& m) {
                     reinterpret_cast<int32_t*>(m.scratch + kPanelBytes));
       for (size_t g = m.group_begin; g < m.group_end;) {
         const size_t num_groups = m.group_end - g >= kTileGroups ? kTileGroups : 1;
-        const uint8_t* next = m.w.data + (g + num_groups) * m.w.group_bytes + block * T::kPackedBlockBytes;
+        const uint8_t* next =
+            m.w.data + (g + num_groups) * m.w.group_bytes + block * T::kPackedBlockBytes;
         PanelTiles<T>(m, g, num_groups, row, rows, block, num_blocks, next);
         g += num_groups;
       }
@@ -211,8 +221,8 @@ void MatMulFloat(const MatMulArgs& m) {
     const size_t num_groups = m.group_end - g >= kTileGroups ? kTileGroups : 1;
     for (size_t row = m.row_begin; row < m.row_end;) {
       const size_t cols = NextCols(m.row_end - row);
-      const FloatFn fn = num_groups == 1 ? TileTable<T, 1>::Float(cols)
-                                         : TileTable<T, kTileGroups>::Float(cols);
+      const FloatFn fn =
+          num_groups == 1 ? TileTable<T, 1>::Float(cols) : TileTable<T, kTileGroups>::Float(cols);
       fn(TileAt(m, g, num_groups, row), m.x.f32 + row * m.x.k, m.x.k);
       row += cols;
     }
@@ -242,8 +252,9 @@ struct MatMulTable<std::integer_sequence<int, kIndex...>> {
 void MatMul(const PackedMatrix& w, size_t group_begin, size_t group_end, const Activations& x,
             size_t row_begin, size_t row_end, float* out, size_t out_stride, void* scratch) {
   if (row_begin >= row_end) return;
-  const MatMulArgs args = {w, group_begin, group_end, x, row_begin, row_end, out, out_stride,
-                           static_cast<uint8_t*>(scratch)};
+  const MatMulArgs args = {w,   group_begin, group_end,
+                           x,   row_begin,   row_end,
+                           out, out_stride,  static_cast<uint8_t*>(scratch)};
   MatMulTable<std::make_integer_sequence<int, kNumTypes>>::kFns[w.format->index](args);
 }
 

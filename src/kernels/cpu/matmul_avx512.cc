@@ -1,15 +1,13 @@
-#include "kernels/cpu/matmul.h"
-
 #include <type_traits>
 #include <utility>
 
+#include "kernels/cpu/matmul.h"
 #include "quant/block_words.h"
 #include "quant/quant_format.h"
 #include "simd/isa/avx512.h"
 
 #define LULL_ISA avx512
 LULL_BEGIN_TARGET(LULL_TARGET_avx512)
-#include "quant/all_types-inl.h"
 #include "kernels/cpu/matmul-inl.h"
 LULL_END_TARGET
 #undef LULL_ISA

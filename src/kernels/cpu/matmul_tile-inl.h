@@ -7,13 +7,13 @@ struct TileArgs {
   const uint8_t* group[2];  // packed blocks of each group
   size_t valid[2];          // rows of each group that exist, 1..16
   size_t num_blocks;
-  bool resume;              // start from what `out` holds
+  bool resume;  // start from what `out` holds
   // Panels: lines fetched ahead for each 32-block, `fetch_lines` from fetch[g] up for each group.
   const uint8_t* fetch[2];
   size_t fetch_lines;
   // Packed blocks: from the end of a group's stream to where this call continues it.
   size_t fetch_skip;
-  float* out;               // row 0 of group 0, column 0
+  float* out;  // row 0 of group 0, column 0
   size_t out_stride;
 };
 
@@ -26,7 +26,9 @@ struct DirectActs {
   const int32_t* half_sums;
   size_t k;
 
-  LULL_INLINE int32_t Word(int c, int w) const { return LoadA4(q + static_cast<size_t>(c) * k + 4 * w); }
+  LULL_INLINE int32_t Word(int c, int w) const {
+    return LoadA4(q + static_cast<size_t>(c) * k + 4 * w);
+  }
   LULL_INLINE float Scale(int c) const { return scale[static_cast<size_t>(c) * (k / 32)]; }
   LULL_INLINE float ScaledSum(int c) const { return scaled_sum[static_cast<size_t>(c) * (k / 32)]; }
   // Where the integer dot of a block (kScales = 1) or of a half starts.
@@ -63,7 +65,9 @@ struct PanelActs : DirectActs {
 
 // Subtracted from every unsigned weight; 0 where DotQ8 handles signed bytes itself.
 template <typename T>
-constexpr int32_t OffsetOf() { return T::kFullRange ? kQ8Offset : T::kOffset; }
+constexpr int32_t OffsetOf() {
+  return T::kFullRange ? kQ8Offset : T::kOffset;
+}
 
 template <typename T, typename Acts, int kGroups, int kCols>
 struct IntTile {
@@ -87,13 +91,15 @@ struct IntTile {
 
   // The words of one scale: all eight, or four for each half.
   template <int kHalf>
-  static LULL_INLINE void DotScale(const uint8_t* const sub[2], const typename T::State (&state)[kGroups],
-                                   size_t index, const Acts& acts, F32 (&acc)[kGroups][kCols]) {
+  static LULL_INLINE void DotScale(const uint8_t* const sub[2],
+                                   const typename T::State (&state)[kGroups], size_t index,
+                                   const Acts& acts, F32 (&acc)[kGroups][kCols]) {
     I32 dot[kGroups][kCols];
 #pragma GCC unroll kTileUnroll
     for (int c = 0; c < kCols; ++c) {
       const I32 start = OffsetOf<T>() == 0
-          ? Set1I32(0) : Set1I32(acts.template Start<T::kScales>(c, kHalf, OffsetOf<T>()));
+                            ? Set1I32(0)
+                            : Set1I32(acts.template Start<T::kScales>(c, kHalf, OffsetOf<T>()));
 #pragma GCC unroll kTileUnroll
       for (int g = 0; g < kGroups; ++g) dot[g][c] = start;
     }

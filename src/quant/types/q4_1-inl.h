@@ -22,10 +22,14 @@ struct TypeQ4_1 {
   static constexpr size_t kSubBytes = 256;
   static constexpr int kOffset = 0, kScales = 1;
   static constexpr bool kHasMin = true, kFullRange = false;
-  struct State { const uint8_t* block; };
+  struct State {
+    const uint8_t* block;
+  };
   static LULL_INLINE void Begin(const uint8_t* block, State& s) { s.block = block; }
   template <int kWord>
-  static LULL_INLINE U8 Word(const uint8_t* sub) { return NibbleWord<kWord>(sub); }
+  static LULL_INLINE U8 Word(const uint8_t* sub) {
+    return NibbleWord<kWord>(sub);
+  }
   static LULL_INLINE F32 Scale(const State& s, size_t, int) { return LoadF16(s.block + 256); }
   static LULL_INLINE F32 Min(const State& s, size_t) { return LoadF16(s.block + 288); }
 };

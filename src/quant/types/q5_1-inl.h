@@ -28,10 +28,14 @@ struct TypeQ5_1 {
   static constexpr size_t kSubBytes = 320;
   static constexpr int kOffset = 0, kScales = 1;
   static constexpr bool kHasMin = true, kFullRange = false;
-  struct State { const uint8_t* block; };
+  struct State {
+    const uint8_t* block;
+  };
   static LULL_INLINE void Begin(const uint8_t* block, State& s) { s.block = block; }
   template <int kWord>
-  static LULL_INLINE U8 Word(const uint8_t* sub) { return FiveBitWord<kWord>(sub, sub + 256); }
+  static LULL_INLINE U8 Word(const uint8_t* sub) {
+    return FiveBitWord<kWord>(sub, sub + 256);
+  }
   static LULL_INLINE F32 Scale(const State& s, size_t, int) { return LoadF16(s.block + 320); }
   static LULL_INLINE F32 Min(const State& s, size_t) { return LoadF16(s.block + 352); }
 };

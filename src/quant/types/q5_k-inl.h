@@ -46,9 +46,13 @@ struct TypeQ5_K {
   static constexpr int kOffset = 0, kScales = 1;
   static constexpr bool kHasMin = true, kFullRange = false;
   using State = KScales;
-  static LULL_INLINE void Begin(const uint8_t* block, State& s) { UnpackKScales(block + kScalesAt, s); }
+  static LULL_INLINE void Begin(const uint8_t* block, State& s) {
+    UnpackKScales(block + kScalesAt, s);
+  }
   template <int kWord>
-  static LULL_INLINE U8 Word(const uint8_t* sub) { return FiveBitWord<kWord>(sub, sub + 256); }
+  static LULL_INLINE U8 Word(const uint8_t* sub) {
+    return FiveBitWord<kWord>(sub, sub + 256);
+  }
   static LULL_INLINE F32 Scale(const State& s, size_t sub, int) { return KScale(s, sub); }
   static LULL_INLINE F32 Min(const State& s, size_t sub) { return KMin(s, sub); }
 };

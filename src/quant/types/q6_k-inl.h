@@ -60,7 +60,9 @@ struct TypeQ6_K {
     s.d = LoadF16(block + kDAt);
   }
   template <int kWord>
-  static LULL_INLINE U8 Word(const uint8_t* sub) { return SixBitWord<kWord>(sub, sub + 256); }
+  static LULL_INLINE U8 Word(const uint8_t* sub) {
+    return SixBitWord<kWord>(sub, sub + 256);
+  }
   static LULL_INLINE F32 Scale(const State& s, size_t sub, int half) {
     return Mul(s.d, ToF32(LoadI8AsI32(s.sc + 32 * sub + 16 * static_cast<size_t>(half))));
   }
