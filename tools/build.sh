@@ -7,7 +7,6 @@ preset=$1
 shift
 [ -f "build/$preset/build.ninja" ] || cmake --preset "$preset" >/dev/null
 if [ -t 2 ]; then
-  ninja -C "build/$preset" --quiet -n "$@" >/dev/null 2>&1 || true
   NINJA_STATUS='[%f/%t] ' ninja -C "build/$preset" "$@" >&2
 else
   log="build/$preset/build.log"

@@ -8,6 +8,12 @@ packages=(
   libssl-dev zlib1g-dev libcurl4-openssl-dev libgtest-dev libgmock-dev
 )
 
+# The usual case first: one question for all.
+if dpkg-query -W -f='${Status}\n' "${packages[@]}" 2>/dev/null | grep -c 'install ok installed' |
+    grep -qx "${#packages[@]}"; then
+  exit 0
+fi
+
 missing=()
 for package in "${packages[@]}"; do
   # Some of these exist outside the package manager too (a Python or CMake of the user's own).
@@ -29,4 +35,4 @@ fi
 echo "setup: installing ${missing[*]}" >&2
 export DEBIAN_FRONTEND=noninteractive
 "${as_root[@]}" apt-get update -qq
-"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-remove --no-install-recommends "${missing[@]}" >/dev/null

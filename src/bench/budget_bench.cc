@@ -20,6 +20,7 @@ constexpr int64_t kMs = 1'000'000;
 constexpr double kNs = 1e9;
 constexpr int64_t kTickNs = 10 * kMs;
 constexpr double kHealthTimeoutS = 10.0;
+constexpr int64_t kStartTimeoutNs = 60'000'000'000;
 constexpr size_t kDistinctPrompts = 1000;
 
 Status Check(const BudgetBenchOptions& o) {
@@ -47,10 +48,21 @@ Status Check(const BudgetBenchOptions& o) {
   return Status::Ok();
 }
 
+// A server that was just started may still be loading its model.
+Result<HttpReply> WaitForHealth(const BudgetBenchOptions& o) {
+  const int64_t deadline_ns = os::MonotonicNs() + kStartTimeoutNs;
+  for (;;) {
+    Result<HttpReply> health = HttpGet(o.host, o.port, "/health", kHealthTimeoutS);
+    const bool ready = health.ok() && health->status != 503;
+    const bool gone = o.server_pid > 0 && !os::ProcessCpuNsOf(o.server_pid).ok();
+    if (ready || gone || os::MonotonicNs() > deadline_ns) return health;
+    os::SleepUntilNs(os::MonotonicNs() + 100'000'000);
+  }
+}
+
 // The process to watch: as told, as the server says itself, or as the kernel knows.
 Result<int> FindServer(const BudgetBenchOptions& o) {
-  LULL_ASSIGN_OR_RETURN(const HttpReply health,
-                        HttpGet(o.host, o.port, "/health", kHealthTimeoutS));
+  LULL_ASSIGN_OR_RETURN(const HttpReply health, WaitForHealth(o));
   if (health.status != 200) {
     return Status(ErrorCode::kBusy, "the server is not ready: HTTP " + std::to_string(health.status),
                   o.host + ":" + std::to_string(o.port) + "/health");

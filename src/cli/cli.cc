@@ -23,6 +23,17 @@ bool AsksForJson(int argc, char** argv) {
   return false;
 }
 
+// The last catch: what a third party throws past its file becomes an error like any other.
+Status RunGuarded(Command& command) {
+  try {
+    return command.Run();
+  } catch (const std::bad_alloc&) {
+    return Status(ErrorCode::kOutOfMemory, "out of memory", command.name());
+  } catch (const std::exception& error) {
+    return Status(ErrorCode::kInternal, error.what(), command.name(), "please report this");
+  }
+}
+
 int ReportUsage(const CLI::App& app, const CLI::ParseError& error, bool json) {
   if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
   const Error usage{ErrorCode::kUsage, error.what(), "command line", "see lull --help"};
@@ -53,7 +64,7 @@ int RunCli(int argc, char** argv) {
   }
   for (size_t i = 0; i < commands.size(); ++i) {
     if (!verbs[i]->parsed() || !verbs[i]->get_subcommands().empty()) continue;
-    const Status status = commands[i]->Run();
+    const Status status = RunGuarded(*commands[i]);
     if (status.ok()) return 0;
     PrintError(status.error(), commands[i]->json);
     return ExitCode(status.code());

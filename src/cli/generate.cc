@@ -16,7 +16,7 @@ void GenerationFlags::AddTo(CLI::App& app) {
   app.add_option("--frequency-penalty", sampling.frequency_penalty, "0: off");
   app.add_option("--presence-penalty", sampling.presence_penalty, "0: off");
   app.add_option("--seed", sampling.seed, "seed of the counter-based randomness");
-  app.add_option("--stop", stop, "stop string; may be given several times");
+  app.add_option("--stop", stop, "stop string; may be given several times")->allow_extra_args(false);
   app.add_option("--logprobs", logprobs, "log-probabilities of the K likeliest tokens")
       ->check(CLI::Range(0, 1000));
   app.add_flag("--ignore-eog", ignore_eog, "go on past end-of-generation tokens");

@@ -14,13 +14,21 @@ void RuntimeFlags::AddTo(CLI::App& app) {
   app.add_flag("--idle", idle_priority, "compute threads at SCHED_IDLE: everything else goes first");
 }
 
+Result<double> ParseShareFlag(const std::string& flag, const std::string& text) {
+  Result<double> share = ParseCpuShare(text);
+  if (share.ok()) return share;
+  Error error = share.error();
+  error.where = flag;
+  return error;
+}
+
 Result<RuntimeOptions> RuntimeFlags::ToOptions() const {
   RuntimeOptions options;
   options.threads = threads;
   options.isa = isa;
   options.idle_priority = idle_priority;
-  LULL_ASSIGN_OR_RETURN(options.cpu.mean_share, ParseCpuShare(cpu));
-  LULL_ASSIGN_OR_RETURN(options.cpu.p99_share, ParseCpuShare(cpu_p99));
+  LULL_ASSIGN_OR_RETURN(options.cpu.mean_share, ParseShareFlag("--cpu", cpu));
+  LULL_ASSIGN_OR_RETURN(options.cpu.p99_share, ParseShareFlag("--cpu-p99", cpu_p99));
   if (options.cpu.p99_share > 0 && options.cpu.mean_share == 0)
     return Status(ErrorCode::kUsage, "--cpu-p99 without --cpu", "command line", "add --cpu 35%");
   return options;

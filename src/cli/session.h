@@ -31,6 +31,8 @@ struct Session {
   static Result<Session> Open(const std::string& model, const RuntimeFlags& flags);
 };
 
+// ParseCpuShare with the flag's name in the error.
+Result<double> ParseShareFlag(const std::string& flag, const std::string& text);
 // The path a MODEL argument means.
 Result<std::string> ResolveModel(const std::string& model);
 // Tokenizer and template alone.

@@ -60,6 +60,8 @@ std::atomic<int64_t> g_sink{0};  // keeps results alive
 
 Result<double> MeasureReadBandwidth(const std::string& isa, size_t buffer_bytes, int threads, int rounds) {
   LULL_ASSIGN_OR_RETURN(const Loops* loops, FindLoops(isa));
+  if (threads < 1 || buffer_bytes < size_t{256} * static_cast<size_t>(threads))
+    return Status(ErrorCode::kUsage, "at least one thread, and 256 bytes for each", "threads");
   const size_t share = buffer_bytes / static_cast<size_t>(threads) / 256 * 256;
   LULL_ASSIGN_OR_RETURN(const os::Memory memory, os::Memory::Allocate(share * static_cast<size_t>(threads)));
   for (size_t i = 0; i < memory.size(); i += 4096) memory.data()[i] = static_cast<uint8_t>(i >> 12);
@@ -75,6 +77,7 @@ Result<double> MeasureReadBandwidth(const std::string& isa, size_t buffer_bytes,
 
 Result<double> MeasureInt8Peak(const std::string& isa, int threads) {
   LULL_ASSIGN_OR_RETURN(const Loops* loops, FindLoops(isa));
+  if (threads < 1) return Status(ErrorCode::kUsage, "at least one thread", "threads");
   constexpr double kMacsPerIteration = 12 * 64;
   const double probe_s = TimeThreads(1, [&](int) { g_sink += loops->dot(2000); });
   const size_t iterations = static_cast<size_t>(2000 * std::clamp(0.05 / std::max(probe_s, 1e-7), 1.0, 1e5));

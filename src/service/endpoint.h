@@ -7,6 +7,7 @@
 
 #include "lull/engine.h"
 #include "service/http/message.h"
+#include "service/worker.h"
 
 namespace lull {
 
@@ -15,6 +16,7 @@ struct Service {
   const Model* model = nullptr;
   Runtime* runtime = nullptr;
   Engine* engine = nullptr;
+  Worker* worker = nullptr;  // runs the endpoints that tokenize
   std::string model_id;     // as /v1/models shows it
   int64_t start_unix_s = 0;
   double default_temperature = 1.0;
@@ -27,7 +29,7 @@ using ResponderPtr = std::shared_ptr<Responder>;
 #include "service/endpoint_list.inc"
 #undef LULL_ENDPOINT
 
-// Routes: 404 for unknown paths, 405 for known ones with another method.
+// On the HTTP thread. Routes: 404 for unknown paths, 405 for known ones with another method.
 void Route(Service& service, const HttpRequest& request, ResponderPtr responder);
 
 }  // namespace lull

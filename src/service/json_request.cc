@@ -5,9 +5,15 @@
 namespace lull {
 namespace {
 
-// Deepest nesting of brackets outside strings.
-int NestingDepth(const std::string& text) {
+struct JsonShape {
+  int depth = 0;        // deepest nesting of brackets
+  int64_t members = 0;  // colons, so name-value pairs
+};
+
+// Counts outside strings; what is not valid JSON is the parser's business.
+JsonShape ShapeOf(const std::string& text) {
   int depth = 0, deepest = 0;
+  int64_t members = 0;
   bool in_string = false;
   for (size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
@@ -20,16 +26,22 @@ int NestingDepth(const std::string& text) {
       deepest = std::max(deepest, ++depth);
     } else if (c == ']' || c == '}') {
       --depth;
+    } else if (c == ':') {
+      ++members;
     }
   }
-  return deepest;
+  return {deepest, members};
 }
 
 }  // namespace
 
-Result<Json> ParseJson(const std::string& text, int max_depth) {
-  if (NestingDepth(text) > max_depth)
-    return Status(ErrorCode::kInvalidInput, "JSON nested deeper than " + std::to_string(max_depth), "body");
+Result<Json> ParseJson(const std::string& text, const JsonLimits& limits) {
+  const JsonShape shape = ShapeOf(text);
+  if (shape.depth > limits.max_depth)
+    return Status(ErrorCode::kInvalidInput, "JSON nested deeper than " + std::to_string(limits.max_depth), "body");
+  if (shape.members > limits.max_members)
+    return Status(ErrorCode::kInvalidInput,
+                  "JSON with more than " + std::to_string(limits.max_members) + " object members", "body");
   Json json = Json::parse(text, nullptr, false);
   if (json.is_discarded()) return Status(ErrorCode::kInvalidInput, "the body is not valid JSON", "body");
   if (!json.is_object()) return Status(ErrorCode::kInvalidInput, "the body is not a JSON object", "body");

@@ -13,8 +13,13 @@ namespace lull {
 
 using Json = nlohmann::ordered_json;
 
-// Parses with a cap on nesting, checked before a tree is built.
-Result<Json> ParseJson(const std::string& text, int max_depth = 64);
+struct JsonLimits {
+  int max_depth = 64;
+  int64_t max_members = 8192;  // of all objects together: their look-up is linear
+};
+
+// Parses within limits that are checked before a tree is built.
+Result<Json> ParseJson(const std::string& text, const JsonLimits& limits = {});
 
 class JsonFields {
  public:

@@ -1,4 +1,8 @@
 #include "service/endpoint.h"
+
+#include <exception>
+#include <string_view>
+
 #include "service/status_map.h"
 
 namespace lull {
@@ -16,13 +20,27 @@ constexpr Endpoint kEndpoints[] = {
 #undef LULL_ENDPOINT
 };
 
+// What reads a body tokenizes, which may take long and sleep under a budget: off the HTTP thread.
+void Call(const Endpoint& endpoint, Service& service, const HttpRequest& request, const ResponderPtr& responder) {
+  if (std::string_view(endpoint.method) != "POST") return endpoint.handle(service, request, responder);
+  const bool posted = service.worker->Post([&service, handle = endpoint.handle, request, responder] {
+    try {  // a third party's exception ends its request, not the server
+      handle(service, request, responder);
+    } catch (const std::exception& error) {
+      responder->Send(ErrorResponse({ErrorCode::kInternal, error.what(), request.path, ""}));
+    }
+  });
+  if (!posted) responder->Send(ErrorResponse({ErrorCode::kBusy, "too many requests waiting", request.path, "try again"}));
+}
+
 }  // namespace
 
 void Route(Service& service, const HttpRequest& request, ResponderPtr responder) {
   std::string allowed;
   for (const Endpoint& endpoint : kEndpoints) {
     if (request.path != endpoint.path) continue;
-    if (request.method == endpoint.method) return endpoint.handle(service, request, responder);
+    const bool head = request.method == "HEAD" && std::string_view(endpoint.method) == "GET";
+    if (head || request.method == endpoint.method) return Call(endpoint, service, request, responder);
     allowed += (allowed.empty() ? "" : ", ") + std::string(endpoint.method);
   }
   const std::string what = request.method + " " + request.path.substr(0, 200);

@@ -4,6 +4,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "base/os/file_lock.h"
 #include "base/os/os.h"
 #include "store/download.h"
 #include "store/sha256.h"
@@ -19,6 +20,14 @@ struct PackageFile {
   std::string sha256;
 };
 
+nlohmann::json Field(const nlohmann::json& object, const char* name) {
+  return object.is_object() && object.contains(name) ? object[name] : nlohmann::json();
+}
+std::string Text(const nlohmann::json& object, const char* name) {
+  const nlohmann::json field = Field(object, name);
+  return field.is_string() ? field.get<std::string>() : "";
+}
+
 // Asks pip where a package's file lies, under whatever index the user configured; nothing is
 // installed. --target keeps distribution-managed Pythons from refusing.
 Result<PackageFile> LocatePackage(const std::string& package) {
@@ -32,12 +41,11 @@ Result<PackageFile> LocatePackage(const std::string& package) {
                   "check that python3 and pip are installed and that the package index is reachable");
   const auto json = nlohmann::json::parse(*report, nullptr, false);
   if (json.is_object() && json.contains("install") && json["install"].is_array() && !json["install"].empty()) {
-    const auto info = json["install"][0].value("download_info", nlohmann::json::object());
-    const auto archive = info.value("archive_info", nlohmann::json::object());
-    const auto hashes = archive.value("hashes", nlohmann::json::object());
-    PackageFile file{info.value("url", ""), hashes.value("sha256", "")};
+    const nlohmann::json info = Field(json["install"][0], "download_info");
+    const nlohmann::json archive = Field(info, "archive_info");
+    PackageFile file{Text(info, "url"), Text(Field(archive, "hashes"), "sha256")};
     // Older pip versions report the hash in one "sha256=..." string.
-    const std::string hash = archive.value("hash", "");
+    const std::string hash = Text(archive, "hash");
     if (file.sha256.empty() && hash.rfind("sha256=", 0) == 0) file.sha256 = hash.substr(7);
     if (!file.url.empty() && !file.sha256.empty()) return file;
   }
@@ -89,7 +97,7 @@ Status CheckSpace(const std::string& folder, uint64_t needed_bytes) {
 
 Result<std::string> Store::Resolve(const std::string& model) const {
   std::error_code ec;
-  if (fs::exists(model, ec)) return model;
+  if (fs::is_regular_file(model, ec)) return model;
   const CatalogEntry* entry = FindCatalogEntry(model);
   if (entry == nullptr) {
     std::string names;
@@ -109,6 +117,8 @@ Result<std::string> Store::Pull(const CatalogEntry& entry, const PullProgressFn&
   if (fs::exists(path, ec) && fs::file_size(path, ec) == entry.file_bytes) return path;
   fs::create_directories(folder_, ec);
   if (ec) return Status(ErrorCode::kIo, "cannot create folder: " + ec.message(), folder_);
+  LULL_ASSIGN_OR_RETURN(const auto lock, os::FileLock::Acquire((fs::path(folder_) / ".lock").string()));
+  if (fs::exists(path, ec) && fs::file_size(path, ec) == entry.file_bytes) return path;  // by another process
   LULL_RETURN_IF_ERROR(CheckSpace(folder_, 2 * entry.file_bytes + (64 << 20)));
   std::vector<std::string> wheels;
   for (const CatalogPart& part : entry.parts) {
@@ -148,7 +158,9 @@ Status Store::Remove(const std::string& name) const {
   const CatalogEntry* entry = FindCatalogEntry(name);
   const std::string path = entry == nullptr ? "" : (fs::path(folder_) / entry->file_name).string();
   std::error_code ec;
-  if (entry == nullptr || !fs::remove(path, ec))
+  const bool removed = entry != nullptr && fs::remove(path, ec);
+  if (ec) return Status(ErrorCode::kIo, "cannot remove: " + ec.message(), path);
+  if (!removed)
     return Status(ErrorCode::kNotFound, "no such model in the store", name, "lull list");
   return Status();
 }

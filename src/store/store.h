@@ -20,7 +20,7 @@ struct StoredModel {
 using PullProgressFn =
     std::function<void(const std::string& step, uint64_t done_bytes, uint64_t total_bytes)>;
 
-// Several processes may share a folder: files appear by rename only, once verified.
+// Several processes may share a folder: one pulls at a time, files appear by rename once verified.
 class Store {
  public:
   explicit Store(std::string folder) : folder_(std::move(folder)) {}

@@ -98,11 +98,14 @@ class ServiceTest : public testing::Test {
     service_.runtime = runtime_.get();
     service_.engine = engine_.get();
     service_.model_id = "tiny";
+    worker_ = std::make_unique<Worker>();
+    service_.worker = worker_.get();
     thread_ = std::thread([this] { server_->Run(false); });
   }
   void TearDown() override {
     server_->Stop();
     thread_.join();
+    worker_.reset();
     engine_.reset();
     server_.reset();
     std::filesystem::remove(path_);
@@ -133,6 +136,7 @@ class ServiceTest : public testing::Test {
   Service service_;
   std::unique_ptr<HttpServer> server_;
   std::unique_ptr<Engine> engine_;
+  std::unique_ptr<Worker> worker_;
   std::thread thread_;
 };
 
@@ -208,6 +212,8 @@ TEST_F(ServiceTest, BadRequestsAreNamed) {
       {{{"messages", Json::array({{{"content", "x"}}})}}, "role"},
       {{{"messages", Json::array({{{"role", "user"}, {"content", Json::array({{{"type", "image_url"}}})}}})}}, "text parts"},
       {Json::object(), "messages"},
+      {{{"messages", Json::array({{{"role", "user"}, {"content", Json::array({{{"type", 1}, {"text", "x"}}})}}})}}, "text parts"},
+      {{{"messages", Json::array({{{"role", "user"}, {"content", Json::array({{{"type", nullptr}}})}}})}}, "text parts"},
   };
   for (const Case& c : cases) {
     const Reply reply = Post("/v1/chat/completions", c.body);
@@ -232,6 +238,30 @@ TEST_F(ServiceTest, LimitsOfHttp) {
   const Reply deep = Ask(RequestText("POST", "/v1/completions", std::string(200000, '[')));
   EXPECT_EQ(deep.status, 400);
   EXPECT_NE(deep.body.find("nested"), std::string::npos);
+}
+
+TEST_F(ServiceTest, ManyMembersAreRefusedQuickly) {
+  std::string body = "{";
+  for (int i = 0; i < 60000; ++i) body += "\"a" + std::to_string(i) + "\":0,";
+  body += "\"b\":0}";
+  const Reply reply = Ask(RequestText("POST", "/v1/completions", body));
+  EXPECT_EQ(reply.status, 400);
+  EXPECT_NE(reply.body.find("members"), std::string::npos);
+}
+
+TEST_F(ServiceTest, KeptAliveConnectionAnswersABadSecondRequest) {
+  Client client(server_->port());
+  client.Send("GET /health HTTP/1.1\r\nHost: x\r\n\r\n");
+  client.ReadUntil("\"pid\"");
+  client.Send("nonsense\r\n\r\n");
+  const std::string text = client.ReadAll();
+  EXPECT_NE(text.find("HTTP/1.1 400"), std::string::npos) << text;
+}
+
+TEST_F(ServiceTest, HeadHasNoBody) {
+  const Reply reply = Ask("HEAD /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+  EXPECT_EQ(reply.status, 200);
+  EXPECT_EQ(reply.body, "");
 }
 
 TEST_F(ServiceTest, SlowHeadersAreCut) {

@@ -57,7 +57,10 @@ class BenchCommand : public Command {
     app.add_option("-n", new_tokens_, "new tokens; 0 leaves decode out (default 128)")
         ->check(CLI::Range(0, 1 << 20));
     app.add_option("-d", depth_, "tokens already in the context (default 0)")->check(CLI::Range(0, 1 << 20));
-    app.add_option("-t,--threads", threads_, "comma-separated thread counts")->delimiter(',');
+    app.add_option("-t,--threads", threads_, "comma-separated thread counts")
+        ->delimiter(',')
+        ->allow_extra_args(false)
+        ->check(CLI::Range(1, 1024));
     app.add_option("-r", rounds_, "rounds (default 5)")->check(CLI::Range(1, 1000));
     app.add_option("--isa", isa_, "scalar, avx2, avx2vnni or avx512 (default: the best here)");
     app.add_option("--kv-type", kv_type_, "f16, bf16 or f32");

@@ -6,6 +6,7 @@
 #include "bench/scorecard.h"
 #include "cli/command.h"
 #include "cli/output.h"
+#include "cli/session.h"
 
 namespace lull {
 namespace {
@@ -36,8 +37,8 @@ class BenchBudgetCommand : public Command {
   }
 
   Status Run() override {
-    LULL_ASSIGN_OR_RETURN(options_.cpu.mean_share, ParseCpuShare(cpu_));
-    LULL_ASSIGN_OR_RETURN(options_.cpu.p99_share, ParseCpuShare(cpu_p99_));
+    LULL_ASSIGN_OR_RETURN(options_.cpu.mean_share, ParseShareFlag("--cpu", cpu_));
+    LULL_ASSIGN_OR_RETURN(options_.cpu.p99_share, ParseShareFlag("--cpu-p99", cpu_p99_));
     options_.chat = !raw_;
     ProgressBar bar;
     const Result<BudgetBenchReport> report =

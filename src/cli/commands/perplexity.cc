@@ -56,7 +56,7 @@ class PerplexityCommand : public Command {
     ProgressBar bar;
     for (size_t chunk = 0; chunk < chunks; ++chunk) {
       const std::span<int32_t> piece(tokens.data() + chunk * ctx, ctx);
-      if (session.model->adds_bos()) piece[0] = session.model->bos_token();
+      if (session.model->adds_bos() && session.model->bos_token() >= 0) piece[0] = session.model->bos_token();
       LULL_RETURN_IF_ERROR(ScoreChunk(*session.model, *decoder, piece, &sum));
       bar.Update("perplexity", chunk + 1, chunks, "chunks");
     }

@@ -18,7 +18,8 @@ class PullCommand : public Command {
   Status Run() override {
     const CatalogEntry* entry = FindCatalogEntry(model_);
     const Store store(ModelsFolder());
-    if (entry == nullptr) return store.Resolve(model_).status().ok() ? Status() : store.Resolve(model_).status();
+    if (entry == nullptr)
+      return Status(ErrorCode::kNotFound, "no model of that name", model_, "smollm2 or gemma3-270m");
     fprintf(stderr, "%s\nlicence: %s\n", entry->title.c_str(), entry->license.c_str());
     ProgressBar bar;
     Result<std::string> path =

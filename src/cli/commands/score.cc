@@ -18,7 +18,9 @@ Result<std::vector<int32_t>> ReadTokens(const std::string& path) {
   if (!json.is_array()) return bad;
   for (const auto& id : json) {
     if (!id.is_number_integer()) return bad;
-    tokens.push_back(id.get<int32_t>());
+    const int64_t value = id.get<int64_t>();
+    if (value < 0 || value > INT32_MAX) return bad;
+    tokens.push_back(static_cast<int32_t>(value));
   }
   if (tokens.empty()) return Status(ErrorCode::kUsage, "no tokens", path, "give at least one");
   return tokens;

@@ -39,6 +39,8 @@ class ServeCommand : public Command {
     if (engine_.max_context_tokens == 0) engine_.max_context_tokens = std::min<int64_t>(4096, info.context_tokens);
     if (engine_.kv_pool_tokens == 0) engine_.kv_pool_tokens = 4 * engine_.max_context_tokens;
     Service service;
+    if (temperature_ < 0 || temperature_ > 100)
+      return Status(ErrorCode::kUsage, "--temp lies between 0 and 100", "command line", "leave it out");
     service.model = session.model.get();
     service.runtime = session.runtime.get();
     service.model_id = model_;
@@ -50,9 +52,11 @@ class ServeCommand : public Command {
                           HttpServer::Create(http_, [&service](const HttpRequest& request, ResponderPtr responder) {
                             Route(service, request, std::move(responder));
                           }));
-    // Destroyed before the server: its last events still answer clients.
+    // Destroyed before the server, whose connections its events hold.
     LULL_ASSIGN_OR_RETURN(const auto engine, Engine::Create(*session.model, *session.runtime, engine_));
     service.engine = engine.get();
+    Worker worker;
+    service.worker = &worker;
     Announce(session, server->port());
     server->Run(/*handle_signals=*/true);
     fprintf(stderr, "lull: stopped\n");
@@ -65,7 +69,8 @@ class ServeCommand : public Command {
     fprintf(stderr, "lull: serving %s on http://%s:%d (%d threads, %s", model_.c_str(), http_.address.c_str(),
             port, session.runtime->threads(), session.runtime->isa());
     if (budget.capped())
-      fprintf(stderr, ", CPU %.0f %% mean, %.0f %% p99", 100 * budget.mean_share, 100 * budget.p99_share);
+      fprintf(stderr, ", CPU %.0f %% mean, %.0f %% p99", 100 * budget.mean_share,
+              100 * (budget.p99_share > 0 ? budget.p99_share : std::min(1.0, budget.mean_share + 0.15)));
     fprintf(stderr, "), loaded in %.2f s\n", session.model->info().load_s);
     if (json) PrintJson({{"host", http_.address}, {"port", port}, {"pid", os::ProcessId()}});
   }

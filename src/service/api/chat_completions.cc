@@ -51,7 +51,9 @@ Status FlattenContent(Json* message, size_t index) {
   if (!content.is_array()) return Status(ErrorCode::kUsage, "content must be a string or an array of parts", where);
   std::string text;
   for (const Json& part : content) {
-    if (!part.is_object() || part.value("type", "") != "text" || !part.contains("text") || !part["text"].is_string())
+    const bool is_text = part.is_object() && part.contains("type") && part["type"] == "text" &&
+                         part.contains("text") && part["text"].is_string();
+    if (!is_text)
       return Status(ErrorCode::kUnsupported, "only text parts are supported", where + ".content");
     text += part["text"].get<std::string>();
   }

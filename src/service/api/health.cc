@@ -7,7 +7,7 @@ namespace lull {
 
 void HandleHealth(Service& service, const HttpRequest&, ResponderPtr responder) {
   const Json body = {{"status", "ok"}, {"model", service.model_id}, {"pid", os::ProcessId()}};
-  responder->Send({200, "application/json", body.dump(), {}});
+  responder->Send({200, "application/json", body.dump(-1, ' ', false, Json::error_handler_t::replace), {}});
 }
 
 }  // namespace lull

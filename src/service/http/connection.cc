@@ -13,6 +13,8 @@ namespace beast = boost::beast;
 namespace http = boost::beast::http;
 using ErrorCodeB = boost::system::error_code;
 
+constexpr int kLingerS = 2;
+
 std::string ReasonOf(int status) {
   return std::string(http::obsolete_reason(static_cast<http::status>(status)));
 }
@@ -33,7 +35,8 @@ class Connection::Answer : public Responder {
 
   void Send(HttpResponse response) override {
     Post([r = std::move(response)](Connection& c) {
-      c.Queue(c.Head(r.status, r.content_type, static_cast<int64_t>(r.body.size()), r.headers) + r.body, true);
+      const std::string head = c.Head(r.status, r.content_type, static_cast<int64_t>(r.body.size()), r.headers);
+      c.Queue(c.head_only_ ? head : head + r.body, true);
     });
   }
   void StartStream(const std::string& content_type) override {
@@ -127,6 +130,7 @@ void Connection::ReadBody() {
 void Connection::Dispatch() {
   const auto& message = parser_->get();
   keep_alive_ = message.keep_alive();
+  head_only_ = message.method() == http::verb::head;
   HttpRequest request;
   request.method = std::string(message.method_string());
   request.path = std::string(message.target());
@@ -136,7 +140,12 @@ void Connection::Dispatch() {
   ++answer_number_;
   stream_.expires_never();
   WatchForDisconnect();
-  handler_(request, std::make_shared<Answer>(shared_from_this(), answer_number_));
+  const auto answer = std::make_shared<Answer>(shared_from_this(), answer_number_);
+  try {  // a handler's third-party exception ends its request, not the server
+    handler_(request, answer);
+  } catch (const std::exception&) {
+    answer->Send({500, "application/json", R"({"error":{"message":"internal error","type":"server_error"}})", {}});
+  }
 }
 
 // While an answer is computed nothing is read; a readable socket with nothing in it is a closed one.
@@ -157,6 +166,7 @@ void Connection::WatchForDisconnect() {
 
 void Connection::Refuse(int status, const std::string& message) {
   keep_alive_ = false;
+  last_queued_ = false;
   ++answer_number_;
   const std::string body = "{\"error\":{\"message\":\"" + message + "\",\"type\":\"invalid_request_error\"}}";
   Queue(Head(status, "application/json", static_cast<int64_t>(body.size()), {}) + body, true);
@@ -203,7 +213,17 @@ void Connection::FinishAnswer() {
   stream_.socket().cancel(ec);  // the disconnect watch
   if (keep_alive_) return WaitForRequest();
   stream_.socket().shutdown(asio::ip::tcp::socket::shutdown_send, ec);
-  Drop();
+  stream_.expires_after(std::chrono::seconds(kLingerS));
+  DiscardInput();
+}
+
+// Closing with unread input would reset the connection, and the client could lose the answer.
+void Connection::DiscardInput() {
+  buffer_.clear();
+  stream_.async_read_some(buffer_.prepare(65536), [self = shared_from_this()](ErrorCodeB ec, size_t) {
+    if (ec) return self->Drop();
+    self->DiscardInput();
+  });
 }
 
 void Connection::Drop() {

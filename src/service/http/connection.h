@@ -36,6 +36,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void Queue(std::string bytes, bool last);
   void WriteNext();
   void FinishAnswer();
+  void DiscardInput();
   void Drop();
   // The header of an answer; length < 0 means chunked.
   std::string Head(int status, const std::string& content_type, int64_t length,
@@ -53,6 +54,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool writing_ = false;
   bool last_queued_ = false;
   bool keep_alive_ = false;
+  bool head_only_ = false;
   bool dropped_ = false;
   uint64_t answer_number_ = 0;  // which request is being answered
   std::function<void()> on_disconnect_;

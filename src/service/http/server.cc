@@ -5,6 +5,8 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
 
 #include "service/http/connection.h"
 
@@ -18,15 +20,24 @@ using asio::ip::tcp;
 
 struct HttpServer::Rep {
   Rep(const HttpServerOptions& o, HttpHandler h)
-      : options(o), handler(std::move(h)), acceptor(context), signals(context) {}
+      : options(o), handler(std::move(h)), acceptor(context), signals(context), retry(context) {}
 
   void Accept() {
     acceptor.async_accept([this](boost::system::error_code ec, tcp::socket socket) {
       if (ec == asio::error::operation_aborted) return;
+      if (ec) return AcceptLater();
       // Beyond the limit the socket is closed unread, which costs nothing.
-      if (!ec && connections.load() < options.max_connections)
+      if (connections.load() < options.max_connections)
         std::make_shared<Connection>(std::move(socket), options, handler, connections)->Start();
       Accept();
+    });
+  }
+
+  // Out of file descriptors, say: trying again at once would burn the CPU.
+  void AcceptLater() {
+    retry.expires_after(std::chrono::milliseconds(100));
+    retry.async_wait([this](boost::system::error_code ec) {
+      if (!ec) Accept();
     });
   }
 
@@ -36,6 +47,7 @@ struct HttpServer::Rep {
   asio::io_context context{1};
   tcp::acceptor acceptor;
   asio::signal_set signals;
+  asio::steady_timer retry;
 };
 
 HttpServer::HttpServer(std::unique_ptr<Rep> rep) : rep_(std::move(rep)) {}

@@ -1,0 +1,58 @@
+#include "service/worker.h"
+
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <thread>
+
+namespace lull {
+namespace {
+
+constexpr size_t kMaxWaiting = 256;
+
+}  // namespace
+
+struct Worker::Rep {
+  void Loop() {
+    std::unique_lock<std::mutex> lock(mutex);
+    for (;;) {
+      changed.wait(lock, [this] { return stop || !jobs.empty(); });
+      if (stop) return;
+      std::function<void()> job = std::move(jobs.front());
+      jobs.pop_front();
+      lock.unlock();
+      job();
+      job = nullptr;  // what it holds is freed outside the lock
+      lock.lock();
+    }
+  }
+
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::deque<std::function<void()>> jobs;
+  bool stop = false;
+  std::thread thread;
+};
+
+Worker::Worker() : rep_(std::make_unique<Rep>()) {
+  rep_->thread = std::thread([rep = rep_.get()] { rep->Loop(); });
+}
+
+Worker::~Worker() {
+  {
+    std::lock_guard<std::mutex> lock(rep_->mutex);
+    rep_->stop = true;
+  }
+  rep_->changed.notify_all();
+  rep_->thread.join();
+}
+
+bool Worker::Post(std::function<void()> fn) {
+  std::lock_guard<std::mutex> lock(rep_->mutex);
+  if (rep_->jobs.size() >= kMaxWaiting) return false;
+  rep_->jobs.push_back(std::move(fn));
+  rep_->changed.notify_one();
+  return true;
+}
+
+}  // namespace lull

@@ -1,0 +1,22 @@
+// One background thread for work that must not hold up the HTTP thread: templates and tokenizing,
+// which may also sleep to keep the CPU budget.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+namespace lull {
+
+class Worker {
+ public:
+  Worker();
+  ~Worker();  // drops what has not started and joins
+  // Runs fn on the worker's thread, in order; false where max_waiting jobs wait already.
+  bool Post(std::function<void()> fn);
+
+ private:
+  struct Rep;
+  std::unique_ptr<Rep> rep_;
+};
+
+}  // namespace lull
