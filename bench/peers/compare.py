@@ -46,7 +46,7 @@ def time_lull(args, model, threads):
     row = run_json([args.lull, "bench", model, "-p", str(args.prompt), "-n", str(args.new), "-t", str(threads), "-r",
                     "1", "--json"])["results"][0]
     return {"prefill_tok_s": row["prefill_tok_s"]["median"], "decode_tok_s": row["decode_tok_s"]["median"],
-            "bandwidth_share": row["bandwidth_share"], "int_peak_share": row["int_peak_share"],
+            "bandwidth_share": row["bandwidth_share"],
             "cpu_s_per_1k_prefill": row["cpu_s_per_1k_prefill"], "cpu_s_per_1k_decode": row["cpu_s_per_1k_decode"]}
 
 
@@ -89,6 +89,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--prompt", type=int, default=512)
     parser.add_argument("--new", type=int, default=128)
+    parser.add_argument("--llama-note", default="", help="how llama.cpp was built, kept in the record")
     parser.add_argument("--record")
     parser.add_argument("--svg")
     args = parser.parse_args()
@@ -114,7 +115,7 @@ def main():
                   f"= {ratio['decode_tok_s']:.2f}x", flush=True)
     cpu = next((line.split(": ", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
     machine = f"{cpu}, {os.cpu_count()} CPUs"
-    record = {"kind": "peers", "time": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+    record = {"kind": "peers", "llama.cpp": args.llama_note, "time": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
               "machine": machine, "prompt_tokens": args.prompt, "new_tokens": args.new, "rows": rows}
     if args.record:
         os.makedirs(os.path.dirname(args.record) or ".", exist_ok=True)

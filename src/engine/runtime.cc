@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <string>
 #include <utility>
 
@@ -21,8 +22,16 @@ Result<const Kernels*> ChooseKernels(const std::string& isa) {
   return error;
 }
 
-Result<int> ChooseThreads(int threads, int cpus) {
-  if (threads >= 0 && threads <= kMaxThreads) return threads == 0 ? cpus : threads;
+// Under a cap no more threads than the cap can keep busy: what waits at a barrier costs CPU time
+// and gives nothing.
+int DefaultThreads(const CpuBudget& budget, int cpus) {
+  if (!budget.capped()) return cpus;
+  return std::clamp(static_cast<int>(std::ceil(budget.mean_share * cpus)), 1, cpus);
+}
+
+Result<int> ChooseThreads(int threads, const CpuBudget& budget, int cpus) {
+  if (threads >= 0 && threads <= kMaxThreads)
+    return threads == 0 ? DefaultThreads(budget, cpus) : threads;
   return Error{ErrorCode::kUsage, "threads is " + std::to_string(threads), "threads",
                "give a count from 1 to " + std::to_string(kMaxThreads) +
                    ", or 0 for the CPUs the process may use"};
@@ -39,7 +48,7 @@ Runtime::Rep::Rep(const RuntimeOptions& options_in, int cpus, const Kernels& ker
 Result<std::unique_ptr<Runtime>> Runtime::Create(const RuntimeOptions& options) {
   const int cpus = os::AvailableCpus();
   RuntimeOptions resolved = options;
-  LULL_ASSIGN_OR_RETURN(resolved.threads, ChooseThreads(options.threads, cpus));
+  LULL_ASSIGN_OR_RETURN(resolved.threads, ChooseThreads(options.threads, options.cpu, cpus));
   LULL_RETURN_IF_ERROR(CheckCpuBudget(options.cpu, cpus));
   LULL_ASSIGN_OR_RETURN(const Kernels* kernels, ChooseKernels(options.isa));
   return std::unique_ptr<Runtime>(new Runtime(std::make_unique<Rep>(resolved, cpus, *kernels)));

@@ -164,11 +164,15 @@ class BenchCommand : public Command {
   static double BandwidthShare(const Measured& m, const ModelInfo& info) {
     return m.decode_tok_s.Median() * static_cast<double>(info.active_bytes_per_token) / m.bandwidth;
   }
-  static double PeakShare(const Measured& m, const ModelInfo& info) {
-    return m.prefill_tok_s.Median() * static_cast<double>(info.macs_per_token) / m.int8_peak;
+  // The head is computed for the prompt's last token alone.
+  double PeakShare(const Measured& m, const ModelInfo& info) const {
+    const double head_macs = static_cast<double>(info.vocab_size) * static_cast<double>(info.embedding_length);
+    const double macs = static_cast<double>(info.macs_per_token) - head_macs +
+                        head_macs / static_cast<double>(std::max<int64_t>(prompt_tokens_, 1));
+    return m.prefill_tok_s.Median() * macs / m.int8_peak;
   }
 
-  static Json ToJson(const Measured& m, const ModelInfo& info) {
+  Json ToJson(const Measured& m, const ModelInfo& info) const {
     return {{"threads", m.threads},
             {"prefill_tok_s", m.prefill_tok_s.ToJson()},
             {"decode_tok_s", m.decode_tok_s.ToJson()},
@@ -182,7 +186,7 @@ class BenchCommand : public Command {
             {"int_peak_share", PeakShare(m, info)}};
   }
 
-  static void PrintRow(const Measured& m, const ModelInfo& info) {
+  void PrintRow(const Measured& m, const ModelInfo& info) const {
     printf("%d threads: prefill %8.1f tok/s (%2.0f %% of the int8 peak)   decode %7.1f tok/s "
            "(%2.0f %% of the read bandwidth, %.1f GB/s)   CPU s per 1k tokens: %.2f / %.2f\n",
            m.threads, m.prefill_tok_s.Median(), 100 * PeakShare(m, info), m.decode_tok_s.Median(),
