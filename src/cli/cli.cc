@@ -5,6 +5,7 @@
 
 #include "cli/command.h"
 #include "cli/output.h"
+#include "lull/version.h"
 
 namespace lull {
 namespace {
@@ -47,7 +48,8 @@ int RunCli(int argc, char** argv) {
   CLI::App app("Lull serves language models in the background of a busy machine, inside a declared budget.",
                "lull");
   app.require_subcommand(1);
-  app.set_version_flag("--version", "lull 0.1.0");
+  app.set_version_flag("--version", std::string("lull ") + kVersion + ", arithmetic version " +
+                                        std::to_string(kArithmeticVersion));
   std::vector<std::unique_ptr<Command>> commands = MakeCommands();
   std::vector<CLI::App*> verbs;
   for (const auto& command : commands) {

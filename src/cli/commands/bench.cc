@@ -6,6 +6,7 @@
 #include "cli/output.h"
 #include "cli/session.h"
 #include "lull/decoder.h"
+#include "lull/version.h"
 #include "roof/roof.h"
 
 namespace lull {
@@ -91,6 +92,7 @@ class BenchCommand : public Command {
                {"new_tokens", new_tokens_},
                {"depth_tokens", depth_},
                {"results", results},
+               {"arithmetic_version", kArithmeticVersion},
                {"machine", {{"cpu", os::CpuModelName()}, {"cpus", os::AvailableCpus()}, {"isa", isa}}}});
     return Status();
   }
