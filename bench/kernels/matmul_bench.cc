@@ -176,18 +176,35 @@ void BenchIsa(const Peak& peak, const Options& options) {
   }
 }
 
+// False where an option is unknown or lacks its value.
+bool ParseOptions(int argc, char** argv, Options* options) {
+  for (int i = 1; i < argc; i += 2) {
+    if (i + 1 == argc) return false;
+    const std::string name = argv[i];
+    const char* value = argv[i + 1];
+    if (name == "--isa") {
+      options->isa = value;
+    } else if (name == "--type") {
+      options->type = value;
+    } else if (name == "--reps") {
+      options->reps = std::max(1, std::atoi(value));
+    } else if (name == "--tile") {
+      char* end = nullptr;
+      options->tile_groups = std::max(1ul, std::strtoul(value, &end, 10));
+      if (*end == 'x') options->tile_rows = std::max(1ul, std::strtoul(end + 1, nullptr, 10));
+    } else {
+      return false;
+    }
+  }
+  return true;
+}
+
 int Main(int argc, char** argv) {
   Options options;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string name = argv[i];
-    if (name == "--isa") options.isa = argv[i + 1];
-    if (name == "--type") options.type = argv[i + 1];
-    if (name == "--reps") options.reps = std::max(1, std::atoi(argv[i + 1]));
-    if (name == "--tile") {
-      char* end = nullptr;
-      options.tile_groups = std::max(1ul, std::strtoul(argv[i + 1], &end, 10));
-      if (*end == 'x') options.tile_rows = std::max(1ul, std::strtoul(end + 1, nullptr, 10));
-    }
+  if (!ParseOptions(argc, argv, &options)) {
+    std::fprintf(
+        stderr, "usage: matmul_bench [--isa NAME] [--type NAME] [--tile GROUPSxROWS] [--reps N]\n");
+    return 2;
   }
   std::printf("GB/s for 1 row, GMAC/s (share of peak) for more; tiles of %zu groups x %zu rows\n",
               options.tile_groups, options.tile_rows);

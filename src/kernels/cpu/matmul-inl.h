@@ -234,7 +234,7 @@ template <typename T>
 void MatMulOf(const MatMulArgs& m) {
   if constexpr (T::kFloat) {
     MatMulFloat<T>(m);
-  } else if (m.row_end - m.row_begin <= kDirectRows) {
+  } else if (m.row_end - m.row_begin <= kDirectRows || m.x.k == 0) {
     MatMulDirect<T>(m);
   } else {
     MatMulPanel<T>(m);
