@@ -45,10 +45,6 @@ class TextStream {
   virtual std::string Finish() = 0;             // what is left, malformed bytes as U+FFFD
 };
 
-struct ChatMessage {
-  std::string role;
-  std::string content;
-};
 
 class Model {
  public:
