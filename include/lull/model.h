@@ -56,6 +56,9 @@ class Model {
 
   // Bytes verbatim; invalid UTF-8 is replaced as the file's tokenizer does.
   Result<std::vector<int32_t>> Tokenize(std::string_view text, const TokenizeOptions& options) const;
+  // A prompt's tokens, control tokens recognised: one BOS in front where the file asks for one, never
+  // two (a chat template may have written it already). kUsage where nothing is left.
+  Result<std::vector<int32_t>> TokenizePrompt(std::string_view text) const;
   // special: control tokens are written out, else they are empty.
   std::string Detokenize(const std::vector<int32_t>& tokens, bool special) const;
   std::unique_ptr<TextStream> NewTextStream(bool special) const;

@@ -74,15 +74,4 @@ Result<Generation> Generate(Engine& engine, const std::vector<int32_t>& prompt_t
   return std::move(collector.generation);
 }
 
-Result<std::vector<int32_t>> TokenizePrompt(const Model& model, const std::string& text) {
-  TokenizeOptions options;
-  LULL_ASSIGN_OR_RETURN(std::vector<int32_t> tokens, model.Tokenize(text, options));
-  const int32_t bos = model.bos_token();
-  if (model.adds_bos() && bos >= 0 && (tokens.empty() || tokens[0] != bos))
-    tokens.insert(tokens.begin(), bos);
-  if (tokens.empty())
-    return Status(ErrorCode::kUsage, "the prompt is empty", "command line", "give some text");
-  return tokens;
-}
-
 }  // namespace lull

@@ -35,7 +35,4 @@ using TextFn = std::function<void(const std::string& text)>;
 Result<Generation> Generate(Engine& engine, const std::vector<int32_t>& prompt_tokens,
                             const GenerationFlags& flags, const TextFn& on_text);
 
-// The text's tokens, with one BOS in front where the file asks for one, never two.
-Result<std::vector<int32_t>> TokenizePrompt(const Model& model, const std::string& text);
-
 }  // namespace lull

@@ -99,6 +99,15 @@ Result<std::vector<int32_t>> Model::Tokenize(std::string_view text,
   return rep_->tokenizer->Encode(rep_->TextContext(), text, options);
 }
 
+Result<std::vector<int32_t>> Model::TokenizePrompt(std::string_view text) const {
+  LULL_ASSIGN_OR_RETURN(std::vector<int32_t> tokens, Tokenize(text, {}));
+  const int32_t bos = bos_token();
+  if (adds_bos() && bos >= 0 && (tokens.empty() || tokens[0] != bos))
+    tokens.insert(tokens.begin(), bos);
+  if (tokens.empty()) return Status(ErrorCode::kUsage, "the prompt is empty", "prompt", "give some text");
+  return tokens;
+}
+
 std::string Model::Detokenize(const std::vector<int32_t>& tokens, bool special) const {
   return rep_->tokenizer->Decode(tokens, special);
 }

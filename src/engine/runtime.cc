@@ -48,8 +48,8 @@ Runtime::Rep::Rep(const RuntimeOptions& options_in, int cpus, const Kernels& ker
 Result<std::unique_ptr<Runtime>> Runtime::Create(const RuntimeOptions& options) {
   const int cpus = os::AvailableCpus();
   RuntimeOptions resolved = options;
-  LULL_ASSIGN_OR_RETURN(resolved.threads, ChooseThreads(options.threads, options.cpu, cpus));
   LULL_RETURN_IF_ERROR(CheckCpuBudget(options.cpu, cpus));
+  LULL_ASSIGN_OR_RETURN(resolved.threads, ChooseThreads(options.threads, options.cpu, cpus));
   LULL_ASSIGN_OR_RETURN(const Kernels* kernels, ChooseKernels(options.isa));
   return std::unique_ptr<Runtime>(new Runtime(std::make_unique<Rep>(resolved, cpus, *kernels)));
 }

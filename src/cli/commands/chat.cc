@@ -48,7 +48,7 @@ class ChatCommand : public Command {
   Result<std::string> Answer(const Session& session, Engine& engine, const Json& messages) const {
     const std::string text = messages.dump(-1, ' ', false, Json::error_handler_t::replace);
     LULL_ASSIGN_OR_RETURN(const std::string prompt, session.model->RenderChat(text, "", true));
-    LULL_ASSIGN_OR_RETURN(const std::vector<int32_t> tokens, TokenizePrompt(*session.model, prompt));
+    LULL_ASSIGN_OR_RETURN(const std::vector<int32_t> tokens, session.model->TokenizePrompt(prompt));
     const bool stream = !json;
     LULL_ASSIGN_OR_RETURN(const Generation generation,
                           Generate(engine, tokens, generation_, [stream](const std::string& piece) {

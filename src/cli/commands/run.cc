@@ -36,7 +36,7 @@ class RunCommand : public Command {
     LULL_RETURN_IF_ERROR(ReadPrompt());
     LULL_ASSIGN_OR_RETURN(Session session, Session::Open(model_, runtime_));
     LULL_ASSIGN_OR_RETURN(const std::string text, PromptText(*session.model));
-    LULL_ASSIGN_OR_RETURN(const std::vector<int32_t> tokens, TokenizePrompt(*session.model, text));
+    LULL_ASSIGN_OR_RETURN(const std::vector<int32_t> tokens, session.model->TokenizePrompt(text));
     EngineOptions options;
     options.kv_type = kv_type_;
     options.max_context_tokens = context_tokens_;

@@ -69,10 +69,7 @@ Result<std::vector<int32_t>> PromptTokens(const Model& model, const Json& messag
   const auto dump = [](const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); };
   LULL_ASSIGN_OR_RETURN(const std::string prompt,
                         model.RenderChat(dump(copy), variables == nullptr ? "" : dump(*variables), true));
-  LULL_ASSIGN_OR_RETURN(std::vector<int32_t> tokens, model.Tokenize(prompt, {}));
-  const int32_t bos = model.bos_token();
-  if (model.adds_bos() && bos >= 0 && (tokens.empty() || tokens[0] != bos)) tokens.insert(tokens.begin(), bos);
-  return tokens;
+  return model.TokenizePrompt(prompt);
 }
 
 Status Handle(Service& service, const HttpRequest& http, const ResponderPtr& responder) {
