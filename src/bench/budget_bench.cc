@@ -48,14 +48,14 @@ Status Check(const BudgetBenchOptions& o) {
   return Status::Ok();
 }
 
-// A server that was just started may still be loading its model.
+// A server that was just started, whose process is known, may still be loading its model.
 Result<HttpReply> WaitForHealth(const BudgetBenchOptions& o) {
   const int64_t deadline_ns = os::MonotonicNs() + kStartTimeoutNs;
   for (;;) {
     Result<HttpReply> health = HttpGet(o.host, o.port, "/health", kHealthTimeoutS);
     const bool ready = health.ok() && health->status != 503;
-    const bool gone = o.server_pid > 0 && !os::ProcessCpuNsOf(o.server_pid).ok();
-    if (ready || gone || os::MonotonicNs() > deadline_ns) return health;
+    const bool starting = o.server_pid > 0 && os::ProcessCpuNsOf(o.server_pid).ok();
+    if (ready || !starting || os::MonotonicNs() > deadline_ns) return health;
     os::SleepUntilNs(os::MonotonicNs() + 100'000'000);
   }
 }
