@@ -49,8 +49,12 @@ void ProgressBar::Update(const std::string& label, uint64_t done, uint64_t total
   if (drawn_ && label != label_) fprintf(stderr, "\n");
   label_ = label;
   drawn_ = true;
+  if (total == 0) {
+    fprintf(stderr, "\r%s ...", label.c_str());
+    return;
+  }
   constexpr int kWidth = 30;
-  const double share = total > 0 ? static_cast<double>(done) / static_cast<double>(total) : 0.0;
+  const double share = static_cast<double>(done) / static_cast<double>(total);
   const int filled = static_cast<int>(share * kWidth + 0.5);
   std::string bar;
   for (int i = 0; i < kWidth; ++i) bar += i < filled ? "━" : "─";

@@ -96,8 +96,10 @@ Outcome TransferOnce(const std::string& url, Transfer& transfer, std::string* re
   curl_easy_setopt(curl.get(), CURLOPT_NOPROGRESS, 0L);
   curl_easy_setopt(curl.get(), CURLOPT_XFERINFOFUNCTION, OnProgress);
   curl_easy_setopt(curl.get(), CURLOPT_XFERINFODATA, &transfer);
-  if (transfer.start_bytes > 0)
-    curl_easy_setopt(curl.get(), CURLOPT_RESUME_FROM_LARGE, static_cast<curl_off_t>(transfer.start_bytes));
+  // Not CURLOPT_RESUME_FROM: with it curl itself refuses a server that ignores ranges.
+  const std::string range = std::to_string(transfer.start_bytes) + "-";
+  if (transfer.start_bytes > 0 && url.rfind("http", 0) == 0)
+    curl_easy_setopt(curl.get(), CURLOPT_RANGE, range.c_str());
   const CURLcode rc = curl_easy_perform(curl.get());
   long code = 0;
   curl_easy_getinfo(curl.get(), CURLINFO_RESPONSE_CODE, &code);

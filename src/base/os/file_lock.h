@@ -1,6 +1,7 @@
 // An exclusive lock between processes, held while the object lives.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -10,8 +11,9 @@ namespace lull::os {
 
 class FileLock {
  public:
-  // Creates the file where it is missing; waits for whoever holds the lock.
-  static Result<std::unique_ptr<FileLock>> Acquire(const std::string& path);
+  // Creates the file where it is missing; waits for whoever holds the lock, calling on_wait first.
+  static Result<std::unique_ptr<FileLock>> Acquire(const std::string& path,
+                                                   const std::function<void()>& on_wait = {});
   ~FileLock();
   FileLock(const FileLock&) = delete;
   FileLock& operator=(const FileLock&) = delete;
