@@ -20,19 +20,64 @@ for package in "${packages[@]}"; do
   case "$package" in
     g++|cmake|git|python3) command -v "$package" >/dev/null && continue ;;
     ninja-build) command -v ninja >/dev/null && continue ;;
-    pkg-config) command -v pkg-config >/dev/null && continue ;;
     python3-pip) python3 -m pip --version >/dev/null 2>&1 && continue ;;
   esac
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
 done
 [ ${#missing[@]} -eq 0 ] && exit 0
 
+say() { echo "setup: $*" >&2; }
+by_hand="apt-get install --no-install-recommends ${missing[*]}"
+if ! command -v apt-get >/dev/null; then
+  say "this machine has no apt-get; install what Debian 12 calls: ${missing[*]}"
+  exit 3
+fi
 as_root=()
 if [ "$(id -u)" -ne 0 ]; then
-  command -v sudo >/dev/null || { echo "setup: not root and no sudo; install by hand: ${missing[*]}" >&2; exit 3; }
+  if ! command -v sudo >/dev/null; then
+    say "packages are missing and there is neither root nor sudo. As root, run:"
+    say "  $by_hand"
+    exit 3
+  fi
   as_root=(sudo)
 fi
-echo "setup: installing ${missing[*]}" >&2
-export DEBIAN_FRONTEND=noninteractive
-"${as_root[@]}" apt-get update -qq
-"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-remove --no-install-recommends "${missing[@]}" >/dev/null
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+apt() {  # another package manager at work is waited for
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 apt-get -o DPkg::Lock::Timeout=300 "$@"
+}
+# apt's status lines (dlstatus:N:PERCENT:TEXT) become one redrawn line, or a line per 20 % where
+# nobody watches; all else goes to the log. sudo passes no descriptor but the first three.
+show_progress() {
+  local line percent text step last="" terminal=0
+  [ -t 2 ] && terminal=1
+  while IFS= read -r line; do
+    case "$line" in
+      dlstatus:*) text="downloading" ;;
+      pmstatus:*) text="unpacking and configuring" ;;
+      *) printf '%s\n' "$line" >>"$log"; continue ;;
+    esac
+    percent=${line#*:*:}
+    percent=${percent%%[.:]*}
+    step="$text $((percent / (terminal ? 1 : 20)))"
+    [ "$step" = "$last" ] && continue
+    last=$step
+    if [ "$terminal" = 1 ]; then printf '\rsetup: %-26s %3d %%' "$text" "$percent" >&2
+    else say "$text, $percent %"; fi
+  done
+  [ "$terminal" = 1 ] && [ -n "$last" ] && echo >&2
+  return 0
+}
+fail() {
+  grep -E '^(E|W|Err)' "$log" | tail -n 8 >&2 || tail -n 8 "$log" >&2
+  say "the packages could not be installed. Check the network and /etc/apt/sources.list, then run this again, or by hand:"
+  say "  ${as_root[*]} apt-get update && ${as_root[*]} $by_hand"
+  exit 3
+}
+
+say "installing ${missing[*]}"
+say "asking the package servers"
+apt update -qq >"$log" 2>&1 || fail
+apt install -y -q --no-remove --no-install-recommends -o APT::Status-Fd=1 "${missing[@]}" 2>>"$log" |
+  show_progress || fail

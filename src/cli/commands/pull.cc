@@ -20,10 +20,12 @@ class PullCommand : public Command {
     const Store store(ModelsFolder());
     if (entry == nullptr)
       return Status(ErrorCode::kNotFound, "no model of that name", model_, "smollm2 or gemma3-270m");
-    fprintf(stderr, "%s\nlicence: %s\n", entry->title.c_str(), entry->license.c_str());
     ProgressBar bar;
+    bool announced = false;
     Result<std::string> path =
         store.Pull(*entry, [&](const std::string& step, uint64_t done, uint64_t total) {
+          if (!announced) fprintf(stderr, "%s\nlicence: %s\n", entry->title.c_str(), entry->license.c_str());
+          announced = true;
           bar.Update(step, done, total, "MiB");
         });
     bar.Finish();
