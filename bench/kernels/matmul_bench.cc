@@ -31,6 +31,8 @@ const Peak kPeaks[] = {
 #define LULL_ISA_ROW(ns, isa, name) {Isa::isa, ns::PeakDots, ns::ReadAll},
 #include "simd/isa_list.inc"
 #undef LULL_ISA_ROW
+    // Shares of the vector units' peak: above 1 where tiles do what no vector could.
+    {Isa::kAmx, avx512::PeakDots, avx512::ReadAll},
 };
 
 double CpuSeconds() {
@@ -149,7 +151,7 @@ void BenchShape(const Kernels& kernels, const QuantFormat& format, Shape shape,
 void BenchIsa(const Peak& peak, const Options& options) {
   if (!MachineHas(peak.isa)) return;
   const Kernels* kernels = nullptr;
-  for (const char* name : {"scalar", "avx2", "avx2vnni", "avx512"}) {
+  for (const char* name : {"scalar", "avx2", "avx2vnni", "avx512", "amx"}) {
     const Result<const Kernels*> found = FindKernels(name);
     if (found.ok() && found.value()->isa == peak.isa) kernels = found.value();
   }

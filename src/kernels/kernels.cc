@@ -5,6 +5,8 @@
 
 #include "kernels/cpu/cpu_kernels.h"
 #include "kernels/cpu/matmul.h"
+#include "kernels/cpu/tile_permission.h"
+#include "simd/isa/amx.h"
 #include "simd/isa/avx2.h"
 #include "simd/isa/avx2vnni.h"
 #include "simd/isa/avx512.h"
@@ -39,11 +41,24 @@ namespace {
 #include "simd/isa_list.inc"
 #undef LULL_ISA_ROW
 
+// AVX-512 with matrix products of its own.
+constexpr Kernels AmxKernels() {
+  Kernels kernels = k_avx512;
+  kernels.isa = Isa::kAmx;
+  kernels.name = "amx";
+  kernels.macs_per_us = amx::kMacsPerUs;
+  kernels.matmul = amx::MatMul;
+  kernels.matmul_scratch_bytes = amx::MatMulScratchBytes;
+  return kernels;
+}
+constexpr Kernels k_amx = AmxKernels();
+
 // Slowest first, as in the list.
 constexpr const Kernels* kTables[] = {
 #define LULL_ISA_ROW(ns, isa, name) &k_##ns,
 #include "simd/isa_list.inc"
 #undef LULL_ISA_ROW
+    &k_amx,
 };
 
 // The processor features that `isa` needs and this machine lacks, or whose registers the operating
@@ -59,7 +74,7 @@ std::string MissingFeatures(Isa isa) {
   LULL_NEED("bmi");
   LULL_NEED("bmi2");
   if (isa == Isa::kAvx2Vnni) LULL_NEED("avxvnni");
-  if (isa == Isa::kAvx512) {
+  if (isa == Isa::kAvx512 || isa == Isa::kAmx) {
     LULL_NEED("avx512f");
     LULL_NEED("avx512bw");
     LULL_NEED("avx512dq");
@@ -68,10 +83,13 @@ std::string MissingFeatures(Isa isa) {
     LULL_NEED("avx512vbmi");
   }
 #undef LULL_NEED
+  if (isa == Isa::kAmx && !TilesAllowed()) missing += missing.empty() ? "amx-int8" : ", amx-int8";
   return missing;
 }
 
-std::string JoinNames() {
+}  // namespace
+
+std::string IsaNames() {
   std::string names;
   for (const Kernels* table : kTables) {
     if (!names.empty()) names += ", ";
@@ -79,8 +97,6 @@ std::string JoinNames() {
   }
   return names;
 }
-
-}  // namespace
 
 bool MachineHas(Isa isa) { return MissingFeatures(isa).empty(); }
 
@@ -103,7 +119,7 @@ Result<const Kernels*> FindKernels(const char* name) {
                  "isa", std::string("use ") + BestKernels().name + ", or leave the choice out"};
   }
   return Error{ErrorCode::kUsage, "unknown instruction set \"" + std::string(name) + "\"", "isa",
-               "one of " + JoinNames()};
+               "one of " + IsaNames()};
 }
 
 }  // namespace lull

@@ -5,13 +5,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 #include "lull/status.h"
 #include "quant/packed_matrix.h"
 
 namespace lull {
 
-enum class Isa { kScalar, kAvx2, kAvx2Vnni, kAvx512 };
+enum class Isa { kScalar, kAvx2, kAvx2Vnni, kAvx512, kAmx };
 
 // KV element type. A parameter everywhere; arithmetic is f32 after widening.
 enum class KvType { kF16, kBf16, kF32 };
@@ -58,7 +59,7 @@ struct AttentionState {
 
 struct Kernels {
   Isa isa;
-  const char* name;                 // "scalar", "avx2", "avx2vnni", "avx512"
+  const char* name;                 // "scalar", "avx2", "avx2vnni", "avx512", "amx"
   double macs_per_us;               // rough int8 speed of one thread, to size tiles
 
   // x [k] (k multiple of 32) to int8 per 32 values: see Activations.
@@ -104,5 +105,7 @@ const Kernels& BestKernels();
 // By name; kUsage where the name is unknown (hint: the names) or the machine lacks it (message: what).
 Result<const Kernels*> FindKernels(const char* name);
 bool MachineHas(Isa isa);
+// Every name, slowest first: "scalar, avx2, ...".
+std::string IsaNames();
 
 }  // namespace lull

@@ -23,12 +23,14 @@ constexpr Loops kLoops[] = {
 #define LULL_ISA_ROW(ns, id, name) {name, ns::StreamBytes, ns::DotLoop},
 #include "simd/isa_list.inc"
 #undef LULL_ISA_ROW
+    // The roof stays that of the vector units: the same figure with and without tiles.
+    {"amx", avx512::StreamBytes, avx512::DotLoop},
 };
 
 Result<const Loops*> FindLoops(const std::string& isa) {
   for (const Loops& loops : kLoops)
     if (isa == loops.name) return &loops;
-  return Status(ErrorCode::kUsage, "unknown instruction set", isa, "scalar, avx2, avx2vnni or avx512");
+  return Status(ErrorCode::kUsage, "unknown instruction set", isa, "scalar, avx2, avx2vnni, avx512 or amx");
 }
 
 // Wall time of fn(thread) on every thread, started together.

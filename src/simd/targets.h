@@ -14,6 +14,8 @@
 #define LULL_TARGET_avx2vnni "avx2,fma,f16c,bmi,bmi2,avxvnni"
 #define LULL_TARGET_avx512 \
   "avx2,fma,f16c,bmi,bmi2,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi"
+// The same for the compiler: tile instructions are written out (simd/isa/amx.h).
+#define LULL_TARGET_amx LULL_TARGET_avx512
 
 #define LULL_PRAGMA_(text) _Pragma(#text)
 #if defined(__clang__)

@@ -82,7 +82,7 @@ TEST_F(CliTest, SameTokensUnderABudgetAndOnEveryInstructionSet) {
   const std::string args = "run " + Tiny() + " --raw --json -n 24 --temp 0 --logprobs 2 --ignore-eog ";
   const Json want = Lull(args + "--isa scalar -t 1 -- 'some text'").json()["logprobs"];
   ASSERT_EQ(want.size(), 24u);
-  for (const char* flags : {"--cpu 10%", "--cpu 35% --cpu-p99 50%", "-t 1", "-t 2", "--isa avx2", "--isa avx2vnni", "--isa avx512"}) {
+  for (const char* flags : {"--cpu 10%", "--cpu 35% --cpu-p99 50%", "-t 1", "-t 2", "--isa avx2", "--isa avx2vnni", "--isa avx512", "--isa amx"}) {
     const Output output = Lull(args + flags + " -- 'some text'");
     if (output.exit_code == 2 && std::string(flags).rfind("--isa", 0) == 0) continue;  // lacking here
     EXPECT_EQ(output.json()["logprobs"], want) << flags;

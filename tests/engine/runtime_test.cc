@@ -20,7 +20,7 @@ TEST(Runtime, InstructionSetByName) {
   const auto scalar = Runtime::Create({.isa = "scalar"});
   ASSERT_TRUE(scalar.ok());
   EXPECT_STREQ((*scalar)->isa(), "scalar");
-  for (const char* isa : {"avx2", "avx2vnni", "avx512"}) {  // one the machine lacks is a usage error
+  for (const char* isa : {"avx2", "avx2vnni", "avx512", "amx"}) {  // one the machine lacks is a usage error
     const auto runtime = Runtime::Create({.isa = isa});
     if (runtime.ok()) {
       EXPECT_STREQ((*runtime)->isa(), isa);

@@ -14,7 +14,8 @@ TEST(Dispatch, NamesAndIsasAgree) {
   const std::pair<const char*, Isa> all[] = {{"scalar", Isa::kScalar},
                                              {"avx2", Isa::kAvx2},
                                              {"avx2vnni", Isa::kAvx2Vnni},
-                                             {"avx512", Isa::kAvx512}};
+                                             {"avx512", Isa::kAvx512},
+                                             {"amx", Isa::kAmx}};
   for (const auto& [name, isa] : all) {
     const Result<const Kernels*> found = FindKernels(name);
     ASSERT_EQ(MachineHas(isa), found.ok()) << name;
@@ -24,7 +25,7 @@ TEST(Dispatch, NamesAndIsasAgree) {
       EXPECT_GT((*found)->macs_per_us, 0);
     } else {
       EXPECT_EQ(ErrorCode::kUsage, found.error().code);
-      EXPECT_NE(std::string::npos, found.error().message.find("lacks avx")) << found.error().message;
+      EXPECT_NE(std::string::npos, found.error().message.find("lacks a")) << found.error().message;
     }
   }
 }
@@ -34,7 +35,7 @@ TEST(Dispatch, UnknownNameListsTheNames) {
     const Result<const Kernels*> found = FindKernels(name);
     ASSERT_FALSE(found.ok());
     EXPECT_EQ(ErrorCode::kUsage, found.error().code);
-    EXPECT_EQ("one of scalar, avx2, avx2vnni, avx512", found.error().hint);
+    EXPECT_EQ("one of scalar, avx2, avx2vnni, avx512, amx", found.error().hint);
   }
 }
 

@@ -21,6 +21,7 @@ inline std::vector<const Kernels*> MachineKernels() {
 #define LULL_ISA_ROW(ns, isa, name) name,
 #include "simd/isa_list.inc"
 #undef LULL_ISA_ROW
+      "amx",
   };
   for (const char* name : kNames) {
     const Result<const Kernels*> found = FindKernels(name);

@@ -26,7 +26,8 @@ std::vector<IsaMatMul> AllIsas() {
           {"avx2vnni", avx2vnni::MatMul, avx2vnni::MatMulScratchBytes,
            static_cast<bool>(__builtin_cpu_supports("avxvnni"))},
           {"avx512", avx512::MatMul, avx512::MatMulScratchBytes,
-           __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vbmi")}};
+           __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vbmi")},
+          {"amx", amx::MatMul, amx::MatMulScratchBytes, MachineHas(Isa::kAmx)}};
 }
 
 // Activations quantised per 32 values to int8, as a plain reference.

@@ -100,7 +100,7 @@ inline std::vector<float> AllLogits(const ExecContext& ctx, Runner& runner,
 // The kernels of every instruction set this machine has.
 inline std::vector<const Kernels*> AllKernels() {
   std::vector<const Kernels*> all;
-  for (const char* name : {"scalar", "avx2", "avx2vnni", "avx512"})
+  for (const char* name : {"scalar", "avx2", "avx2vnni", "avx512", "amx"})
     if (auto kernels = FindKernels(name); kernels.ok()) all.push_back(kernels.value());
   return all;
 }

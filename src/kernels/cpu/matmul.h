@@ -19,4 +19,5 @@
   size_t MatMulScratchBytes(const PackedMatrix& w);                                              \
   }
 #include "simd/isa_list.inc"
+LULL_ISA_ROW(amx, kAmx, "amx")
 #undef LULL_ISA_ROW
