@@ -34,6 +34,7 @@ namespace {
                            ns::SigmoidVector,     \
                            ns::SoftCap,           \
                            ns::KvWrite,           \
+                           ns::KvWiden,           \
                            ns::AttentionBegin,    \
                            ns::AttentionPages,    \
                            ns::AttentionEnd,      \

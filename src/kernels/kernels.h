@@ -45,6 +45,7 @@ struct AttentionArgs {
   float scale = 1.0f;             // scores = scale * q.k
   KvType kv_type = KvType::kF16;
   const KvPage* pages = nullptr;  // pages[i] holds positions [(first_page + i) * 64, ...)
+  const KvPage* next = nullptr;   // fetched into cache while the last of `pages` is read; null: none
   int64_t first_page = 0;
   int64_t begin_position = 0;     // first visible position (sliding window), in pages[0]
   int64_t end_position = 0;       // one past the last visible position (the query's own + 1)
@@ -89,6 +90,8 @@ struct Kernels {
   // Writes one token's K and V (f32 [head_dim] each) at slot 0..63 of a page.
   void (*kv_write)(KvType type, KvPage page, size_t slot, const float* k, const float* v,
                    size_t head_dim);
+  // A page's values as f32, exactly: k [head_dim][64], v [64][head_dim]. For many queries of it.
+  void (*kv_widen)(KvType type, KvPage page, size_t head_dim, float* k, float* v);
   // Scores, page-ordered online softmax. attention_begin sets the state, attention_pages consumes
   // pages [page_begin, page_end) of args.pages in ascending order, attention_end normalises out.
   void (*attention_begin)(const AttentionArgs& args, AttentionState state);

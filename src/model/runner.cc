@@ -44,8 +44,7 @@ void ForEachMatrix(const ModelWeights& weights, Fn&& fn) {
   }
 }
 
-ThreadScratch::Sizes ScratchSizes(const LoadedModel& model, const Kernels& kernels,
-                                  int64_t context) {
+ThreadScratch::Sizes ScratchSizes(const LoadedModel& model, const Kernels& kernels) {
   const Hparams& h = model.hparams();
   ThreadScratch::Sizes sizes;
   ForEachMatrix(model.weights(), [&](const PackedMatrix& m) {
@@ -53,7 +52,7 @@ ThreadScratch::Sizes ScratchSizes(const LoadedModel& model, const Kernels& kerne
       sizes.matmul_bytes = std::max(sizes.matmul_bytes, kernels.matmul_scratch_bytes(m));
   });
   sizes.row = static_cast<size_t>(std::max(h.embedding, h.q_dim()));
-  sizes.pages = static_cast<size_t>(context) / kPageTokens + 1;
+  sizes.head_dim = static_cast<size_t>(h.head_dim);
   sizes.heads = static_cast<size_t>(h.num_heads);
   return sizes;
 }
@@ -86,7 +85,7 @@ class ModelRunner : public Runner {
         weights_(model.weights()),
         architecture_(model.architecture()),
         options_(options),
-        scratch_(ScratchSizes(model, kernels, options.max_context_tokens)),
+        scratch_(ScratchSizes(model, kernels)),
         env_{kernels, scratch_, plan_} {}
 
   Status AllocateBuffers();

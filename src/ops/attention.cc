@@ -56,38 +56,109 @@ int64_t NumPages(const AttentionOpArgs& args, int64_t position) {
   return position / page - FirstVisible(args, position) / page + 1;
 }
 
+// A block of rows by some of the query heads that share one KV head.
 struct Item {
-  size_t out_row, row, kv_head;
+  RowBlock block;
+  size_t kv_head;
   size_t q_begin, num_q;  // of the KV head's query heads
 };
 
-void AttendItem(const ExecContext& ctx, const OpEnv& env, const RowPlace& place, const Item& item,
-                const AttentionOpArgs& op, size_t pages_per_call, int thread) {
-  const size_t group = op.shape.num_heads / op.shape.num_kv_heads;
-  const size_t head_offset = (item.kv_head * group + item.q_begin) * op.shape.head_dim;
-  AttentionArgs args;
-  args.q = op.q + item.row * op.shape.num_heads * op.shape.head_dim + head_offset;
-  args.num_q = item.num_q;
-  args.head_dim = op.shape.head_dim;
-  args.scale = op.scale;
-  args.kv_type = op.kv.type;
-  args.begin_position = FirstVisible(op, place.position);
-  args.end_position = place.position + 1;
-  args.first_page = args.begin_position / static_cast<int64_t>(kPageTokens);
-  args.out = op.out->Row(item.out_row) + head_offset;
-  KvPage* pages = env.scratch.pages(thread);
-  const auto num_pages = static_cast<size_t>(NumPages(op, place.position));
-  const int32_t* table = place.pages + (args.first_page - place.first_page);
-  for (size_t i = 0; i < num_pages; ++i) pages[i] = op.kv.Page(table[i], item.kv_head);
-  args.pages = pages;
-  const AttentionState state{env.scratch.heads(thread, 0), env.scratch.heads(thread, 1)};
-  env.kernels.attention_begin(args, state);
-  for (size_t begin = 0; begin < num_pages; begin += pages_per_call) {
-    if (begin > 0) ctx.Checkpoint();
-    if (ctx.Cancelled()) return;
-    env.kernels.attention_pages(args, begin, std::min(num_pages, begin + pages_per_call), state);
+// Fewer rows read a page where it lies: widening it once costs as much as reading it twice.
+constexpr size_t kWidenRows = 3;
+
+// Attention of the rows of a block, page by page: the page stays in cache for all of them.
+class BlockAttention {
+ public:
+  BlockAttention(const ExecContext& ctx, const OpEnv& env, std::span<const RowPlace> rows,
+                 std::span<const int32_t> source, const AttentionOpArgs& op, int thread)
+      : ctx_(ctx), env_(env), rows_(rows), source_(source), op_(op), thread_(thread) {}
+
+  void Run(const Item& item, double page_ns) {
+    const RowPlace& place = rows_[static_cast<size_t>(source_[item.block.begin])];
+    Begin(item);
+    const bool widen = item.block.rows >= kWidenRows && op_.kv.type != KvType::kF32;
+    double since_checkpoint_ns = 0;
+    for (int64_t page = first_page_; page <= last_page_; ++page) {
+      if (ctx_.Cancelled()) return;
+      KvPage kv = op_.kv.Page(place.pages[page - place.first_page], item.kv_head);
+      if (widen) kv = Widen(kv);
+      KvPage next;
+      if (page < last_page_) next = op_.kv.Page(place.pages[page + 1 - place.first_page], item.kv_head);
+      for (size_t r = 0; r < item.block.rows; ++r) {
+        since_checkpoint_ns += page_ns;
+        if (since_checkpoint_ns > kCheckpointNs) {
+          ctx_.Checkpoint();
+          since_checkpoint_ns = 0;
+        }
+        args_[r].pages = &kv;
+        args_[r].next = widen || page == last_page_ ? nullptr : &next;
+        args_[r].first_page = page;
+        args_[r].kv_type = widen ? KvType::kF32 : op_.kv.type;
+        env_.kernels.attention_pages(args_[r], 0, 1, states_[r]);
+      }
+    }
+    for (size_t r = 0; r < item.block.rows; ++r)
+      env_.kernels.attention_end(args_[r], states_[r]);
   }
-  env.kernels.attention_end(args, state);
+
+ private:
+  void Begin(const Item& item) {
+    const size_t group = op_.shape.num_heads / op_.shape.num_kv_heads;
+    const size_t dim = op_.shape.head_dim;
+    const size_t head_offset = (item.kv_head * group + item.q_begin) * dim;
+    const auto page = static_cast<int64_t>(kPageTokens);
+    for (size_t r = 0; r < item.block.rows; ++r) {
+      const size_t out_row = item.block.begin + r;
+      const auto row = static_cast<size_t>(source_[out_row]);
+      const int64_t position = rows_[row].position;
+      AttentionArgs& args = args_[r];
+      args.q = op_.q + row * op_.shape.num_heads * dim + head_offset;
+      args.num_q = item.num_q;
+      args.head_dim = dim;
+      args.scale = op_.scale;
+      args.begin_position = FirstVisible(op_, position);
+      args.end_position = position + 1;
+      args.out = op_.out->Row(out_row) + head_offset;
+      states_[r] = {env_.scratch.heads(thread_, 0) + r * item.num_q,
+                    env_.scratch.heads(thread_, 1) + r * item.num_q};
+      env_.kernels.attention_begin(args, states_[r]);
+      first_page_ = std::min(r == 0 ? position : first_page_, args.begin_position / page);
+      last_page_ = std::max(r == 0 ? 0 : last_page_, position / page);
+    }
+  }
+
+  KvPage Widen(const KvPage& page) {
+    float* k = env_.scratch.page(thread_, 0);
+    float* v = env_.scratch.page(thread_, 1);
+    env_.kernels.kv_widen(op_.kv.type, page, op_.shape.head_dim, k, v);
+    return {k, v};
+  }
+
+  const ExecContext& ctx_;
+  const OpEnv& env_;
+  std::span<const RowPlace> rows_;
+  std::span<const int32_t> source_;
+  const AttentionOpArgs& op_;
+  int thread_;
+  int64_t first_page_ = 0, last_page_ = 0;
+  AttentionArgs args_[kBlockRows];
+  AttentionState states_[kBlockRows];
+};
+
+// Neighbouring rows of one sequence, up to kBlockRows together.
+void SplitBlocks(std::span<const RowPlace> rows, std::span<const int32_t> source,
+                 std::vector<RowBlock>& blocks) {
+  blocks.clear();
+  for (size_t i = 0; i < source.size(); ++i) {
+    const RowPlace& place = rows[static_cast<size_t>(source[i])];
+    const bool joins = !blocks.empty() && blocks.back().rows < kBlockRows &&
+                       rows[static_cast<size_t>(source[i - 1])].pages == place.pages;
+    if (joins) {
+      ++blocks.back().rows;
+    } else {
+      blocks.push_back({i, 1});
+    }
+  }
 }
 
 }  // namespace
@@ -116,20 +187,21 @@ void Attention(const ExecContext& ctx, OpEnv& env, std::span<const RowPlace> row
   while (source.size() * args.shape.num_kv_heads * parts % threads != 0 && parts < threads &&
          source.size() * args.shape.num_kv_heads < 2 * threads && group % (parts + 1) == 0)
     ++parts;
-  const size_t items = source.size() * args.shape.num_kv_heads * parts;
+  SplitBlocks(rows, source, env.row_blocks);
+  const std::vector<RowBlock>& blocks = env.row_blocks;
+  const size_t items = blocks.size() * args.shape.num_kv_heads * parts;
   const double page_ns = PageNs(env.kernels, args.shape) / static_cast<double>(parts);
   double pages = 0;
   for (int32_t row : source) pages += static_cast<double>(NumPages(args, rows[row].position));
-  const RowTiles tiles(ctx, items, pages * page_ns / static_cast<double>(source.size()));
-  const size_t pages_per_call = std::max<size_t>(1, static_cast<size_t>(kCheckpointNs / page_ns));
+  const RowTiles tiles(ctx, items, pages * page_ns / static_cast<double>(blocks.size()));
   // Tile t takes items t, t + tiles, ...: long and short rows mix, so tiles are about equal.
   ParallelFor(ctx, tiles.tiles, [&](size_t tile, int thread) {
+    BlockAttention attention(ctx, env, rows, source, args, thread);
     for (size_t i = tile; i < items; i += tiles.tiles) {
-      const size_t out_row = i % source.size();
-      const auto row = static_cast<size_t>(source[out_row]);
-      const size_t head = i / source.size();
-      const Item item{out_row, row, head / parts, head % parts * (group / parts), group / parts};
-      AttendItem(ctx, env, rows[row], item, args, pages_per_call, thread);
+      const size_t head = i / blocks.size();
+      attention.Run({blocks[i % blocks.size()], head / parts, head % parts * (group / parts),
+                     group / parts},
+                    page_ns);
     }
   });
 }

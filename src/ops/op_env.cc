@@ -21,8 +21,8 @@ Status ThreadScratch::Ensure(int threads) {
     plan.Add(&slots[i].a, kScratchFloats);
     plan.Add(&slots[i].b, kScratchFloats);
     plan.Add(&slots[i].row, sizes_.row);
-    plan.Add(&slots[i].pages, sizes_.pages);
-    plan.Add(&slots[i].heads, 2 * sizes_.heads);
+    plan.Add(&slots[i].page, 2 * kPageTokens * sizes_.head_dim);
+    plan.Add(&slots[i].heads, 2 * kBlockRows * sizes_.heads);
   }
   LULL_ASSIGN_OR_RETURN(memory_, plan.Allocate());
   threads_ = std::move(slots);

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "base/arena.h"
 #include "base/exec_context.h"
@@ -17,13 +18,19 @@ namespace lull {
 // Outputs of one tile that stay in a thread's scratch; tiles are cut to fit.
 constexpr size_t kScratchFloats = 16384;
 
+// Rows of one sequence that read its KV pages together.
+constexpr size_t kBlockRows = 16;
+struct RowBlock {
+  size_t begin, rows;
+};
+
 // Allocated when a larger pool is first seen, not during the passes after it.
 class ThreadScratch {
  public:
   struct Sizes {
     size_t matmul_bytes = 0;  // largest Kernels::matmul_scratch_bytes
     size_t row = 0;           // values of the longest row that is worked on
-    size_t pages = 0;         // KV pages of the longest context
+    size_t head_dim = 0;
     size_t heads = 0;         // query heads
   };
   explicit ThreadScratch(const Sizes& sizes) : sizes_(sizes) {}
@@ -32,10 +39,14 @@ class ThreadScratch {
 
   void* matmul(int thread) const { return At(thread).matmul; }
   float* floats(int thread, int which) const { return which == 0 ? At(thread).a : At(thread).b; }
-  KvPage* pages(int thread) const { return At(thread).pages; }
+  // A KV page widened: its K, then its V, [64 * head_dim] each.
+  float* page(int thread, int which) const {
+    return At(thread).page + (which ? kPageTokens * sizes_.head_dim : 0);
+  }
   float* row(int thread) const { return At(thread).row; }
+  // Attention's running maxima, then its sums, of the rows of a block.
   float* heads(int thread, int which) const {
-    return At(thread).heads + (which ? sizes_.heads : 0);
+    return At(thread).heads + (which ? kBlockRows * sizes_.heads : 0);
   }
 
  private:
@@ -44,8 +55,8 @@ class ThreadScratch {
     float* a = nullptr;       // [kScratchFloats]
     float* b = nullptr;       // [kScratchFloats]
     float* row = nullptr;     // [row]
-    KvPage* pages = nullptr;  // [pages]
-    float* heads = nullptr;   // [2, heads]
+    float* page = nullptr;    // [2, 64 * head_dim]
+    float* heads = nullptr;   // [2, kBlockRows * heads]
   };
   const PerThread& At(int thread) const { return threads_[thread]; }
 
@@ -60,6 +71,7 @@ struct OpEnv {
   const Kernels& kernels;
   ThreadScratch& scratch;
   TilePlan& plan;
+  std::vector<RowBlock> row_blocks = {};  // scratch of Attention
 };
 
 int NumThreads(const ExecContext& ctx);

@@ -152,6 +152,24 @@ TEST(Attention, PrefillRowEqualsDecodeRow) {
   }
 }
 
+// A page widened once for many rows gives each of them what the page itself gives.
+TEST(Attention, WidenedPagesGiveTheSameBits) {
+  constexpr size_t kDim = 80, kTokens = 150;
+  for (const Kernels* kernels : MachineKernels()) {
+    for (KvType type : kTypes) {
+      const Cache narrow(*kernels, type, kDim, kTokens);
+      Cache wide(*kernels, KvType::kF32, kDim, kTokens);
+      for (size_t p = 0; p < narrow.pages().size(); ++p)
+        kernels->kv_widen(type, narrow.pages()[p], kDim, static_cast<float*>(wide.pages()[p].k),
+                          static_cast<float*>(wide.pages()[p].v));
+      const auto q = RandomFloats(3 * kDim, 37);
+      ExpectSameBits(Attend(*kernels, narrow, {type, kDim, 3, 5, kTokens}, q.data()),
+                     Attend(*kernels, wide, {KvType::kF32, kDim, 3, 5, kTokens}, q.data()),
+                     kernels->name);
+    }
+  }
+}
+
 TEST(Attention, SplitIntoCallsChangesNothing) {
   for (const Kernels* kernels : MachineKernels()) {
     const Cache cache(*kernels, KvType::kBf16, 128, 500);
@@ -171,8 +189,8 @@ TEST(Attention, InvisiblePagesContributeNothing) {
     const Shape shape{KvType::kF16, 64, 1, 130, 180};
     const auto want = Attend(*kernels, cache, shape, q.data());
     std::vector<float> out(64), m(1), l(1);
-    const AttentionArgs args{q.data(), 1, 64, 0.125f, KvType::kF16, cache.pages().data(), 0, 130, 180,
-                             out.data()};
+    const AttentionArgs args{q.data(),     1,       64, 0.125f, KvType::kF16, cache.pages().data(),
+                             nullptr, 0, 130, 180, out.data()};
     const AttentionState state{m.data(), l.data()};
     kernels->attention_begin(args, state);
     kernels->attention_pages(args, 0, 5, state);

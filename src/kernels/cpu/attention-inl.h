@@ -28,16 +28,32 @@ LULL_INLINE Slots VisibleSlots(const AttentionArgs& args, size_t page) {
           static_cast<size_t>(end < 0 ? 0 : end < size ? end : size)};
 }
 
+// What one step of a loop over a page fetches of what is read next.
+struct Fetch {
+  const uint8_t* at = nullptr;  // null: nothing
+  size_t lines = 0;             // of 64 bytes, for each step
+
+  Fetch() = default;
+  LULL_INLINE Fetch(const void* values, size_t bytes, size_t steps)
+      : at(static_cast<const uint8_t*>(values)), lines((bytes / 64 + steps - 1) / steps) {}
+  LULL_INLINE void Step() {
+    if (at == nullptr) return;
+    for (size_t i = 0; i < lines; ++i, at += 64) Prefetch(at);
+  }
+};
+
 // scores[h * 64 + i] = scale * q_h . k_i for kVectors * 16 positions from `lane` on.
 template <typename Kv, int kHeads, int kVectors>
 LULL_INLINE void ScoreBlock(const float* q, size_t head_dim, float scale,
-                            const typename Kv::Element* k, size_t lane, float* scores) {
+                            const typename Kv::Element* k, size_t lane, Fetch& fetch,
+                            float* scores) {
   F32 acc[kHeads][kVectors];
 #pragma GCC unroll 4
   for (int h = 0; h < kHeads; ++h)
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) acc[h][v] = ZeroF32();
   for (size_t d = 0; d < head_dim; ++d) {
+    fetch.Step();
     F32 keys[kVectors];
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) keys[v] = Kv::Load(k + d * kPageTokens + lane + 16 * v);
@@ -58,15 +74,22 @@ LULL_INLINE void ScoreBlock(const float* q, size_t head_dim, float scale,
 // Scores of all 64 positions; those outside the visible slots are -inf.
 template <typename Kv, int kHeads>
 LULL_INLINE void PageScores(const AttentionArgs& args, const float* q, const KvPage& page,
-                            Slots slots, float* scores) {
+                            Slots slots, bool fetch_values, float* scores) {
   constexpr int kVectors = BlockVectors(kHeads, 4);
+  Fetch fetch;
+  if (fetch_values) {
+    const size_t steps = (slots.end - slots.begin + 16 * kVectors - 1) / (16 * kVectors);
+    const size_t row_bytes = args.head_dim * sizeof(typename Kv::Element);
+    fetch = Fetch(static_cast<const uint8_t*>(page.v) + slots.begin * row_bytes,
+                  (slots.end - slots.begin) * row_bytes, steps * args.head_dim);
+  }
   const auto* k = static_cast<const typename Kv::Element*>(page.k);
   size_t lane = slots.begin / 16 * 16;
   for (; lane + 16 * kVectors <= (slots.end + 15) / 16 * 16; lane += 16 * kVectors)
-    ScoreBlock<Kv, kHeads, kVectors>(q, args.head_dim, args.scale, k, lane, scores);
+    ScoreBlock<Kv, kHeads, kVectors>(q, args.head_dim, args.scale, k, lane, fetch, scores);
   if constexpr (kVectors > 1) {
     for (; lane < slots.end; lane += 16)
-      ScoreBlock<Kv, kHeads, 1>(q, args.head_dim, args.scale, k, lane, scores);
+      ScoreBlock<Kv, kHeads, 1>(q, args.head_dim, args.scale, k, lane, fetch, scores);
   }
   if (slots.begin == 0 && slots.end == kPageTokens) return;
   for (int h = 0; h < kHeads; ++h) {
@@ -96,7 +119,7 @@ LULL_INLINE float PageWeights(float* scores, float* max) {
 template <typename Kv, int kHeads, int kVectors>
 LULL_INLINE void ValueBlock(const float* weights, const float* rescale,
                             const typename Kv::Element* v_page, Slots slots, size_t head_dim,
-                            size_t d, float* out) {
+                            size_t d, Fetch& fetch, float* out) {
   F32 acc[kHeads][kVectors];
 #pragma GCC unroll 4
   for (int h = 0; h < kHeads; ++h)
@@ -104,6 +127,7 @@ LULL_INLINE void ValueBlock(const float* weights, const float* rescale,
     for (int v = 0; v < kVectors; ++v)
       acc[h][v] = Mul(LoadF32(out + h * head_dim + d + 16 * v), Set1(rescale[h]));
   for (size_t j = slots.begin; j < slots.end; ++j) {
+    fetch.Step();
     F32 values[kVectors];
 #pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) values[v] = Kv::Load(v_page + j * head_dim + d + 16 * v);
@@ -122,29 +146,36 @@ LULL_INLINE void ValueBlock(const float* weights, const float* rescale,
 
 template <typename Kv, int kHeads>
 LULL_INLINE void PageValues(const float* weights, const float* rescale, const KvPage& page,
-                            Slots slots, size_t head_dim, float* out) {
+                            Slots slots, size_t head_dim, const KvPage* next, float* out) {
   constexpr int kVectors = BlockVectors(kHeads, 8);
   constexpr int kHalf = kVectors > 1 ? kVectors / 2 : 1;
   const auto* v = static_cast<const typename Kv::Element*>(page.v);
+  Fetch fetch;
+  if (next != nullptr) {
+    const size_t steps = (head_dim + 16 * kVectors - 1) / (16 * kVectors);
+    fetch = Fetch(next->k, head_dim * kPageTokens * sizeof(typename Kv::Element),
+                  steps * (slots.end - slots.begin));
+  }
   size_t d = 0;
   for (; d + 16 * kVectors <= head_dim; d += 16 * kVectors)
-    ValueBlock<Kv, kHeads, kVectors>(weights, rescale, v, slots, head_dim, d, out);
+    ValueBlock<Kv, kHeads, kVectors>(weights, rescale, v, slots, head_dim, d, fetch, out);
   if constexpr (kHalf > 1) {
     for (; d + 16 * kHalf <= head_dim; d += 16 * kHalf)
-      ValueBlock<Kv, kHeads, kHalf>(weights, rescale, v, slots, head_dim, d, out);
+      ValueBlock<Kv, kHeads, kHalf>(weights, rescale, v, slots, head_dim, d, fetch, out);
   }
   if constexpr (kVectors > 1) {
     for (; d < head_dim; d += 16)
-      ValueBlock<Kv, kHeads, 1>(weights, rescale, v, slots, head_dim, d, out);
+      ValueBlock<Kv, kHeads, 1>(weights, rescale, v, slots, head_dim, d, fetch, out);
   }
 }
 
 // One page for kHeads query heads from `head` on.
 template <typename Kv, int kHeads>
 void AttendPage(const AttentionArgs& args, const KvPage& page, Slots slots, size_t head,
-                AttentionState state) {
+                const KvPage* next, AttentionState state) {
   alignas(64) float scores[kHeads * kPageTokens];
-  PageScores<Kv, kHeads>(args, args.q + head * args.head_dim, page, slots, scores);
+  PageScores<Kv, kHeads>(args, args.q + head * args.head_dim, page, slots, head == 0,
+                         scores);
   alignas(64) float rescale[16] = {};
   float sums[kHeads];
   for (int h = 0; h < kHeads; ++h) {
@@ -156,7 +187,7 @@ void AttendPage(const AttentionArgs& args, const KvPage& page, Slots slots, size
   for (int h = 0; h < kHeads; ++h)
     state.l[head + h] = __builtin_fmaf(state.l[head + h], rescale[h], sums[h]);
   PageValues<Kv, kHeads>(scores, rescale, page, slots, args.head_dim,
-                         args.out + head * args.head_dim);
+                         head == 0 ? next : nullptr, args.out + head * args.head_dim);
 }
 
 template <typename Kv>
@@ -166,14 +197,15 @@ LULL_INLINE void AttendPages(const AttentionArgs& args, size_t page_begin, size_
     const Slots slots = VisibleSlots(args, page);
     if (slots.begin >= slots.end) continue;
     const KvPage& kv = args.pages[page];
+    const KvPage* next = page + 1 < page_end ? &args.pages[page + 1] : args.next;
     for (size_t head = 0; head < args.num_q; head += kMaxHeads) {
       const size_t heads = kMaxHeads == 1 ? 1 : args.num_q - head;
       if (heads == 1) {
-        AttendPage<Kv, 1>(args, kv, slots, head, state);
+        AttendPage<Kv, 1>(args, kv, slots, head, next, state);
       } else if constexpr (kMaxHeads > 1) {
-        if (heads == 2) AttendPage<Kv, 2>(args, kv, slots, head, state);
-        if (heads == 3) AttendPage<Kv, 3>(args, kv, slots, head, state);
-        if (heads >= 4) AttendPage<Kv, 4>(args, kv, slots, head, state);
+        if (heads == 2) AttendPage<Kv, 2>(args, kv, slots, head, next, state);
+        if (heads == 3) AttendPage<Kv, 3>(args, kv, slots, head, next, state);
+        if (heads >= 4) AttendPage<Kv, 4>(args, kv, slots, head, next, state);
       }
     }
   }

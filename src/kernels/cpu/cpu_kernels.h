@@ -24,6 +24,7 @@
   size_t ArgMax(const float* x, size_t n);                                                      \
   void KvWrite(KvType type, KvPage page, size_t slot, const float* k, const float* v,           \
                size_t head_dim);                                                                \
+  void KvWiden(KvType type, KvPage page, size_t head_dim, float* k, float* v);                  \
   void AttentionBegin(const AttentionArgs& args, AttentionState state);                         \
   void AttentionPages(const AttentionArgs& args, size_t page_begin, size_t page_end,            \
                       AttentionState state);                                                    \

@@ -1,4 +1,5 @@
-// One token's K (transposed, so that lanes are positions) and V into its slot of a page.
+// One token's K (transposed, so that lanes are positions) and V into its slot of a page; and a whole
+// page back to f32.
 #include "kernels/cpu/kv_types-inl.h"
 
 namespace lull::LULL_ISA {
@@ -18,6 +19,18 @@ LULL_INLINE void WriteSlot(KvPage page, size_t slot, const float* k, const float
   }
 }
 
+template <typename Kv>
+LULL_INLINE void WidenValues(const void* values, size_t n, float* out) {
+  const auto* from = static_cast<const typename Kv::Element*>(values);
+  for (size_t i = 0; i < n; i += 16) StoreF32(out + i, Kv::Load(from + i));
+}
+
+template <typename Kv>
+LULL_INLINE void WidenPage(KvPage page, size_t head_dim, float* k, float* v) {
+  WidenValues<Kv>(page.k, head_dim * kPageTokens, k);
+  WidenValues<Kv>(page.v, head_dim * kPageTokens, v);
+}
+
 }  // namespace
 
 void KvWrite(KvType type, KvPage page, size_t slot, const float* k, const float* v,
@@ -26,6 +39,14 @@ void KvWrite(KvType type, KvPage page, size_t slot, const float* k, const float*
     case KvType::kF16: return WriteSlot<KvF16>(page, slot, k, v, head_dim);
     case KvType::kBf16: return WriteSlot<KvBf16>(page, slot, k, v, head_dim);
     case KvType::kF32: return WriteSlot<KvF32>(page, slot, k, v, head_dim);
+  }
+}
+
+void KvWiden(KvType type, KvPage page, size_t head_dim, float* k, float* v) {
+  switch (type) {
+    case KvType::kF16: return WidenPage<KvF16>(page, head_dim, k, v);
+    case KvType::kBf16: return WidenPage<KvBf16>(page, head_dim, k, v);
+    case KvType::kF32: return WidenPage<KvF32>(page, head_dim, k, v);
   }
 }
 
