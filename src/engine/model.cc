@@ -67,14 +67,18 @@ Result<std::unique_ptr<Model>> Model::Rep::Load(const std::string& path, Runtime
   auto rep = std::make_unique<Rep>();
   rep->runtime = runtime;
   rep->now_unix_s = std::move(now_unix_s);
-  LULL_ASSIGN_OR_RETURN(rep->tokenizer, Tokenizer::Create(*file));
+  Result<std::unique_ptr<Tokenizer>> tokenizer = Tokenizer::Create(*file);
+  if (!tokenizer.ok()) return file->Locate(tokenizer.error());
+  rep->tokenizer = std::move(*tokenizer);
   LoadTemplate(*file, rep.get());
   if (runtime == nullptr) {
     rep->info = InfoOfMetadata(*file);
     rep->info.vocab_size = rep->tokenizer->vocab_size();
   } else {
     std::lock_guard<FairMutex> lock(runtime->compute);
-    LULL_ASSIGN_OR_RETURN(rep->loaded, LoadedModel::Load(runtime->Context(), *file));
+    Result<std::unique_ptr<LoadedModel>> loaded = LoadedModel::Load(runtime->Context(), *file);
+    if (!loaded.ok()) return file->Locate(loaded.error());
+    rep->loaded = std::move(*loaded);
     rep->info = rep->loaded->info();
   }
   rep->info.load_s = static_cast<double>(os::MonotonicNs() - begin_ns) * 1e-9;

@@ -139,7 +139,7 @@ struct GgufFile::Rep {
     const GgufEntry* entry = first().Find(key);
     if (entry != nullptr) return entry;
     return Status(ErrorCode::kInvalidModel, "required key " + GgufQuote(key) + " is missing",
-                  first().file->path() + ": metadata");
+                  first().file->path() + ": key " + GgufQuote(key));
   }
   Result<ArrayView> RequireArray(std::string_view key, const GgufEntry** entry) const {
     LULL_ASSIGN_OR_RETURN(*entry, Require(key));
@@ -282,6 +282,20 @@ std::optional<GgufValueType> GgufFile::TypeOf(std::string_view key) const {
 uint64_t GgufFile::OffsetOf(std::string_view key) const {
   const GgufEntry* entry = rep_->first().Find(key);
   return entry == nullptr ? 0 : entry->offset;
+}
+
+Error GgufFile::Locate(Error error) const {
+  for (const GgufPart& part : rep_->parts)
+    if (error.where.starts_with(part.file->path())) return error;
+  if (const GgufEntry* entry = rep_->first().Find(error.where); entry != nullptr) {
+    error.where = rep_->Where(*entry);
+  } else if (const GgufTensor* tensor = FindTensor(error.where); tensor != nullptr) {
+    error.where = rep_->parts[tensor->file_index].file->path() + ": tensor " + GgufQuote(tensor->name) +
+                  " with data at byte " + std::to_string(tensor->file_offset);
+  } else {
+    error.where = rep_->path + (error.where.empty() ? "" : ": " + error.where);
+  }
+  return error;
 }
 
 Result<uint64_t> GgufFile::GetUint(std::string_view key) const {

@@ -63,6 +63,9 @@ class GgufFile {
   std::string Describe(std::string_view key) const;
   // Byte offset of the key's value in its file, for messages.
   uint64_t OffsetOf(std::string_view key) const;
+  // Completes an error about this file whose `where` is no more than a key's or tensor's name (or
+  // nothing): adds the file, and the byte where the file has such a key or tensor.
+  Error Locate(Error error) const;
 
   // Tells the system that a tensor's pages will not be read again.
   void DropPages(const GgufTensor& tensor) const;
@@ -77,5 +80,7 @@ class GgufFile {
 // that is not a multiple of the block. The one place that knows file block sizes.
 Result<uint64_t> GgufRowBytes(uint32_t type_id, uint64_t elements);
 const char* GgufTypeName(uint32_t type_id);  // "Q4_1"; "unknown" where unknown
+// Text of a file, quoted for messages: control bytes escaped, cut where long.
+std::string GgufQuote(std::string_view text);
 
 }  // namespace lull

@@ -50,7 +50,5 @@ Status AppendGgufTensors(const GgufPart& part, int file_index, std::vector<GgufT
 // Bytes of one value of a fixed-width type; 0 for strings, arrays and unknown ids.
 uint64_t GgufValueWidth(GgufValueType type);
 const char* GgufValueTypeName(GgufValueType type);
-// Quoted for messages: control bytes escaped, long names cut.
-std::string GgufQuote(std::string_view name);
 
 }  // namespace lull

@@ -45,16 +45,17 @@ class BytePair : public Family {
       : vocab_(std::move(vocab)), pretokenizer_(std::move(pretokenizer)) {}
 
   // "left right" each, the lower index merging first. Texts that are no tokens may occur.
+  // llama.cpp keeps an entry that is not two texts as one that never applies; no known writer makes one.
   Status AddMerges(const std::vector<std::string_view>& merges, WorkMeter* meter) {
     table_.Reserve(merges.size());
     std::string merged;
     for (size_t rank = 0; rank < merges.size(); ++rank) {
       meter->Spend(16 + merges[rank].size() / 8);
       const size_t space = merges[rank].find(' ', 1);
-      if (space == std::string_view::npos) continue;
+      if (space == std::string_view::npos || space + 1 == merges[rank].size())
+        return BadMerge(rank, merges[rank]);
       const std::string_view left = merges[rank].substr(0, space);
       const std::string_view right = merges[rank].substr(space + 1);
-      if (right.empty()) continue;
       merged.assign(left);
       merged.append(right);
       pairs_.Add(left.back(), right.front());
@@ -122,6 +123,13 @@ class BytePair : public Family {
 
  private:
   static constexpr size_t kMaxTextBytes = size_t{1} << 30;
+
+  static Error BadMerge(size_t rank, std::string_view merge) {
+    return {ErrorCode::kInvalidModel,
+            "merge " + std::to_string(rank) + ", " + GgufQuote(merge) +
+                ", is not two texts with a space between",
+            kMergesKey, "the vocabulary is damaged; fetch or convert the file again"};
+  }
 
   struct Scratch {
     Merger merger;

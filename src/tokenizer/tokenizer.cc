@@ -59,7 +59,7 @@ class TokenizerImpl : public Tokenizer {
     if (token < 0 || token >= vocab_.num_tokens()) return {};
     const uint16_t attr = vocab_.attrs[token];
     if ((attr & (kAttrUnknown | kAttrControl)) != 0) return special ? TokenText(token) : "";
-    if ((attr & (kAttrUserDefined | kAttrLiteral)) != 0) return TokenText(token);
+    if ((attr & kAttrUserDefined) != 0) return TokenText(token);
     if ((attr & kAttrNormal) != 0) return family_->NormalBytes(token);
     if ((attr & kAttrByte) != 0) {
       return std::string(1, static_cast<char>(Vocabulary::ByteOf(vocab_.texts.Get(token))));

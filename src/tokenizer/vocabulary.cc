@@ -112,9 +112,11 @@ class Reader {
       meter_->Spend(1);
       const bool known = types[id] >= 0 && types[id] < 7;
       vocab_.attrs[id] = known ? kByType[types[id]] : static_cast<uint16_t>(kAttrUndefined);
-      // A byte token that names no byte stands for its own text.
+      // llama.cpp reads some byte out of any text, or throws; no known writer makes such a token.
       if (vocab_.attrs[id] == kAttrByte && Vocabulary::ByteOf(vocab_.texts.Get(id)) < 0) {
-        vocab_.attrs[id] = kAttrLiteral;
+        return Bad("token " + std::to_string(id) + " is a byte token, but its text " +
+                       GgufQuote(vocab_.texts.Get(id)) + " names no byte (<0x00> to <0xFF>)",
+                   Key("tokens"));
       }
     }
     return Status::Ok();

@@ -24,7 +24,6 @@ enum TokenAttr : uint16_t {
   kAttrUndefined = 0x40,
   kAttrStripLeft = 0x80,    // takes the white space before it along
   kAttrStripRight = 0x100,  // and after it
-  kAttrLiteral = 0x200,     // stands for its own text, but is not matched like special tokens
 };
 
 constexpr int32_t kNoToken = -1;

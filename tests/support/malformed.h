@@ -24,8 +24,8 @@ struct MalformedClass {
   std::string name;   // e.g. "key_length_wraps"
   std::string group;  // header, key, tensor, data, vocab, hparam
   MalformedStage stage = MalformedStage::kFile;
-  // Odd, but with a meaning that other runtimes share: may be accepted, and must then be safe to use.
-  bool tolerated = false;
+  // kVocab, kHparams: keys or tensors, one of which the error has to name; a family's prefix will do.
+  std::vector<std::string> places;
   // What it starts from.
   TinyModelSpec base;
   // Exactly one of the three is set.

@@ -31,12 +31,8 @@ class Table {
  public:
   Table(std::string group, MalformedStage stage, std::vector<MalformedClass>* classes)
       : group_(std::move(group)), stage_(stage), classes_(classes) {}
-  void Add(const char* name, TinyModelSpec base, Edit edit) {
-    classes_->push_back({name, group_, stage_, false, std::move(base), {}, {}, std::move(edit)});
-  }
-  void AddTolerated(const char* name, TinyModelSpec base, Edit edit) {
-    Add(name, std::move(base), std::move(edit));
-    classes_->back().tolerated = true;
+  void Add(const char* name, std::vector<std::string> places, TinyModelSpec base, Edit edit) {
+    classes_->push_back({name, group_, stage_, std::move(places), std::move(base), {}, {}, std::move(edit)});
   }
 
  private:
@@ -83,38 +79,38 @@ void AppendMalformedVocabs(std::vector<MalformedClass>* classes) {
   Table table("vocab", MalformedStage::kVocab, classes);
   const TinyModelSpec bpe = Base("llama", "gpt2");
   const TinyModelSpec spm = Base("llama", "llama");
-  table.Add("tokens_missing", bpe, [](TestRandom&, GgufWriter* w) { w->RemoveKey("tokenizer.ggml.tokens"); });
-  table.Add("tokens_wrong_type", bpe, [](TestRandom& r, GgufWriter* w) {
+  table.Add("tokens_missing", {"tokenizer.ggml.tokens"}, bpe, [](TestRandom&, GgufWriter* w) { w->RemoveKey("tokenizer.ggml.tokens"); });
+  table.Add("tokens_wrong_type", {"tokenizer.ggml.tokens"}, bpe, [](TestRandom& r, GgufWriter* w) {
     if ((r.Next() & 1) != 0) {
       w->AddInt32Array("tokenizer.ggml.tokens", std::vector<int32_t>(kVocab, 7));
     } else {
       w->AddString("tokenizer.ggml.tokens", "one two three");
     }
   });
-  table.Add("tokens_empty", spm, [](TestRandom&, GgufWriter* w) { w->AddStringArray("tokenizer.ggml.tokens", {}); });
-  table.Add("token_types_too_few", bpe, [](TestRandom& r, GgufWriter* w) {
+  table.Add("tokens_empty", {"tokenizer.ggml.tokens"}, spm, [](TestRandom&, GgufWriter* w) { w->AddStringArray("tokenizer.ggml.tokens", {}); });
+  table.Add("token_types_too_few", {"tokenizer.ggml.token_type"}, bpe, [](TestRandom& r, GgufWriter* w) {
     const uint64_t count = OneOf(r, {uint64_t{0}, uint64_t{1}, kVocab / 2, kVocab - 1});
     w->AddInt32Array("tokenizer.ggml.token_type", std::vector<int32_t>(count, 1));
   });
-  table.Add("token_types_wrong_type", bpe, [](TestRandom& r, GgufWriter* w) {
+  table.Add("token_types_wrong_type", {"tokenizer.ggml.token_type"}, bpe, [](TestRandom& r, GgufWriter* w) {
     if ((r.Next() & 1) != 0) {
       w->AddFloat32Array("tokenizer.ggml.token_type", std::vector<float>(kVocab, 1.0f));
     } else {
       w->AddStringArray("tokenizer.ggml.token_type", PlainTokens());
     }
   });
-  table.Add("scores_wrong_type", spm, [](TestRandom& r, GgufWriter* w) {
+  table.Add("scores_wrong_type", {"tokenizer.ggml.scores"}, spm, [](TestRandom& r, GgufWriter* w) {
     if ((r.Next() & 1) != 0) {
       w->AddStringArray("tokenizer.ggml.scores", PlainTokens());
     } else {
       w->AddFloat32("tokenizer.ggml.scores", -1.0f);
     }
   });
-  table.Add("scores_too_few", spm, [](TestRandom& r, GgufWriter* w) {
+  table.Add("scores_too_few", {"tokenizer.ggml.scores"}, spm, [](TestRandom& r, GgufWriter* w) {
     const uint64_t count = OneOf(r, {uint64_t{0}, uint64_t{1}, kVocab / 2, kVocab - 1});
     w->AddFloat32Array("tokenizer.ggml.scores", std::vector<float>(count, 0.5f));
   });
-  table.AddTolerated("byte_token_malformed", spm, [](TestRandom& r, GgufWriter* w) {
+  table.Add("byte_token_malformed", {"tokenizer.ggml.tokens"}, spm, [](TestRandom& r, GgufWriter* w) {
     std::vector<std::string> tokens = PlainTokens();
     std::vector<int32_t> types(kVocab, 1);
     for (uint32_t b = 0; b < 256; ++b) {
@@ -128,19 +124,19 @@ void AppendMalformedVocabs(std::vector<MalformedClass>* classes) {
     w->AddStringArray("tokenizer.ggml.tokens", tokens);
     w->AddInt32Array("tokenizer.ggml.token_type", types);
   });
-  table.AddTolerated("merges_malformed", bpe, [](TestRandom& r, GgufWriter* w) {
+  table.Add("merges_malformed", {"tokenizer.ggml.merges"}, bpe, [](TestRandom& r, GgufWriter* w) {
     const std::string bad[] = {"", " ", "ab", "a ", " b"};
     w->AddStringArray("tokenizer.ggml.merges", std::vector<std::string>{"t h", bad[r.Below(std::size(bad))], "i n"});
   });
-  table.Add("bos_out_of_range", bpe, [](TestRandom& r, GgufWriter* w) { w->AddUint32("tokenizer.ggml.bos_token_id", OutOfRange(r)); });
-  table.Add("eos_out_of_range", spm, [](TestRandom& r, GgufWriter* w) {
+  table.Add("bos_out_of_range", {"tokenizer.ggml.bos_token_id"}, bpe, [](TestRandom& r, GgufWriter* w) { w->AddUint32("tokenizer.ggml.bos_token_id", OutOfRange(r)); });
+  table.Add("eos_out_of_range", {"tokenizer.ggml.eos_token_id"}, spm, [](TestRandom& r, GgufWriter* w) {
     if ((r.Next() & 1) != 0) {
       w->AddUint32("tokenizer.ggml.eos_token_id", OutOfRange(r));
     } else {
       w->AddInt32("tokenizer.ggml.eos_token_id", -2 - static_cast<int32_t>(r.Below(1000)));
     }
   });
-  table.Add("tokenizer_unknown", bpe, [](TestRandom& r, GgufWriter* w) {
+  table.Add("tokenizer_unknown", {"tokenizer.ggml.model"}, bpe, [](TestRandom& r, GgufWriter* w) {
     const std::string names[] = {"", "gpt3", "LLAMA", "wordpiece2", "none of these"};
     w->AddString("tokenizer.ggml.model", names[r.Below(std::size(names))]);
   });
@@ -149,36 +145,36 @@ void AppendMalformedVocabs(std::vector<MalformedClass>* classes) {
 void AppendMalformedHparams(std::vector<MalformedClass>* classes) {
   Table table("hparam", MalformedStage::kHparams, classes);
   const TinyModelSpec llama = Base("llama", "gpt2");
-  table.Add("hparam_missing", llama, [](TestRandom& r, GgufWriter* w) {
+  table.Add("hparam_missing", {"general.architecture", "llama."}, llama, [](TestRandom& r, GgufWriter* w) {
     w->RemoveKey(OneOf(r, {"general.architecture", "llama.block_count", "llama.embedding_length", "llama.feed_forward_length",
                            "llama.attention.head_count", "llama.attention.layer_norm_rms_epsilon"}));
   });
-  table.Add("hparam_wrong_type", llama, [](TestRandom& r, GgufWriter* w) {
+  table.Add("hparam_wrong_type", {"llama."}, llama, [](TestRandom& r, GgufWriter* w) {
     AddNotANumber(r, OneOf(r, {"llama.block_count", "llama.embedding_length", "llama.feed_forward_length",
                                "llama.attention.head_count", "llama.attention.head_count_kv", "llama.context_length"}), w);
   });
-  table.Add("block_count_out_of_range", llama, [](TestRandom& r, GgufWriter* w) {
+  table.Add("block_count_out_of_range", {"llama.block_count", "blk.1."}, llama, [](TestRandom& r, GgufWriter* w) {
     w->AddUint32("llama.block_count", OneOf(r, {0u, 2u, 513u, 65536u, 0x80000000u, 0xffffffffu}));
   });
-  table.Add("head_count_out_of_range", llama, [](TestRandom& r, GgufWriter* w) {
+  table.Add("head_count_out_of_range", {"llama.attention.head_count"}, llama, [](TestRandom& r, GgufWriter* w) {
     w->AddUint32("llama.attention.head_count", OneOf(r, {0u, 3u, 65u, 1000000u, 0xffffffffu}));
   });
-  table.Add("head_count_kv_out_of_range", llama, [](TestRandom& r, GgufWriter* w) {
+  table.Add("head_count_kv_out_of_range", {"llama.attention.head_count_kv"}, llama, [](TestRandom& r, GgufWriter* w) {
     w->AddUint32("llama.attention.head_count_kv", OneOf(r, {0u, 3u, 5u, 64u, 0xffffffffu}));
   });
-  table.Add("embedding_length_wrong", llama, [](TestRandom& r, GgufWriter* w) {
+  table.Add("embedding_length_wrong", {"llama.embedding_length", "llama.attention.head_count", "token_embd.weight"}, llama, [](TestRandom& r, GgufWriter* w) {
     w->AddUint32("llama.embedding_length", OneOf(r, {0u, 31u, 33u, 64u, 0x80000000u, 0xffffffffu}));
   });
-  table.Add("rms_epsilon_not_positive", llama, [](TestRandom& r, GgufWriter* w) {
+  table.Add("rms_epsilon_not_positive", {"llama.attention.layer_norm_rms_epsilon"}, llama, [](TestRandom& r, GgufWriter* w) {
     w->AddFloat32("llama.attention.layer_norm_rms_epsilon", BadPositive(r));
   });
-  table.Add("rope_base_not_positive", llama, [](TestRandom& r, GgufWriter* w) {
+  table.Add("rope_base_not_positive", {"llama.rope.freq_base"}, llama, [](TestRandom& r, GgufWriter* w) {
     w->AddFloat32("llama.rope.freq_base", BadPositive(r));
   });
-  table.Add("experts_used_exceed_experts", Base("lfm2moe", "gpt2"), [](TestRandom& r, GgufWriter* w) {
+  table.Add("experts_used_exceed_experts", {"lfm2moe.expert_used_count"}, Base("lfm2moe", "gpt2"), [](TestRandom& r, GgufWriter* w) {
     w->AddUint32("lfm2moe.expert_used_count", OneOf(r, {0u, 5u, 64u, 0xffffffffu}));
   });
-  table.Add("tensor_missing_or_misshapen", llama, [](TestRandom& r, GgufWriter* w) {
+  table.Add("tensor_missing_or_misshapen", {"token_embd.weight", "blk.0.", "output_norm.weight", "llama.vocab_size"}, llama, [](TestRandom& r, GgufWriter* w) {
     const std::string name = OneOf(r, {"token_embd.weight", "blk.0.attn_q.weight", "blk.0.attn_k.weight", "blk.0.ffn_down.weight",
                                        "output_norm.weight"});
     w->RemoveTensor(name);

@@ -112,10 +112,21 @@ TEST(BytePair, MergesWhoseTextIsNoToken) {
 
 TEST(BytePair, OddMergesAreHarmless) {
   VocabBuilder builder = Plain();
-  builder.merges = {"", " ", "a", "a ", " a", "a b c", "  ", "zz yy", std::string("\0 \0", 3), "a b", "a b"};
+  builder.merges = {"a b c", "   ", "zz yy", std::string("\0 \0", 3), "a b", "a b"};
   const int32_t ab = builder.Add("ab");
   const auto tokenizer = BuildOrDie(builder);
   EXPECT_EQ(Ids(*tokenizer, "ab"), (TokenIds{ab}));
+}
+
+TEST(BytePair, MergesThatAreNotTwoTextsAreRefused) {
+  for (const char* merge : {"", " ", "a", "a ", " a", "  "}) {
+    VocabBuilder builder = Plain();
+    builder.merges = {"a b", merge};
+    const auto tokenizer = builder.Build();
+    ASSERT_FALSE(tokenizer.ok()) << '"' << merge << '"';
+    EXPECT_EQ(tokenizer.error().where, "tokenizer.ggml.merges");
+    EXPECT_NE(tokenizer.error().message.find("merge 1"), std::string::npos) << tokenizer.error().message;
+  }
 }
 
 TEST(BytePair, CharactersWithVisibleSpaces) {
