@@ -6,7 +6,7 @@
 
 Prints one line per vocabulary: strings compared, mismatches, strings llama.cpp refuses (it throws
 on four-byte sequences beyond U+10FFFF). Exit status 1 where anything differs. A MODEL.gguf.inp
-beside a vocabulary file adds its cases.
+beside a vocabulary file adds its cases; Lull's ids of those are also compared with MODEL.gguf.out.
 --golden FILE writes llama.cpp's ids for --count strings instead: the goldens of tests/tokenizer.
 --pre NAME,NAME,... compares each file again under other values of tokenizer.ggml.pre; needs the
 Python package gguf.
@@ -177,6 +177,22 @@ def run(program, model, arguments, data):
                           stderr=subprocess.PIPE)
 
 
+def compare_known(args, model, label):
+    """The ids that come with a vocabulary file: one line a case, special tokens not parsed."""
+    if not os.path.exists(model + ".out"):
+        return True
+    with open(model + ".out", encoding="ascii") as file:
+        expected = [tuple(map(int, line.split())) for line in file]
+    strings = known_inputs(model)
+    if not strings[-1]:  # what follows the last separator is no case
+        strings.pop()
+    got = unpack(run(args.lull, model, ["--no-special"], pack(strings)).stdout)
+    different = sum(a != b for a, b in zip(expected, got))
+    complete = len(expected) == len(got) == len(strings)
+    print(f"{label} .out: {len(expected)} cases compared, {different} different" + ("" if complete else ", not all there"))
+    return different == 0 and complete
+
+
 def compare(args, model, label, arguments):
     strings = known_inputs(model)
     generator = Generator(args.seed, special_texts(model))
@@ -258,7 +274,7 @@ def main():
     for model in args.models:
         name = os.path.basename(model)
         if not args.pre:
-            good &= compare(args, model, name, arguments)
+            good &= compare_known(args, model, name) and compare(args, model, name, arguments)
         for pre in filter(None, args.pre.split(",")):
             with tempfile.TemporaryDirectory() as folder:
                 good &= compare(args, with_pre(model, pre, folder), f"{name} as {pre}", arguments)

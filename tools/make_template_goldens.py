@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes tests/chat/goldens/constructs.json: small templates and what jinja2 makes of them.
+"""Writes FOLDER/constructs.json (tests/chat/goldens): small templates and what jinja2 makes of them.
 
 The cases are in tools/template_cases.txt, one template a line (\\n, \\t and \\r as escapes, outside of
 which a backslash is itself written \\\\).
@@ -12,7 +12,6 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import compare_templates
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-OUT = os.path.join(HERE, "..", "tests", "chat", "goldens", "constructs.json")
 
 VARIABLES = {
     "s": "Hello, World", "u": "Straße ΑΣ 漢字 👍 é", "ws": "  \t pad\u00a0\n", "n": 42, "f": 2.5, "neg": -7, "yes": True,
@@ -36,7 +35,9 @@ def main():
             "template": source, "messages": [{"role": "user", "content": "hi"}], "extra": VARIABLES,
             "add_generation_prompt": True, "bos_token": "<s>", "eos_token": "</s>"})
         cases.append({"template": source, "text": text} if error is None else {"template": source, "error": error})
-    with open(OUT, "w", encoding="utf-8") as f:
+    folder = sys.argv[1] if len(sys.argv) > 1 else os.path.join(HERE, "..", "tests", "chat", "goldens")
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, "constructs.json"), "w", encoding="utf-8") as f:
         f.write('{"now": %d, "variables": %s,\n "cases": [\n' % (
             compare_templates.NOW, json.dumps(VARIABLES, ensure_ascii=False)))
         f.write(",\n".join("  " + json.dumps(case, ensure_ascii=False) for case in cases))

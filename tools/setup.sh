@@ -8,9 +8,22 @@ packages=(
   libssl-dev zlib1g-dev libcurl4-openssl-dev libgtest-dev libgmock-dev
 )
 
+say() { echo "setup: $*" >&2; }
+
+# lull pull and the comparisons ask the Python that comes first in PATH for its pip; apt's pip belongs to
+# the system's Python alone.
+check_pip() {
+  python3 -m pip --version >/dev/null 2>&1 && return
+  say "$(command -v python3) has no pip, with which models are fetched. Either"
+  say "  give it one:                       python3 -m ensurepip --upgrade"
+  say "  or use the system's Python first:  PATH=/usr/bin:\$PATH ./run"
+  exit 3
+}
+
 # The usual case first: one question for all.
 if dpkg-query -W -f='${Status}\n' "${packages[@]}" 2>/dev/null | grep -c 'install ok installed' |
     grep -qx "${#packages[@]}"; then
+  check_pip
   exit 0
 fi
 
@@ -24,9 +37,11 @@ for package in "${packages[@]}"; do
   esac
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
 done
-[ ${#missing[@]} -eq 0 ] && exit 0
+if [ ${#missing[@]} -eq 0 ]; then
+  check_pip
+  exit 0
+fi
 
-say() { echo "setup: $*" >&2; }
 by_hand="apt-get install --no-install-recommends ${missing[*]}"
 if ! command -v apt-get >/dev/null; then
   say "this machine has no apt-get; install what Debian 12 calls: ${missing[*]}"
@@ -81,3 +96,4 @@ say "asking the package servers"
 apt update -qq >"$log" 2>&1 || fail
 apt install -y -q --no-remove --no-install-recommends -o APT::Status-Fd=1 "${missing[@]}" 2>>"$log" |
   show_progress || fail
+check_pip

