@@ -20,7 +20,7 @@ import tempfile
 
 import numpy as np
 
-ARCHS = ["llama", "gemma3", "lfm2", "lfm2moe"]
+ARCHS = ["llama", "gemma3", "lfm2", "lfm2moe", "qwen2", "qwen3"]
 TYPES = ["F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K"]
 
 

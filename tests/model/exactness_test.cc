@@ -20,7 +20,7 @@ class CappedPacer : public Pacer {
 };
 
 struct Case {
-  const char* arch;
+  std::string arch;
   const char* type;
 };
 
@@ -177,13 +177,19 @@ TEST_P(ExactnessTest, AfterTruncationAndReuse) {
 }
 
 std::string CaseName(const ::testing::TestParamInfo<Case>& info) {
-  return std::string(info.param.arch) + "_" + info.param.type;
+  return info.param.arch + "_" + info.param.type;
 }
-INSTANTIATE_TEST_SUITE_P(Models, ExactnessTest,
-                         ::testing::Values(Case{"llama", "mixed"}, Case{"llama", "F32"},
-                                           Case{"gemma3", "mixed"}, Case{"gemma3", "Q5_0"},
-                                           Case{"lfm2", "mixed"}, Case{"lfm2", "Q4_1"},
-                                           Case{"lfm2moe", "mixed"}, Case{"lfm2moe", "Q8_0"}),
+// Every architecture on mixed types, and on one type that differs from one to the next.
+std::vector<Case> Cases() {
+  const char* const types[] = {"F32", "Q5_0", "Q4_1", "Q8_0"};
+  std::vector<Case> cases;
+  for (const std::string& arch : TinyModelArchitectures()) {
+    cases.push_back({arch, "mixed"});
+    cases.push_back({arch, types[(cases.size() / 2) % 4]});
+  }
+  return cases;
+}
+INSTANTIATE_TEST_SUITE_P(Models, ExactnessTest, ::testing::ValuesIn(Cases()),
                          CaseName);
 
 }  // namespace

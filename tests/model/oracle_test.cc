@@ -51,7 +51,7 @@ Agreement Measure(const TinyModelSpec& spec, KvType kv, double margin) {
   return Compare(want, got, margin);
 }
 
-class OracleTest : public ::testing::TestWithParam<const char*> {};
+class OracleTest : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(OracleTest, FloatWeightsAgreeToRounding) {
   TinyModelSpec spec;
@@ -77,7 +77,8 @@ TEST_P(OracleTest, QuantisedWeightsAgreeWithinActivationNoise) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Architectures, OracleTest,
-                         ::testing::Values("llama", "gemma3", "lfm2", "lfm2moe"));
+                         ::testing::ValuesIn(TinyModelArchitectures()),
+                         [](const auto& info) { return info.param; });
 
 TEST(OracleVariantsTest, LlamaRopeFactorsWindowsAndBiases) {
   TinyModelSpec spec;

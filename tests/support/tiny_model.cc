@@ -87,7 +87,7 @@ void Builder::AddMetadata() {
     const std::vector<int32_t> per_layer(spec_.kv_heads_per_layer.begin(), spec_.kv_heads_per_layer.end());
     writer_->AddInt32Array(Key("attention.head_count_kv"), per_layer);
   }
-  if (spec_.head_dim * spec_.heads != spec_.embd || spec_.arch == "gemma3") {
+  if (spec_.head_dim * spec_.heads != spec_.embd || spec_.arch == "gemma3" || spec_.arch == "qwen3") {
     put("attention.key_length", spec_.head_dim);
     put("attention.value_length", spec_.head_dim);
   }
@@ -127,7 +127,11 @@ void Builder::AddAttention(uint64_t layer) {
   AddMatrix(Name(layer, "attn_k.weight"), {spec_.embd, kv}, spec_.type);
   AddMatrix(Name(layer, "attn_v.weight"), {spec_.embd, kv}, spec_.type);
   AddMatrix(Name(layer, "attn_output.weight"), {q, spec_.embd}, spec_.type);
-  if (spec_.arch != "llama") {
+  if (spec_.arch == "qwen2") {
+    AddF32(Name(layer, "attn_q.bias"), {q}, -0.5f, 0.5f);
+    AddF32(Name(layer, "attn_k.bias"), {kv}, -0.5f, 0.5f);
+    AddF32(Name(layer, "attn_v.bias"), {kv}, -0.5f, 0.5f);
+  } else if (spec_.arch != "llama") {
     AddNorm(Name(layer, "attn_q_norm.weight"), spec_.head_dim);
     AddNorm(Name(layer, "attn_k_norm.weight"), spec_.head_dim);
   }
@@ -222,7 +226,8 @@ const std::vector<std::string>& TinyModelTypes() {
 }
 
 const std::vector<std::string>& TinyModelArchitectures() {
-  static const std::vector<std::string> architectures = {"llama", "gemma3", "lfm2", "lfm2moe"};
+  static const std::vector<std::string> architectures = {"llama", "gemma3", "lfm2", "lfm2moe",
+                                                         "qwen2", "qwen3"};
   return architectures;
 }
 
@@ -235,10 +240,11 @@ Result<TinyModelSpec> ResolveTinyModel(TinyModelSpec spec) {
   LULL_RETURN_IF_ERROR(CheckTypes(spec));
   const bool wide = IsKQuant(spec.type) || IsKQuant(spec.embedding_type) || IsKQuant(spec.output_type);
   SetDefault<uint64_t>(&spec.embd, wide ? 256 : 64);
-  SetDefault<uint64_t>(&spec.layers, spec.arch == "gemma3" ? 7 : spec.arch == "llama" ? 2 : 4);
+  SetDefault<uint64_t>(&spec.layers, spec.arch == "gemma3" ? 7 : IsLfm2(spec) ? 4 : 2);
   SetDefault<uint64_t>(&spec.heads, 4);
   SetDefault<uint64_t>(&spec.kv_heads, spec.arch == "gemma3" ? 1 : std::min<uint64_t>(2, spec.heads));
-  SetDefault<uint64_t>(&spec.head_dim, std::max<uint64_t>(2, spec.embd / spec.heads));
+  const uint64_t head_dim = std::max<uint64_t>(2, spec.embd / spec.heads);
+  SetDefault<uint64_t>(&spec.head_dim, spec.arch == "qwen3" ? 2 * head_dim : head_dim);
   SetDefault<uint64_t>(&spec.ffn, spec.embd * 2);
   SetDefault<uint64_t>(&spec.expert_ffn, wide ? 256 : spec.embd);
   SetDefault<uint64_t>(&spec.ctx, 512);

@@ -13,7 +13,7 @@ namespace lull {
 
 // 0 and "" mean: the default of the architecture and type (see ResolveTinyModel).
 struct TinyModelSpec {
-  std::string arch = "llama";     // llama, gemma3, lfm2, lfm2moe
+  std::string arch = "llama";     // one of TinyModelArchitectures()
   std::string type = "F32";       // weight matrices; "mixed": another type for every tensor
   std::string embedding_type{};   // token_embd; default `type`
   std::string output_type{};      // output head; default `type`

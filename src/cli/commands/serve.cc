@@ -66,8 +66,8 @@ class ServeCommand : public Command {
  private:
   void Announce(const Session& session, int port) const {
     const CpuBudget& budget = session.runtime->cpu_budget();
-    fprintf(stderr, "lull: serving %s on http://%s:%d (%d threads, %s", model_.c_str(), http_.address.c_str(),
-            port, session.runtime->threads(), session.runtime->isa());
+    fprintf(stderr, "lull: serving %s on http://%s:%d (%d thread%s, %s", model_.c_str(), http_.address.c_str(),
+            port, session.runtime->threads(), session.runtime->threads() == 1 ? "" : "s", session.runtime->isa());
     if (budget.capped())
       fprintf(stderr, ", CPU %.0f %% mean, %.0f %% p99", 100 * budget.mean_share,
               100 * (budget.p99_share > 0 ? budget.p99_share : std::min(1.0, budget.mean_share + 0.15)));

@@ -24,6 +24,8 @@ inline constexpr TensorSpec kTokenEmbd = {
 // Absent where the head is tied to the embedding.
 inline constexpr TensorSpec kOutput = {
     "output.weight", When::kModel, false, &M::output, {Embd, Vocab}};
+inline constexpr TensorSpec kOutputNorm = {
+    "output_norm.weight", When::kModel, true, &M::output_norm, {Embd}};
 inline constexpr TensorSpec kAttnNorm = {
     "blk.%d.attn_norm.weight", When::kEveryLayer, true, &L::attn_norm, {Embd}};
 inline constexpr TensorSpec kQ = {

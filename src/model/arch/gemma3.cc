@@ -17,7 +17,7 @@ constexpr HparamSpec kHparams[] = {
 constexpr TensorSpec kTensors[] = {
     kTokenEmbd,
     kOutput,
-    {"output_norm.weight", When::kModel, true, &M::output_norm, {Embd}},
+    kOutputNorm,
     kAttnNorm,
     kQ,
     kK,

@@ -15,7 +15,7 @@ constexpr HparamSpec kHparams[] = {
 constexpr TensorSpec kTensors[] = {
     kTokenEmbd,
     kOutput,
-    {"output_norm.weight", When::kModel, true, &M::output_norm, {Embd}},
+    kOutputNorm,
     {"rope_freqs.weight", When::kModel, false, &M::rope_factors, {RopeHalf}},
     kAttnNorm,
     kQ,
