@@ -19,9 +19,8 @@ KvLayout::KvLayout(KvType type, const std::vector<KvLayerShape>& layers)
     KvGroup& group = groups_[g];
     place.group = static_cast<int>(g);
     place.head_bytes = kPageTokens * layer.head_dim * KvTypeBytes(type);
-    place.k_offset = group.page_bytes;
-    place.v_offset = place.k_offset + layer.kv_heads * place.head_bytes;
-    group.page_bytes = place.v_offset + layer.kv_heads * place.head_bytes;
+    place.offset = group.page_bytes;
+    group.page_bytes += 2 * layer.kv_heads * place.head_bytes;
     group.layers.push_back(i);
   }
 }

@@ -28,9 +28,10 @@ struct KvGroup {
 // Where a layer lies.
 struct KvLayerPlace {
   int group = -1;       // -1: recurrent
-  size_t k_offset = 0;  // in a page: K [kv_head][head_dim][64], then V [kv_head][64][head_dim]
-  size_t v_offset = 0;
-  size_t head_bytes = 0;
+  // In a page; for each KV head K [head_dim][64], then V [64][head_dim]: what attention reads of a
+  // page is one stream.
+  size_t offset = 0;
+  size_t head_bytes = 0;  // of K, and of V
   size_t state_offset = 0;  // recurrent: floats into the sequence's state
 };
 

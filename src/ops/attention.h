@@ -16,14 +16,13 @@ namespace lull {
 struct KvView {
   uint8_t* base = nullptr;  // page i begins at base + i * page_bytes
   size_t page_bytes = 0;
-  size_t k_offset = 0;  // of the layer inside a page; head h at + h * head_bytes
-  size_t v_offset = 0;
+  size_t offset = 0;  // of the layer inside a page; head h at + 2 * h * head_bytes, K then V
   size_t head_bytes = 0;  // 64 * head_dim values
   KvType type = KvType::kF16;
 
   KvPage Page(int32_t page, size_t head) const {
-    uint8_t* at = base + static_cast<size_t>(page) * page_bytes + head * head_bytes;
-    return {at + k_offset, at + v_offset};
+    uint8_t* k = base + static_cast<size_t>(page) * page_bytes + offset + 2 * head * head_bytes;
+    return {k, k + head_bytes};
   }
 };
 

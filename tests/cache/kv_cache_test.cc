@@ -39,10 +39,10 @@ TEST(KvLayoutTest, LayersOfOneReachShareAPage) {
   const size_t head = 64 * 32 * 2;
   EXPECT_EQ(layout.groups()[0].page_bytes, 4 * head);
   EXPECT_EQ(layout.groups()[1].page_bytes, 4 * head);
-  EXPECT_EQ(layout.place(0).k_offset, 0u);
-  EXPECT_EQ(layout.place(0).v_offset, head);
-  EXPECT_EQ(layout.place(2).k_offset, 2 * head);
-  EXPECT_EQ(layout.place(1).v_offset, 2 * head);
+  EXPECT_EQ(layout.place(0).head_bytes, head);
+  EXPECT_EQ(layout.place(0).offset, 0u);
+  EXPECT_EQ(layout.place(2).offset, 2 * head);
+  EXPECT_EQ(layout.place(1).offset, 0u);
   EXPECT_EQ(layout.place(3).group, -1);
   EXPECT_EQ(layout.place(4).state_offset, 10u);
   EXPECT_EQ(layout.state_floats(), 15u);

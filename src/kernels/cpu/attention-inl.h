@@ -38,7 +38,7 @@ struct Fetch {
       : at(static_cast<const uint8_t*>(values)), lines((bytes / 64 + steps - 1) / steps) {}
   LULL_INLINE void Step() {
     if (at == nullptr) return;
-    for (size_t i = 0; i < lines; ++i, at += 64) Prefetch(at);
+    for (size_t i = 0; i < lines; ++i, at += 64) PrefetchFar(at);
   }
 };
 

@@ -8,8 +8,7 @@ KvView ViewOf(const KvCache& cache, size_t layer) {
   KvView view;
   view.base = cache.pool(place.group).base();
   view.page_bytes = cache.pool(place.group).page_bytes();
-  view.k_offset = place.k_offset;
-  view.v_offset = place.v_offset;
+  view.offset = place.offset;
   view.head_bytes = place.head_bytes;
   view.type = cache.layout().type();
   return view;

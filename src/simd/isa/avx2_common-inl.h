@@ -231,3 +231,4 @@ LULL_INLINE U8 OrWhere(U8 a, uint64_t mask, uint8_t bits) {
 }
 LULL_INLINE int32_t LoadA4(const int8_t* p) { int32_t a; memcpy(&a, p, 4); return a; }
 LULL_INLINE void Prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
+LULL_INLINE void PrefetchFar(const void* p) { __builtin_prefetch(p, 0, 2); }  // to L2

@@ -165,6 +165,7 @@ inline constexpr int32_t kQ8Offset = 128;
 LULL_INLINE I32 Q8Start(int32_t sum_a) { return Set1I32(-128 * sum_a); }
 LULL_INLINE I32 DotQ8(I32 acc, U8 w, int32_t a4) { return DotU8(acc, w, a4); }
 LULL_INLINE void Prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
+LULL_INLINE void PrefetchFar(const void* p) { __builtin_prefetch(p, 0, 2); }  // to L2
 
 }  // namespace lull::avx512
 LULL_END_TARGET

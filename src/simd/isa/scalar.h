@@ -177,6 +177,7 @@ LULL_INLINE I32 DotQ8(I32 acc, U8 w, int32_t a4) { return DotU8(acc, w, a4); }
 
 // A hint to load the line of p; p may point anywhere.
 LULL_INLINE void Prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
+LULL_INLINE void PrefetchFar(const void* p) { __builtin_prefetch(p, 0, 2); }  // to L2
 
 #undef LULL_LANES
 #undef LULL_BYTES
