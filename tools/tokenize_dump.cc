@@ -83,7 +83,7 @@ int main(int argc, char** argv) {
         return 3;
       }
       if (pass == 0) WriteIds(*ids);
-      if (decode && tokenizer.Decode(*ids, true) != text) ++different;
+      if (decode && tokenizer.Decode(lull::ExecContext(), *ids, true) != text) ++different;
     }
     if (repeat > 1) fprintf(stderr, "%.6f\n", CpuSeconds() - pass_start);
   }

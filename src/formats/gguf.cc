@@ -148,9 +148,9 @@ struct GgufFile::Rep {
   }
 
   Result<uint64_t> OptionalCount(const GgufPart& part, std::string_view key, uint64_t fallback) const;
-  Status OpenParts();
+  Status OpenParts(WorkMeter* meter);
   Status CheckPart(const GgufPart& part, uint64_t index, uint64_t count) const;
-  Status JoinTensors();
+  Status JoinTensors(WorkMeter* meter);
 };
 
 // split.* keys are stored as uint16 and int32 by writers in use; any integer is accepted.
@@ -177,9 +177,9 @@ Status GgufFile::Rep::CheckPart(const GgufPart& part, uint64_t index, uint64_t c
                 part.file->path() + ": keys 'split.no', 'split.count'", "the parts of a split model must keep their names");
 }
 
-Status GgufFile::Rep::OpenParts() {
+Status GgufFile::Rep::OpenParts(WorkMeter* meter) {
   const std::optional<SplitName> name = ParseSplitName(path);
-  LULL_ASSIGN_OR_RETURN(GgufPart opened, ParseGgufPart(path));
+  LULL_ASSIGN_OR_RETURN(GgufPart opened, ParseGgufPart(path, meter));
   LULL_ASSIGN_OR_RETURN(const uint64_t count, OptionalCount(opened, "split.count", 1));
   if (count > kMaxParts)
     return Status(ErrorCode::kInvalidModel, "split.count is " + std::to_string(count) + "; at most " +
@@ -197,7 +197,7 @@ Status GgufFile::Rep::OpenParts() {
     if (index + 1 == name->number) {
       parts.push_back(std::move(opened));
     } else {
-      LULL_ASSIGN_OR_RETURN(GgufPart part, ParseGgufPart(name->PartPath(index + 1)));
+      LULL_ASSIGN_OR_RETURN(GgufPart part, ParseGgufPart(name->PartPath(index + 1), meter));
       parts.push_back(std::move(part));
     }
     LULL_RETURN_IF_ERROR(CheckPart(parts.back(), index, count));
@@ -205,7 +205,7 @@ Status GgufFile::Rep::OpenParts() {
   return Status::Ok();
 }
 
-Status GgufFile::Rep::JoinTensors() {
+Status GgufFile::Rep::JoinTensors(WorkMeter* meter) {
   uint64_t total = 0;
   for (const GgufPart& part : parts) total += part.num_tensors;
   if (parts.size() > 1) {
@@ -221,13 +221,16 @@ Status GgufFile::Rep::JoinTensors() {
                   std::to_string(kGgufMaxTensors) + " are read", path);
   tensors.reserve(total);
   for (size_t i = 0; i < parts.size(); ++i)
-    LULL_RETURN_IF_ERROR(AppendGgufTensors(parts[i], static_cast<int>(i), &tensors));
+    LULL_RETURN_IF_ERROR(AppendGgufTensors(parts[i], static_cast<int>(i), meter, &tensors));
   by_name.resize(total);
   for (size_t i = 0; i < by_name.size(); ++i) by_name[i] = static_cast<uint32_t>(i);
-  std::sort(by_name.begin(), by_name.end(),
-            [&](uint32_t a, uint32_t b) { return tensors[a].name < tensors[b].name; });
+  std::sort(by_name.begin(), by_name.end(), [&](uint32_t a, uint32_t b) {
+    meter->Spend(GgufCompareCost(tensors[a].name, tensors[b].name));
+    return tensors[a].name < tensors[b].name;
+  });
   for (size_t i = 1; i < by_name.size(); ++i) {
     const GgufTensor& tensor = tensors[by_name[i]];
+    meter->Spend(GgufCompareCost(tensor.name, tensors[by_name[i - 1]].name));
     if (tensor.name == tensors[by_name[i - 1]].name)
       return Status(ErrorCode::kInvalidModel, "tensor appears twice",
                     parts[tensor.file_index].file->path() + ": tensor " + GgufQuote(tensor.name) +
@@ -239,11 +242,12 @@ Status GgufFile::Rep::JoinTensors() {
 GgufFile::GgufFile() : rep_(std::make_unique<Rep>()) {}
 GgufFile::~GgufFile() = default;
 
-Result<std::unique_ptr<GgufFile>> GgufFile::Open(const std::string& path) {
+Result<std::unique_ptr<GgufFile>> GgufFile::Open(const std::string& path, const ExecContext& ctx) {
   std::unique_ptr<GgufFile> file(new GgufFile());
   file->rep_->path = path;
-  LULL_RETURN_IF_ERROR(file->rep_->OpenParts());
-  LULL_RETURN_IF_ERROR(file->rep_->JoinTensors());
+  WorkMeter meter(ctx);
+  LULL_RETURN_IF_ERROR(file->rep_->OpenParts(&meter));
+  LULL_RETURN_IF_ERROR(file->rep_->JoinTensors(&meter));
   return file;
 }
 
@@ -343,20 +347,25 @@ Result<uint64_t> GgufFile::ArraySize(std::string_view key) const {
   return array.count;
 }
 
-Result<std::vector<std::string_view>> GgufFile::GetStringArray(std::string_view key) const {
+Result<std::vector<std::string_view>> GgufFile::GetStringArray(std::string_view key,
+                                                                     const ExecContext& ctx) const {
   const GgufEntry* entry = nullptr;
   LULL_ASSIGN_OR_RETURN(const ArrayView array, rep_->RequireArray(key, &entry));
   if (array.type != GgufValueType::kString) return rep_->WrongType(*entry, "an array of strings");
-  std::vector<std::string_view> strings(array.count);
+  WorkMeter meter(ctx);
+  std::vector<std::string_view> strings;
+  strings.reserve(array.count);
   const uint8_t* at = array.data;
-  for (std::string_view& text : strings) {
-    text = LoadString(at);
-    at += 8 + text.size();
+  for (uint64_t i = 0; i < array.count; ++i) {
+    meter.Spend(2);
+    strings.push_back(LoadString(at));
+    at += 8 + strings.back().size();
   }
   return strings;
 }
 
-Result<std::vector<int64_t>> GgufFile::GetIntArray(std::string_view key) const {
+Result<std::vector<int64_t>> GgufFile::GetIntArray(std::string_view key,
+                                                       const ExecContext& ctx) const {
   constexpr uint64_t kFreeElements = 65536;  // widening bytes to int64 beyond this would break the heap bound
   const GgufEntry* entry = nullptr;
   LULL_ASSIGN_OR_RETURN(const ArrayView array, rep_->RequireArray(key, &entry));
@@ -369,26 +378,35 @@ Result<std::vector<int64_t>> GgufFile::GetIntArray(std::string_view key) const {
     return Status(ErrorCode::kUnsupported, "array of " + std::to_string(array.count) + " " +
                   GgufValueTypeName(array.type) + " values; int32 is required beyond " +
                   std::to_string(kFreeElements), rep_->Where(*entry));
-  std::vector<int64_t> values(array.count);
+  WorkMeter meter(ctx);
+  std::vector<int64_t> values;
+  values.reserve(array.count);
   for (uint64_t i = 0; i < array.count; ++i) {
+    meter.Spend(1);
     const Integer integer = *LoadInteger(type, array.data + i * width);
     if (!integer.FitsInt64())
       return Status(ErrorCode::kInvalidModel, "element " + std::to_string(i) + ", " +
                     std::to_string(integer.bits) + ", exceeds 2^63 - 1", rep_->Where(*entry));
-    values[i] = static_cast<int64_t>(integer.bits);
+    values.push_back(static_cast<int64_t>(integer.bits));
   }
   return values;
 }
 
-Result<std::vector<float>> GgufFile::GetFloatArray(std::string_view key) const {
+Result<std::vector<float>> GgufFile::GetFloatArray(std::string_view key,
+                                                       const ExecContext& ctx) const {
   const GgufEntry* entry = nullptr;
   LULL_ASSIGN_OR_RETURN(const ArrayView array, rep_->RequireArray(key, &entry));
   if (array.type != GgufValueType::kFloat32 && array.type != GgufValueType::kFloat64)
     return rep_->WrongType(*entry, "an array of float32 or float64");
-  std::vector<float> values(array.count);
-  for (uint64_t i = 0; i < array.count; ++i)
-    values[i] = array.type == GgufValueType::kFloat32 ? Load<float>(array.data + 4 * i)
-                                                      : static_cast<float>(Load<double>(array.data + 8 * i));
+  WorkMeter meter(ctx);
+  std::vector<float> values;
+  values.reserve(array.count);
+  for (uint64_t i = 0; i < array.count; ++i) {
+    meter.Spend(1);
+    values.push_back(array.type == GgufValueType::kFloat32
+                         ? Load<float>(array.data + 4 * i)
+                         : static_cast<float>(Load<double>(array.data + 8 * i)));
+  }
   return values;
 }
 

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/exec_context.h"
 #include "lull/status.h"
 
 namespace lull {
@@ -34,8 +35,9 @@ struct GgufTensor {
 
 class GgufFile {
  public:
-  // For a split file name any part; all parts are opened and checked.
-  static Result<std::unique_ptr<GgufFile>> Open(const std::string& path);
+  // For a split file name any part; all parts are opened and checked. Checkpoints ctx.
+  static Result<std::unique_ptr<GgufFile>> Open(const std::string& path,
+                                                const ExecContext& ctx = ExecContext());
   ~GgufFile();
 
   uint32_t version() const;
@@ -53,11 +55,14 @@ class GgufFile {
   Result<double> GetFloat(std::string_view key) const;   // f32 or f64
   Result<bool> GetBool(std::string_view key) const;
   Result<std::string_view> GetString(std::string_view key) const;
-  // Arrays: element views into the mapping or copies where the width differs.
+  // Arrays: element views into the mapping or copies where the width differs. Checkpoint ctx.
   Result<uint64_t> ArraySize(std::string_view key) const;
-  Result<std::vector<std::string_view>> GetStringArray(std::string_view key) const;
-  Result<std::vector<int64_t>> GetIntArray(std::string_view key) const;  // bool and any int type
-  Result<std::vector<float>> GetFloatArray(std::string_view key) const;
+  Result<std::vector<std::string_view>> GetStringArray(
+      std::string_view key, const ExecContext& ctx = ExecContext()) const;
+  Result<std::vector<int64_t>> GetIntArray(  // bool and any int type
+      std::string_view key, const ExecContext& ctx = ExecContext()) const;
+  Result<std::vector<float>> GetFloatArray(
+      std::string_view key, const ExecContext& ctx = ExecContext()) const;
   std::optional<GgufValueType> TypeOf(std::string_view key) const;
   // Human-readable value, long arrays and strings shortened. For `inspect`.
   std::string Describe(std::string_view key) const;

@@ -20,9 +20,11 @@ bool CheckedAdd(uint64_t a, uint64_t b, uint64_t* out) { return !__builtin_add_o
 // Reads little-endian values and refuses to step beyond the end.
 class Cursor {
  public:
-  Cursor(const os::MappedFile& file, uint64_t offset)
-      : data_(file.bytes().data()), size_(file.bytes().size()), offset_(offset), path_(file.path()) {}
+  Cursor(const os::MappedFile& file, uint64_t offset, WorkMeter* meter)
+      : data_(file.bytes().data()), size_(file.bytes().size()), offset_(offset),
+        path_(file.path()), meter_(meter) {}
 
+  WorkMeter& meter() { return *meter_; }
   uint64_t offset() const { return offset_; }
   uint64_t remaining() const { return size_ - offset_; }
 
@@ -76,6 +78,7 @@ class Cursor {
   uint64_t size_;
   uint64_t offset_;
   const std::string& path_;
+  WorkMeter* meter_;
 };
 
 // Key or tensor name. Messages before the name is known name its index instead.
@@ -85,6 +88,7 @@ Status ReadName(Cursor& cursor, const std::string& what, std::string_view* name)
   if (name->empty() || name->size() > kGgufMaxNameBytes)
     return cursor.Invalid("name of " + std::to_string(name->size()) + " bytes; 1 to " +
                               std::to_string(kGgufMaxNameBytes) + " are allowed", what, start);
+  cursor.meter().Spend(16 + name->size() / 8);  // the message's prefix is built in any case
   for (char c : *name)
     if (static_cast<unsigned char>(c) < 0x20)
       return cursor.Invalid("control byte in name " + GgufQuote(*name), what, start);
@@ -93,6 +97,7 @@ Status ReadName(Cursor& cursor, const std::string& what, std::string_view* name)
 
 Status SkipBools(Cursor& cursor, uint64_t count, const std::string& what) {
   for (uint64_t i = 0; i < count; ++i) {
+    if ((i & 0xFF) == 0) cursor.meter().Spend(0x40);
     uint8_t value = 0;
     const uint64_t start = cursor.offset();
     if (!cursor.TryRead(&value)) return cursor.Truncated(what, count - i);
@@ -117,9 +122,11 @@ Status SkipArray(Cursor& cursor, const std::string& what) {
       return cursor.Invalid("array of " + std::to_string(count) + " strings, but only " +
                                 std::to_string(cursor.remaining()) + " bytes are left", what, start);
     std::string_view text;
-    for (uint64_t i = 0; i < count; ++i)
+    for (uint64_t i = 0; i < count; ++i) {
+      cursor.meter().Spend(2);
       if (!cursor.TryReadString(&text))
         return cursor.StringTooLong(what + ", element " + std::to_string(i));
+    }
     return Status::Ok();
   }
   const uint64_t width = GgufValueWidth(type);
@@ -203,10 +210,12 @@ Status ReadKeys(Cursor& cursor, uint64_t num_keys, GgufPart* part) {
   for (uint64_t i = 0; i < num_keys; ++i) part->by_key[i] = static_cast<uint16_t>(i);
   const std::vector<GgufEntry>& entries = part->entries;
   std::sort(part->by_key.begin(), part->by_key.end(), [&](uint16_t a, uint16_t b) {
+    cursor.meter().Spend(GgufCompareCost(entries[a].key, entries[b].key));
     return entries[a].key != entries[b].key ? entries[a].key < entries[b].key : a < b;
   });
   for (size_t i = 1; i < part->by_key.size(); ++i) {
     const GgufEntry& entry = entries[part->by_key[i]];
+    cursor.meter().Spend(GgufCompareCost(entry.key, entries[part->by_key[i - 1]].key));
     if (entry.key == entries[part->by_key[i - 1]].key)
       return cursor.Invalid("key appears twice", "key " + GgufQuote(entry.key), entry.offset);
   }
@@ -303,7 +312,7 @@ Status CheckTensors(Cursor& cursor, GgufPart* part) {
   if (part->data_offset > file_bytes)
     return cursor.Invalid("file ends before its tensor data, which starts at byte " +
                               std::to_string(part->data_offset), "tensor data", file_bytes);
-  Cursor again(*part->file, part->infos_offset);
+  Cursor again(*part->file, part->infos_offset, &cursor.meter());
   uint64_t left = file_bytes - part->data_offset;
   for (uint64_t i = 0; i < part->num_tensors; ++i) {
     LULL_RETURN_IF_ERROR(ReadInfo(again, i, &info));
@@ -325,10 +334,10 @@ const GgufEntry* GgufPart::Find(std::string_view key) const {
   return &entries[*it];
 }
 
-Result<GgufPart> ParseGgufPart(const std::string& path) {
+Result<GgufPart> ParseGgufPart(const std::string& path, WorkMeter* meter) {
   GgufPart part;
   LULL_ASSIGN_OR_RETURN(part.file, os::MappedFile::Open(path));
-  Cursor cursor(*part.file, 0);
+  Cursor cursor(*part.file, 0, meter);
   uint64_t num_keys = 0;
   LULL_RETURN_IF_ERROR(CheckMagicAndVersion(cursor, &part));
   LULL_RETURN_IF_ERROR(ReadCounts(cursor, &part, &num_keys));
@@ -338,8 +347,9 @@ Result<GgufPart> ParseGgufPart(const std::string& path) {
   return part;
 }
 
-Status AppendGgufTensors(const GgufPart& part, int file_index, std::vector<GgufTensor>* tensors) {
-  Cursor cursor(*part.file, part.infos_offset);
+Status AppendGgufTensors(const GgufPart& part, int file_index, WorkMeter* meter,
+                         std::vector<GgufTensor>* tensors) {
+  Cursor cursor(*part.file, part.infos_offset, meter);
   const size_t first = tensors->size();
   TensorInfo info;
   for (uint64_t i = 0; i < part.num_tensors; ++i) {
@@ -355,9 +365,11 @@ Status AppendGgufTensors(const GgufPart& part, int file_index, std::vector<GgufT
   std::vector<uint32_t> by_offset(tensors->size() - first);
   for (size_t i = 0; i < by_offset.size(); ++i) by_offset[i] = static_cast<uint32_t>(first + i);
   std::sort(by_offset.begin(), by_offset.end(), [&](uint32_t a, uint32_t b) {
+    meter->Spend(2);
     return (*tensors)[a].file_offset < (*tensors)[b].file_offset;
   });
   for (size_t i = 1; i < by_offset.size(); ++i) {
+    meter->Spend(2);
     const GgufTensor& before = (*tensors)[by_offset[i - 1]];
     const GgufTensor& tensor = (*tensors)[by_offset[i]];
     if (before.file_offset + before.data.size() > tensor.file_offset)

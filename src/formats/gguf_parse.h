@@ -2,6 +2,7 @@
 // Internal to formats/.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "base/os/os.h"
+#include "base/work_meter.h"
 #include "formats/gguf.h"
 
 namespace lull {
@@ -42,10 +44,16 @@ struct GgufPart {
 };
 
 // Reads header and keys, and checks every tensor info against the file, allocating only for keys.
-Result<GgufPart> ParseGgufPart(const std::string& path);
+Result<GgufPart> ParseGgufPart(const std::string& path, WorkMeter* meter);
 
 // Appends the part's tensors. Requires: part came from ParseGgufPart. Refuses overlapping data.
-Status AppendGgufTensors(const GgufPart& part, int file_index, std::vector<GgufTensor>* tensors);
+Status AppendGgufTensors(const GgufPart& part, int file_index, WorkMeter* meter,
+                         std::vector<GgufTensor>* tensors);
+
+// Units of comparing two names.
+inline size_t GgufCompareCost(std::string_view a, std::string_view b) {
+  return 2 + std::min(a.size(), b.size()) / 256;
+}
 
 // Bytes of one value of a fixed-width type; 0 for strings, arrays and unknown ids.
 uint64_t GgufValueWidth(GgufValueType type);

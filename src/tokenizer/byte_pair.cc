@@ -47,10 +47,17 @@ class BytePair : public Family {
   // "left right" each, the lower index merging first. Texts that are no tokens may occur.
   // llama.cpp keeps an entry that is not two texts as one that never applies; no known writer makes one.
   Status AddMerges(const std::vector<std::string_view>& merges, WorkMeter* meter) {
-    table_.Reserve(merges.size());
+    table_.Reserve(merges.size(), meter);
     std::string merged;
     for (size_t rank = 0; rank < merges.size(); ++rank) {
-      meter->Spend(16 + merges[rank].size() / 8);
+      meter->Spend(16);
+      if (merges[rank].size() > kMaxTokenBytes) {
+        return Status(ErrorCode::kInvalidModel,
+                      "merge " + std::to_string(rank) + " is " +
+                          std::to_string(merges[rank].size()) + " bytes long, at most " +
+                          std::to_string(kMaxTokenBytes) + " are read",
+                      kMergesKey);
+      }
       const size_t space = merges[rank].find(' ', 1);
       if (space == std::string_view::npos || space + 1 == merges[rank].size())
         return BadMerge(rank, merges[rank]);
@@ -59,10 +66,10 @@ class BytePair : public Family {
       merged.assign(left);
       merged.append(right);
       pairs_.Add(left.back(), right.front());
-      const int32_t left_id = vocab_.texts.FindOrAppend(left);
-      const int32_t right_id = vocab_.texts.FindOrAppend(right);
+      const int32_t left_id = vocab_.texts.FindOrAppend(left, meter);
+      const int32_t right_id = vocab_.texts.FindOrAppend(right, meter);
       table_.Insert(left_id, right_id,
-                    {static_cast<uint32_t>(rank), vocab_.texts.FindOrAppend(merged)});
+                    {static_cast<uint32_t>(rank), vocab_.texts.FindOrAppend(merged, meter)});
       if (vocab_.texts.total_bytes() > kMaxTextBytes) {
         return Status(ErrorCode::kInvalidModel, "merges of more than 1 GiB of text", kMergesKey);
       }
@@ -100,6 +107,10 @@ class BytePair : public Family {
       }
       begin = end;
     }
+    scratch.Free(meter);
+    FreePaced(meter, &codes);
+    FreePaced(meter, &ends);
+    FreePaced(meter, &visible);
   }
 
   std::string NormalBytes(int32_t token) const override {
@@ -135,6 +146,12 @@ class BytePair : public Family {
     Merger merger;
     std::vector<MergeSymbol> symbols;
     std::string text;
+
+    void Free(WorkMeter* meter) {
+      merger.Free(meter);
+      FreePaced(meter, &symbols);
+      FreePaced(meter, &text);
+    }
   };
 
   void EncodeBytes(std::span<const uint32_t> word, WorkMeter* meter, Scratch* scratch,
@@ -157,7 +174,7 @@ class BytePair : public Family {
     if (pretokenizer_.traits().ignore_merges && EmitWholeWord(scratch->text, tokens)) return;
     Merge(meter, scratch);
     for (const MergeSymbol& symbol : scratch->symbols) {
-      if (symbol.id != kNoToken) EmitSymbol(symbol.id, tokens);
+      if (symbol.id != kNoToken) EmitSymbol(symbol.id, meter, tokens);
     }
   }
 
@@ -193,6 +210,7 @@ class BytePair : public Family {
                           std::vector<int32_t>* tokens) const {
     Merge(meter, scratch);
     for (const MergeSymbol& symbol : scratch->symbols) {
+      meter->Spend(symbol.id >= 0 ? 2 : 8);
       if (symbol.id >= 0 && symbol.id < vocab_.num_tokens()) {
         tokens->push_back(symbol.id);
         continue;
@@ -221,12 +239,14 @@ class BytePair : public Family {
   }
 
   // A merged text that is no token is spelled by those of its bytes that are tokens of their own.
-  void EmitSymbol(int32_t id, std::vector<int32_t>* tokens) const {
+  void EmitSymbol(int32_t id, WorkMeter* meter, std::vector<int32_t>* tokens) const {
+    meter->Spend(2);
     if (id < vocab_.num_tokens()) {
       tokens->push_back(id);
       return;
     }
     const std::string_view text = vocab_.texts.Get(id);
+    meter->Spend(8 * text.size());
     for (size_t i = 0; i < text.size(); ++i) EmitWholeWord(text.substr(i, 1), tokens);
   }
 
@@ -249,16 +269,25 @@ Result<std::unique_ptr<Family>> CreateBytePair(const GgufFile& file, WorkMeter* 
   VocabularyDefaults defaults;
   defaults.add_bos = pretokenizer.traits().add_bos;
   defaults.always_bos = pretokenizer.traits().always_bos;
-  LULL_ASSIGN_OR_RETURN(Vocabulary vocab, ReadVocabulary(file, defaults, meter));
   std::vector<std::string_view> merges;
   if (file.Has(kMergesKey)) {
-    LULL_ASSIGN_OR_RETURN(merges, file.GetStringArray(kMergesKey));
+    LULL_ASSIGN_OR_RETURN(merges, file.GetStringArray(kMergesKey, meter->context()));
   } else if (!pretokenizer.traits().merges_optional) {
     return Error{ErrorCode::kInvalidModel, "a byte-pair vocabulary without merges", kMergesKey,
                  "fetch or convert the file again"};
   }
+  size_t merge_bytes = 0;
+  for (size_t i = 0; i < merges.size(); ++i) {
+    if ((i & 0xFF) == 0) meter->Spend(0x40);
+    merge_bytes += merges[i].size();
+  }
+  // A merge adds its two parts and their join at most.
+  LULL_ASSIGN_OR_RETURN(
+      Vocabulary vocab,
+      ReadVocabulary(file, defaults, meter, 3 * merges.size(), 2 * merge_bytes));
   auto family = std::make_unique<BytePair>(std::move(vocab), std::move(pretokenizer));
   LULL_RETURN_IF_ERROR(family->AddMerges(merges, meter));
+  FreePaced(meter, &merges);
   return std::unique_ptr<Family>(std::move(family));
 }
 

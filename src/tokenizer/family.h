@@ -10,7 +10,7 @@
 #include "formats/gguf.h"
 #include "lull/status.h"
 #include "tokenizer/vocabulary.h"
-#include "tokenizer/work_meter.h"
+#include "base/work_meter.h"
 
 namespace lull {
 

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "tokenizer/work_meter.h"
+#include "base/work_meter.h"
 
 namespace lull {
 
@@ -36,6 +36,12 @@ class Merger {
     } else {
       RunLong(find, meter, symbols);
     }
+  }
+
+  void Free(WorkMeter* meter) {
+    FreePaced(meter, &heap_);
+    FreePaced(meter, &previous_);
+    FreePaced(meter, &next_);
   }
 
  private:
@@ -103,7 +109,7 @@ class Merger {
     std::vector<MergeSymbol>& s = *symbols;
     const int32_t n = static_cast<int32_t>(s.size());
     heap_.clear();
-    heap_.reserve(s.size());
+    heap_.reserve(2 * s.size());  // each merge takes one entry and adds two at most
     previous_.clear();
     next_.clear();
     previous_.reserve(s.size());

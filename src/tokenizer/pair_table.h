@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/work_meter.h"
 #include "tokenizer/merge.h"
 
 namespace lull {
@@ -11,10 +12,10 @@ namespace lull {
 class PairTable {
  public:
   // Requires: called once, before Insert, with at least as many pairs as will be inserted.
-  void Reserve(size_t pairs) {
+  void Reserve(size_t pairs, WorkMeter* meter) {
     size_t slots = 16;
     while (slots < pairs + pairs / 2) slots *= 2;
-    slots_.assign(slots, Slot{});
+    AssignPaced(meter, slots, Slot{}, &slots_);
     mask_ = slots - 1;
   }
 

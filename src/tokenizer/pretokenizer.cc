@@ -178,12 +178,14 @@ void Pretokenizer::Split(std::span<const uint32_t> codes, WorkMeter* meter,
       }
       begin = end;
     }
-    pieces = std::move(finer);
+    pieces.swap(finer);
+    FreePaced(meter, &finer);
   }
   if (ends->empty()) {
     *ends = std::move(pieces);
   } else {
     ends->insert(ends->end(), pieces.begin(), pieces.end());
+    FreePaced(meter, &pieces);
   }
 }
 

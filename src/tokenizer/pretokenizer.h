@@ -9,7 +9,7 @@
 
 #include "lull/status.h"
 #include "tokenizer/word_pattern.h"
-#include "tokenizer/work_meter.h"
+#include "base/work_meter.h"
 
 namespace lull {
 

@@ -55,6 +55,9 @@ class SentencePiece : public Family {
         scratch.symbols.clear();
       }
     }
+    scratch.merger.Free(meter);
+    FreePaced(meter, &scratch.symbols);
+    FreePaced(meter, &visible);
   }
 
   std::string NormalBytes(int32_t token) const override {
@@ -82,6 +85,7 @@ class SentencePiece : public Family {
     };
     scratch->merger.Run(find, meter, &scratch->symbols);
     for (const MergeSymbol& symbol : scratch->symbols) {
+      meter->Spend(symbol.id != kNoToken ? 2 : 8);
       const std::string_view text = word.substr(symbol.begin, symbol.size);
       const int32_t id = symbol.id != kNoToken ? symbol.id : vocab_.Find(text);
       if (id != kNoToken) {

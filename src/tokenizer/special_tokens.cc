@@ -8,27 +8,40 @@
 namespace lull {
 namespace {
 
-uint64_t EdgeKey(int32_t node, char byte) {
-  return static_cast<uint64_t>(node) << 8 | static_cast<uint8_t>(byte);
-}
-
 bool IsSpace(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
 }  // namespace
 
+bool SpecialTokens::Takes(const Vocabulary& vocab, int32_t id, bool all) const {
+  return all || (vocab.attrs[id] & (kAttrControl | kAttrUnknown)) == 0;
+}
+
 SpecialTokens::SpecialTokens(const Vocabulary& vocab, bool all, WorkMeter* meter) {
+  size_t bytes = 0, count = 0;
+  for (int32_t id : vocab.special) {
+    meter->Spend(1);
+    if (!Takes(vocab, id, all)) continue;
+    bytes += vocab.texts.Get(id).size();
+    ++count;
+  }
+  edges_.Reserve(bytes, meter);
+  nodes_.reserve(bytes + 1);
+  tokens_.reserve(count);
   nodes_.emplace_back();
   for (int32_t id : vocab.special) {
+    if (!Takes(vocab, id, all)) continue;
     const uint16_t attr = vocab.attrs[id];
-    if (!all && (attr & (kAttrControl | kAttrUnknown)) != 0) continue;
     const std::string_view text = vocab.texts.Get(id);
     meter->Spend(8 * text.size());
     int32_t node = 0;
     for (char byte : text) {
-      const auto [edge, added] =
-          edges_.try_emplace(EdgeKey(node, byte), static_cast<int32_t>(nodes_.size()));
-      if (added) nodes_.emplace_back();
-      node = edge->second;
+      int32_t child = Child(node, byte);
+      if (child < 0) {
+        child = static_cast<int32_t>(nodes_.size());
+        edges_.Insert(node, static_cast<uint8_t>(byte), {0, child});
+        nodes_.emplace_back();
+      }
+      node = child;
     }
     starts_[static_cast<uint8_t>(text.front())] = true;
     if (nodes_[node].rank >= 0) continue;
@@ -48,8 +61,8 @@ SpecialTokens::SpecialTokens(const Vocabulary& vocab, bool all, WorkMeter* meter
 }
 
 int32_t SpecialTokens::Child(int32_t node, char byte) const {
-  const auto edge = edges_.find(EdgeKey(node, byte));
-  return edge == edges_.end() ? -1 : edge->second;
+  MergeCandidate edge;
+  return edges_.Find(node, static_cast<uint8_t>(byte), &edge) ? edge.id : -1;
 }
 
 int32_t SpecialTokens::LongestAt(std::string_view text, size_t begin) const {
@@ -79,6 +92,7 @@ std::vector<Fragment> SpecialTokens::Split(std::string_view text, WorkMeter* met
   std::vector<bool> taken(text.size());
   Resolve(text, &matches, &taken, meter);
   std::vector<Fragment> fragments;
+  fragments.reserve(2 * matches.size() + 1);
   size_t pos = 0;
   const auto add_text = [&](size_t end) {
     while (pos < end && taken[pos]) ++pos;  // white space that a token took along
@@ -96,6 +110,7 @@ std::vector<Fragment> SpecialTokens::Split(std::string_view text, WorkMeter* met
     pos = match.begin + tokens_[match.rank].size;
   }
   add_text(text.size());
+  for (; !matches.empty(); matches.pop_front()) meter->Spend(1);
   return fragments;
 }
 

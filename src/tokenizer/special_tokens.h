@@ -5,11 +5,11 @@
 #include <cstdint>
 #include <deque>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
+#include "base/work_meter.h"
+#include "tokenizer/pair_table.h"
 #include "tokenizer/vocabulary.h"
-#include "tokenizer/work_meter.h"
 
 namespace lull {
 
@@ -47,6 +47,7 @@ class SpecialTokens {
   };
   using Matches = std::deque<Match>;
 
+  bool Takes(const Vocabulary& vocab, int32_t id, bool all) const;
   int32_t Child(int32_t node, char byte) const;
   int32_t LongestAt(std::string_view text, size_t begin) const;
   void Resolve(std::string_view text, Matches* matches, std::vector<bool>* taken,
@@ -55,7 +56,7 @@ class SpecialTokens {
 
   std::vector<Token> tokens_;  // by rank: in the order in which they take text
   std::vector<Node> nodes_;
-  std::unordered_map<uint64_t, int32_t> edges_;  // (node, byte) -> node
+  PairTable edges_;                // (node, byte) -> node
   std::array<bool, 256> starts_{};               // bytes that some token starts with
 };
 

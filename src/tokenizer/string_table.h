@@ -7,19 +7,22 @@
 #include <string_view>
 #include <vector>
 
+#include "base/work_meter.h"
+
 namespace lull {
 
 class StringTable {
  public:
   static constexpr int32_t kMissing = -1;
 
-  // bytes, strings: what will be added at most; saves growing.
-  void Reserve(size_t strings, size_t bytes) {
+  // bytes, strings: what may be added at most, so that nothing has to be copied later (memory that
+  // is never used costs nothing); likely: how many there probably will be.
+  void Reserve(size_t strings, size_t bytes, size_t likely, WorkMeter* meter) {
     bytes_.reserve(bytes);
     offsets_.reserve(strings + 1);
     size_t slots = 16;
-    while (slots < strings + strings / 2) slots *= 2;
-    Rehash(slots);
+    while (slots < likely + likely / 2) slots *= 2;
+    Rehash(slots, meter);
   }
 
   int32_t size() const { return static_cast<int32_t>(offsets_.size() - 1); }
@@ -37,19 +40,21 @@ class StringTable {
   }
 
   // Numbers the string even where an equal one is there; Find keeps giving the first.
-  int32_t Append(std::string_view text) {
+  int32_t Append(std::string_view text, WorkMeter* meter) {
+    meter->Spend(12 + text.size() / 8);
     bytes_.append(text);
     offsets_.push_back(static_cast<uint32_t>(bytes_.size()));
     if (static_cast<size_t>(size()) * 4 > slots_.size() * 3) {
-      Rehash(slots_.empty() ? 16 : slots_.size() * 2);
+      Rehash(slots_.empty() ? 16 : slots_.size() * 2, meter);
     } else {
       Insert(size() - 1);
     }
     return size() - 1;
   }
-  int32_t FindOrAppend(std::string_view text) {
+  int32_t FindOrAppend(std::string_view text, WorkMeter* meter) {
+    meter->Spend(8 + text.size() / 16);
     const int32_t id = Find(text);
-    return id != kMissing ? id : Append(text);
+    return id != kMissing ? id : Append(text, meter);
   }
 
  private:
@@ -72,10 +77,14 @@ class StringTable {
     return hash ^ (hash >> 32);
   }
 
-  void Rehash(size_t slots) {
-    slots_.assign(slots, kMissing);
+  void Rehash(size_t slots, WorkMeter* meter) {
+    std::vector<int32_t>().swap(slots_);
+    AssignPaced(meter, slots, int32_t{kMissing}, &slots_);
     mask_ = slots - 1;
-    for (int32_t id = 0; id < size(); ++id) Insert(id);
+    for (int32_t id = 0; id < size(); ++id) {
+      meter->Spend(8 + (offsets_[id + 1] - offsets_[id]) / 16);
+      Insert(id);
+    }
   }
   void Insert(int32_t id) {
     const std::string_view text = Get(id);

@@ -6,7 +6,7 @@
 #include "tokenizer/family.h"
 #include "tokenizer/special_tokens.h"
 #include "tokenizer/text_stream.h"
-#include "tokenizer/work_meter.h"
+#include "base/work_meter.h"
 
 namespace lull {
 namespace {
@@ -32,7 +32,8 @@ class TokenizerImpl : public Tokenizer {
                    "split the text"};
     }
     std::vector<int32_t> tokens;
-    tokens.reserve(text.size() + 1);  // growing would copy megabytes between checkpoints
+    // Growing would copy megabytes between checkpoints; a malformed byte may become three tokens.
+    tokens.reserve(3 * text.size() + 1);
     if (options.force_bos || (options.add_bos && vocab_.add_bos)) {
       if (vocab_.bos == kNoToken) {
         return Error{ErrorCode::kUsage, "the file names no BOS token",
@@ -43,8 +44,10 @@ class TokenizerImpl : public Tokenizer {
     WorkMeter meter(ctx);
     const SpecialTokens& special = options.parse_special ? all_special_ : user_defined_;
     bool after_special = true;
-    for (const Fragment& fragment : special.Split(text, &meter)) {
+    std::vector<Fragment> fragments = special.Split(text, &meter);
+    for (const Fragment& fragment : fragments) {
       if (meter.Cancelled()) return Error{ErrorCode::kCancelled, "tokenizing was cancelled", {}, {}};
+      meter.Spend(2);
       if (fragment.token != kNoToken) {
         tokens.push_back(fragment.token);
       } else {
@@ -52,6 +55,7 @@ class TokenizerImpl : public Tokenizer {
       }
       after_special = fragment.token != kNoToken;
     }
+    FreePaced(&meter, &fragments);
     return tokens;
   }
 
@@ -67,11 +71,24 @@ class TokenizerImpl : public Tokenizer {
     return {};
   }
 
-  std::string Decode(const std::vector<int32_t>& tokens, bool special) const override {
-    const std::unique_ptr<TextStream> stream = NewTextStream(special);
+  std::string Decode(const ExecContext& ctx, const std::vector<int32_t>& tokens,
+                     bool special) const override {
+    WorkMeter meter(ctx);
+    size_t bytes = 4;
+    for (int32_t token : tokens) {
+      meter.Spend(2);
+      bytes += TextBytesAtMost(token);
+    }
     std::string text;
-    for (int32_t token : tokens) text += stream->Push(token);
-    return text + stream->Finish();
+    text.reserve(bytes);  // growing would copy megabytes between checkpoints
+    const std::unique_ptr<TextStream> stream = NewTextStream(special);
+    for (int32_t token : tokens) {
+      const std::string piece = stream->Push(token);
+      meter.Spend(16 + piece.size());
+      text += piece;
+    }
+    text += stream->Finish();
+    return text;
   }
 
   std::unique_ptr<TextStream> NewTextStream(bool special) const override;
@@ -91,6 +108,12 @@ class TokenizerImpl : public Tokenizer {
   bool strips_first_space() const { return vocab_.add_space_prefix; }
 
  private:
+  // Malformed bytes grow threefold.
+  size_t TextBytesAtMost(int32_t token) const {
+    if (token < 0 || token >= vocab_.num_tokens()) return 0;
+    return 3 * vocab_.texts.Get(token).size();
+  }
+
   const std::unique_ptr<Family> family_;
   const Vocabulary& vocab_;
   const SpecialTokens all_special_;

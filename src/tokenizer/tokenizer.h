@@ -28,7 +28,8 @@ class Tokenizer {
                                               const TokenizeOptions& options) const = 0;
   // The bytes a token stands for; control tokens give their text only where special is set.
   virtual std::string TokenBytes(int32_t token, bool special) const = 0;
-  virtual std::string Decode(const std::vector<int32_t>& tokens, bool special) const = 0;
+  virtual std::string Decode(const ExecContext& ctx, const std::vector<int32_t>& tokens,
+                             bool special) const = 0;
   virtual std::unique_ptr<TextStream> NewTextStream(bool special) const = 0;
   virtual bool IsEndOfGeneration(int32_t token) const = 0;
   virtual bool adds_bos() const = 0;

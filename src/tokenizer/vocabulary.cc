@@ -10,7 +10,7 @@ namespace {
 constexpr char kPrefix[] = "tokenizer.ggml.";
 // Token ids are int32, and every known vocabulary is far below this.
 constexpr uint64_t kMaxTokens = uint64_t{1} << 24;
-constexpr uint64_t kMaxTextBytes = uint64_t{1} << 30;
+constexpr size_t kMaxTextBytes = size_t{1} << 30;
 constexpr size_t kMaxSpecialBytes = 512;
 
 std::string Key(std::string_view name) { return kPrefix + std::string(name); }
@@ -56,8 +56,13 @@ constexpr FimRole kFimRoles[] = {
 
 class Reader {
  public:
-  Reader(const GgufFile& file, const VocabularyDefaults& defaults, WorkMeter* meter)
-      : file_(file), defaults_(defaults), meter_(meter) {}
+  Reader(const GgufFile& file, const VocabularyDefaults& defaults, WorkMeter* meter,
+         size_t more_texts, size_t more_bytes)
+      : file_(file),
+        defaults_(defaults),
+        meter_(meter),
+        more_texts_(more_texts),
+        more_bytes_(more_bytes) {}
 
   Result<Vocabulary> Read() {
     LULL_RETURN_IF_ERROR(ReadTexts());
@@ -72,6 +77,8 @@ class Reader {
   }
 
  private:
+  static size_t TextBytes(std::string_view text) { return text.empty() ? 18 : text.size(); }
+
   Status ReadTexts() {
     const std::string key = Key("tokens");
     if (!file_.Has(key)) return Bad("the file has no vocabulary", key);
@@ -79,17 +86,29 @@ class Reader {
     if (count == 0 || count > kMaxTokens) {
       return Bad("a vocabulary of " + std::to_string(count) + " tokens", key);
     }
-    LULL_ASSIGN_OR_RETURN(const std::vector<std::string_view> texts, file_.GetStringArray(key));
+    LULL_ASSIGN_OR_RETURN(std::vector<std::string_view> texts, file_.GetStringArray(key, meter_->context()));
     uint64_t bytes = 0;
-    for (std::string_view text : texts) bytes += text.empty() ? 18 : text.size();
-    if (bytes > kMaxTextBytes) return Bad("token texts of more than 1 GiB", key);
-    vocab_.texts.Reserve(texts.size(), bytes);
     for (size_t i = 0; i < texts.size(); ++i) {
-      meter_->Spend(8 + texts[i].size() / 8);
-      vocab_.texts.Append(texts[i].empty() ? "[EMPTY_" + std::to_string(i) + "]"
-                                           : std::string(texts[i]));
+      meter_->Spend(1);
+      bytes += TextBytes(texts[i]);
+      if (texts[i].size() > kMaxTokenBytes) {
+        return Bad("token " + std::to_string(i) + " is " + std::to_string(texts[i].size()) +
+                       " bytes long, at most " + std::to_string(kMaxTokenBytes) + " are read",
+                   key);
+      }
     }
-    vocab_.attrs.assign(texts.size(), kAttrNormal);
+    if (bytes > kMaxTextBytes) return Bad("token texts of more than 1 GiB", key);
+    vocab_.texts.Reserve(texts.size() + more_texts_, bytes + std::min(more_bytes_, kMaxTextBytes),
+                         texts.size(), meter_);
+    for (size_t i = 0; i < texts.size(); ++i) {
+      if (texts[i].empty()) {
+        vocab_.texts.Append("[EMPTY_" + std::to_string(i) + "]", meter_);
+      } else {
+        vocab_.texts.Append(texts[i], meter_);
+      }
+    }
+    AssignPaced(meter_, texts.size(), uint16_t{kAttrNormal}, &vocab_.attrs);
+    FreePaced(meter_, &texts);
     return Status::Ok();
   }
 
@@ -105,11 +124,11 @@ class Reader {
     const std::string key = Key("token_type");
     if (!file_.Has(key)) return Status::Ok();
     LULL_RETURN_IF_ERROR(CheckLength(key));
-    LULL_ASSIGN_OR_RETURN(const std::vector<int64_t> types, file_.GetIntArray(key));
+    LULL_ASSIGN_OR_RETURN(std::vector<int64_t> types, file_.GetIntArray(key, meter_->context()));
     constexpr uint16_t kByType[] = {kAttrUndefined, kAttrNormal, kAttrUnknown, kAttrControl,
                                     kAttrUserDefined, kAttrUnused, kAttrByte};
     for (int32_t id = 0; id < vocab_.num_tokens(); ++id) {
-      meter_->Spend(1);
+      meter_->Spend(2);
       const bool known = types[id] >= 0 && types[id] < 7;
       vocab_.attrs[id] = known ? kByType[types[id]] : static_cast<uint16_t>(kAttrUndefined);
       // llama.cpp reads some byte out of any text, or throws; no known writer makes such a token.
@@ -119,22 +138,33 @@ class Reader {
                    Key("tokens"));
       }
     }
+    FreePaced(meter_, &types);
     return Status::Ok();
   }
 
   Status ReadScores() {
     const std::string key = Key("scores");
-    vocab_.scores.assign(vocab_.num_tokens(), 0.0f);
-    if (!file_.Has(key)) return Status::Ok();
+    const size_t count = vocab_.attrs.size();
+    if (!file_.Has(key)) {
+      AssignPaced(meter_, count, 0.0f, &vocab_.scores);
+      return Status::Ok();
+    }
     LULL_RETURN_IF_ERROR(CheckLength(key));
-    Result<std::vector<float>> scores = file_.GetFloatArray(key);
+    Result<std::vector<float>> scores = file_.GetFloatArray(key, meter_->context());
     if (scores.ok()) {
-      std::copy_n(scores->begin(), vocab_.scores.size(), vocab_.scores.begin());
+      vocab_.scores = std::move(*scores);
+      vocab_.scores.resize(count);
     } else {
-      LULL_ASSIGN_OR_RETURN(const std::vector<int64_t> integers, file_.GetIntArray(key));
-      std::copy_n(integers.begin(), vocab_.scores.size(), vocab_.scores.begin());
+      LULL_ASSIGN_OR_RETURN(const std::vector<int64_t> integers,
+                            file_.GetIntArray(key, meter_->context()));
+      vocab_.scores.reserve(count);
+      for (size_t i = 0; i < count; ++i) {
+        meter_->Spend(1);
+        vocab_.scores.push_back(static_cast<float>(integers[i]));
+      }
     }
     for (int32_t id = 0; id < vocab_.num_tokens(); ++id) {
+      if ((id & 0xFF) == 0) meter_->Spend(0x20);
       if (std::isnan(vocab_.scores[id])) {
         return Bad("the score of token " + std::to_string(id) + " is not a number", key);
       }
@@ -255,6 +285,7 @@ class Reader {
     // Not a stable sort: the order among equal lengths is that of the reference implementation,
     // and decides between overlapping occurrences.
     std::sort(vocab_.special.begin(), vocab_.special.end(), [&](int32_t a, int32_t b) {
+      meter_->Spend(2);
       return vocab_.texts.Get(a).size() > vocab_.texts.Get(b).size();
     });
     return Status::Ok();
@@ -294,6 +325,7 @@ class Reader {
   const GgufFile& file_;
   const VocabularyDefaults& defaults_;
   WorkMeter* meter_;
+  const size_t more_texts_, more_bytes_;
   Vocabulary vocab_;
   int32_t eot_ = kNoToken;
   int32_t eom_ = kNoToken;
@@ -320,8 +352,8 @@ int32_t Vocabulary::ByteToken(uint8_t byte) const {
 }
 
 Result<Vocabulary> ReadVocabulary(const GgufFile& file, const VocabularyDefaults& defaults,
-                                  WorkMeter* meter) {
-  return Reader(file, defaults, meter).Read();
+                                  WorkMeter* meter, size_t more_texts, size_t more_bytes) {
+  return Reader(file, defaults, meter, more_texts, more_bytes).Read();
 }
 
 }  // namespace lull

@@ -9,7 +9,7 @@
 #include "formats/gguf.h"
 #include "lull/status.h"
 #include "tokenizer/string_table.h"
-#include "tokenizer/work_meter.h"
+#include "base/work_meter.h"
 
 namespace lull {
 
@@ -27,6 +27,9 @@ enum TokenAttr : uint16_t {
 };
 
 constexpr int32_t kNoToken = -1;
+
+// No real token comes near; hashing or writing one stays a short step.
+constexpr size_t kMaxTokenBytes = 65536;
 
 struct Vocabulary {
   StringTable texts;              // [num_tokens]; an empty text is replaced by "[EMPTY_<id>]"
@@ -57,7 +60,8 @@ struct VocabularyDefaults {
   bool needs_scores = false;
 };
 
+// more_texts, more_bytes: what the family will add to the texts at most.
 Result<Vocabulary> ReadVocabulary(const GgufFile& file, const VocabularyDefaults& defaults,
-                                  WorkMeter* meter);
+                                  WorkMeter* meter, size_t more_texts = 0, size_t more_bytes = 0);
 
 }  // namespace lull

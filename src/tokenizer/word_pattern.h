@@ -16,7 +16,7 @@
 
 #include "lull/status.h"
 #include "tokenizer/char_set.h"
-#include "tokenizer/work_meter.h"
+#include "base/work_meter.h"
 
 namespace lull {
 

@@ -122,7 +122,7 @@ TEST(Batcher, OneRequestToItsLength) {
   world.Drain();
   const Answer& answer = world.answers[7];
   EXPECT_EQ(answer.tokens.size(), 5u);
-  EXPECT_EQ(answer.text, world.tokenizer.Decode(answer.tokens, false));
+  EXPECT_EQ(answer.text, world.tokenizer.Decode(ExecContext(), answer.tokens, false));
   EXPECT_EQ(answer.reason, FinishReason::kLength);
   EXPECT_EQ(answer.stats.prompt_tokens, 3);
   EXPECT_EQ(answer.stats.new_tokens, 5);

@@ -173,7 +173,8 @@ class FakeTokenizer : public Tokenizer {
   std::string TokenBytes(int32_t token, bool) const override {
     return pieces_[static_cast<size_t>(token)];
   }
-  std::string Decode(const std::vector<int32_t>& tokens, bool special) const override {
+  std::string Decode(const ExecContext&, const std::vector<int32_t>& tokens,
+                     bool special) const override {
     std::string text;
     for (const int32_t token : tokens) text += TokenBytes(token, special);
     return text;

@@ -142,7 +142,7 @@ TEST(BytePair, CharactersWithVisibleSpaces) {
   EXPECT_EQ(Ids(*tokenizer, "\u00E9"), (TokenIds{0xC3, 0xA9}));  // no such character: its bytes
   EXPECT_EQ(Ids(*tokenizer, "a\n\n\n"), (TokenIds{a, newlines}));
   EXPECT_TRUE(tokenizer->adds_bos());
-  EXPECT_EQ(tokenizer->Decode({a, both, space, 0xC3, 0xA9}, true), "a a \u00E9");
+  EXPECT_EQ(tokenizer->Decode(ExecContext(), {a, both, space, 0xC3, 0xA9}, true), "a a \u00E9");
 }
 
 TEST(BytePair, BosOnRequest) {

@@ -91,7 +91,7 @@ TEST_P(RealModel, IdsEqualTheGoldens) {
 TEST_P(RealModel, DecodingGivesTheTextBack) {
   for (const char* text : {"Hello world!", "  two  spaces \n\n\tand tabs ", "na\u00EFve \u4E2D\u6587 \U0001F468\u200D\U0001F469",
                            "\u0645\u0631\u062D\u0628\u0627 \u0928\u092E\u0938\u094D\u0924\u0947", "x=1;\r\n"}) {
-    EXPECT_EQ(tokenizer_->Decode(Ids(*tokenizer_, text), true), text);
+    EXPECT_EQ(tokenizer_->Decode(ExecContext(), Ids(*tokenizer_, text), true), text);
   }
 }
 

@@ -50,8 +50,8 @@ TEST(SentencePiece, SpacePrefixAfterSpecials) {
   EXPECT_EQ(Ids(*tokenizer, "a<s>a a"), (TokenIds{space_a, 1, space_a, space_a}));
   EXPECT_EQ(Ids(*tokenizer, " a"), (TokenIds{space, space_a}));
   EXPECT_EQ(Ids(*tokenizer, ""), (TokenIds{}));
-  EXPECT_EQ(tokenizer->Decode({space_a, space_a}, true), "a a");
-  EXPECT_EQ(tokenizer->Decode({space, space_a, a}, true), " aa");
+  EXPECT_EQ(tokenizer->Decode(ExecContext(), {space_a, space_a}, true), "a a");
+  EXPECT_EQ(tokenizer->Decode(ExecContext(), {space, space_a, a}, true), " aa");
   TokenizeOptions options;
   options.add_bos = true;
   EXPECT_EQ(*tokenizer->Encode(ExecContext(), "a", options), (TokenIds{1, space_a}));

@@ -76,7 +76,7 @@ TEST(TextStream, ConcatenationIsDecode) {
     std::string text;
     for (int32_t token : tokens) text += stream->Push(token);
     text += stream->Finish();
-    EXPECT_EQ(text, (*tokenizer)->Decode(tokens, special));
+    EXPECT_EQ(text, (*tokenizer)->Decode(ExecContext(), tokens, special));
     EXPECT_EQ(text, special ? "h\uFFFD<c>\uFFFD\U0001F600\uFFFD" : "h\u00E9\U0001F600\uFFFD");
   }
 }

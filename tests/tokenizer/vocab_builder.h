@@ -67,15 +67,20 @@ struct VocabBuilder {
     return Add(ByteLevelText(left + right));
   }
 
-  Result<std::unique_ptr<Tokenizer>> Build() {
+  Status Write(const std::string& path) {
+    writer.set_durable(false);
     if (!model.empty()) writer.AddString("tokenizer.ggml.model", model);
     if (!tokens.empty()) writer.AddStringArray("tokenizer.ggml.tokens", tokens);
     if (!types.empty()) writer.AddInt32Array("tokenizer.ggml.token_type", types);
     if (!scores.empty()) writer.AddFloat32Array("tokenizer.ggml.scores", scores);
     if (!merges.empty()) writer.AddStringArray("tokenizer.ggml.merges", merges);
+    return writer.Write(path);
+  }
+
+  Result<std::unique_ptr<Tokenizer>> Build() {
     const std::string path = (std::filesystem::temp_directory_path() /
                               ("lull_vocab_" + std::to_string(getpid()) + ".gguf")).string();
-    LULL_RETURN_IF_ERROR(writer.Write(path));
+    LULL_RETURN_IF_ERROR(Write(path));
     Result<std::unique_ptr<GgufFile>> file = GgufFile::Open(path);
     std::filesystem::remove(path);
     if (!file.ok()) return file.error();

@@ -109,6 +109,14 @@ Memory& Memory::operator=(Memory&& other) noexcept {
   return *this;
 }
 
+void DiscardPages(void* data, size_t bytes) {
+  const uintptr_t page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const uintptr_t from = reinterpret_cast<uintptr_t>(data);
+  const uintptr_t begin = (from + page - 1) / page * page;
+  const uintptr_t end = (from + bytes) / page * page;
+  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+}
+
 int64_t MonotonicNs() { return ReadClock(CLOCK_MONOTONIC); }
 int64_t ThreadCpuNs() { return ReadClock(CLOCK_THREAD_CPUTIME_ID); }
 int64_t ProcessCpuNs() { return ReadClock(CLOCK_PROCESS_CPUTIME_ID); }

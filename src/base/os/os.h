@@ -48,6 +48,9 @@ class Memory {
   size_t size_ = 0;
 };
 
+// Gives back the whole pages inside [data, data + bytes); what was there is lost.
+void DiscardPages(void* data, size_t bytes);
+
 int64_t MonotonicNs();       // CLOCK_MONOTONIC
 int64_t ThreadCpuNs();       // CPU time of the calling thread
 int64_t ProcessCpuNs();      // CPU time of all threads of this process
