@@ -21,7 +21,7 @@ lull_module(cache     LAYER 5 DEPS base kernels)
 lull_module(model     LAYER 6 DEPS base formats quant kernels ops cache TEST_LIBS lull_test_support)
 lull_module(decode    LAYER 7 DEPS base)
 lull_module(sched     LAYER 8 DEPS base tokenizer model decode)
-lull_module(engine    LAYER 9 DEPS base budget formats tokenizer chat kernels model sched TEST_LIBS lull_test_support)
+lull_module(engine    LAYER 9 DEPS base budget formats tokenizer chat kernels model decode sched TEST_LIBS lull_test_support)
 lull_module(service   LAYER 12 DEPS base engine LIBS nlohmann_json::nlohmann_json Boost::headers
             TEST_LIBS lull_test_support)
 lull_module(bench     LAYER 12 DEPS base evidence LIBS nlohmann_json::nlohmann_json Boost::headers)

@@ -57,6 +57,10 @@ class Decoder {
   Status Forward(std::span<const BatchRow> rows, std::span<const int32_t> logits_rows,
                  float* logits);
 
+  // As the free functions below, under the runtime's budget.
+  std::vector<TokenLogprob> TopLogprobs(std::span<const float> logits, int k) const;
+  double LogprobOf(std::span<const float> logits, int32_t token) const;
+
  private:
   struct Rep;
   explicit Decoder(std::unique_ptr<Rep> rep);

@@ -3,6 +3,9 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <iterator>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/exec_context.h"
@@ -61,5 +64,62 @@ void FreePaced(WorkMeter* meter, Buffer* buffer) {
   }
   Buffer().swap(*buffer);
 }
+
+// out->append(text) in pieces; also growing out is no long step.
+inline void AppendPaced(WorkMeter* meter, std::string_view text, std::string* out) {
+  constexpr size_t kPiece = 65536;
+  const size_t size = out->size() + text.size();
+  if (size > out->capacity() && out->size() >= kPiece) {
+    std::string grown;
+    grown.reserve(std::max(size, 2 * out->capacity()));
+    AppendPaced(meter, *out, &grown);
+    FreePaced(meter, out);
+    out->swap(grown);
+  } else {
+    out->reserve(std::max(size, std::min(2 * out->capacity(), size + kPiece)));
+  }
+  for (; text.size() > kPiece; text.remove_prefix(kPiece)) {
+    out->append(text.substr(0, kPiece));
+    meter->SpendFresh(kPiece);
+  }
+  out->append(text);
+  meter->Spend(text.size() / 64);
+}
+
+inline std::string CopyPaced(WorkMeter* meter, std::string_view text) {
+  std::string copy;
+  copy.reserve(text.size());
+  AppendPaced(meter, text, &copy);
+  return copy;
+}
+
+// An input iterator over the text that counts the parser's work.
+class PacedChars {
+ public:
+  using iterator_category = std::input_iterator_tag;
+  using value_type = char;
+  using difference_type = std::ptrdiff_t;
+  using pointer = const char*;
+  using reference = const char&;
+
+  PacedChars(WorkMeter* work, const char* at) : work_(work), at_(at) {}
+  const char& operator*() const { return *at_; }
+  PacedChars& operator++() {
+    work_->Spend(1);
+    ++at_;
+    return *this;
+  }
+  PacedChars operator++(int) {
+    const PacedChars before = *this;
+    ++*this;
+    return before;
+  }
+  bool operator==(const PacedChars& other) const { return at_ == other.at_; }
+  bool operator!=(const PacedChars& other) const { return at_ != other.at_; }
+
+ private:
+  WorkMeter* work_;
+  const char* at_;
+};
 
 }  // namespace lull

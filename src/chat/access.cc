@@ -88,7 +88,7 @@ bool Item(Run& run, const Value& object, const Value& key, Value* out) {
       } else {
         const StringObject& s = object.string();
         if (!s.ascii()) run.Work(static_cast<int64_t>(s.text.size()));
-        const size_t begin = OffsetOf(s, index);
+        const size_t begin = OffsetOf(run.work(), s, index);
         size_t end = begin;
         NextCodePoint(s.text, &end);
         *out = run.String(s.text.substr(begin, end - begin), s.markup);
@@ -113,6 +113,22 @@ bool Bound64(const Value& value, int64_t otherwise, int64_t* out) {
   if (!value.is_integral()) return false;
   *out = value.as_int();
   return true;
+}
+
+// text[from:to:by], whose bounds have been cut to the text.
+Value SliceText(Run& run, const StringObject& s, int64_t from, int64_t to, int64_t by) {
+  if (!run.Work(static_cast<int64_t>(s.text.size()) * 16)) return Value();
+  std::vector<char32_t> codes;
+  codes.reserve(static_cast<size_t>(s.length));
+  for (size_t i = 0; i < s.text.size();) codes.push_back(NextCodePoint(run.work(), s.text, &i));
+  std::string text;
+  text.reserve(s.text.size());
+  for (int64_t i = from; by > 0 ? i < to : i > to; i += by) {
+    run.work()->Spend(1);
+    AppendUtf8(codes[static_cast<size_t>(i)], &text);
+  }
+  FreePaced(run.work(), &codes);
+  return run.String(std::move(text), s.markup);
 }
 
 }  // namespace
@@ -163,21 +179,17 @@ Value Slice(Run& run, const Value& object, const Value& start, const Value& stop
     const StringObject& s = object.string();
     if (!s.ascii()) run.Work(static_cast<int64_t>(s.text.size()));
     if (from >= to) return run.String("", s.markup);
-    const size_t begin = OffsetOf(s, from);
-    const size_t size = OffsetOf(std::string_view(s.text).substr(begin), to - from);
+    const size_t begin = OffsetOf(run.work(), s, from);
+    const size_t size = OffsetOf(run.work(), std::string_view(s.text).substr(begin), to - from);
     return run.String(s.text.substr(begin, s.ascii() ? static_cast<size_t>(to - from) : size),
                       s.markup);
   }
+  if (object.is(Kind::kString)) return SliceText(run, object.string(), from, to, by);
   std::vector<Value> items, taken;
   if (!Iterate(run, object, &items)) return Value();
   for (int64_t i = from; by > 0 ? i < to : i > to; i += by) {
     if (!run.Step()) return Value();
     taken.push_back(items[static_cast<size_t>(i)]);
-  }
-  if (object.is(Kind::kString)) {
-    std::string text;
-    for (const Value& c : taken) text += c.text();
-    return run.String(std::move(text), object.string().markup);
   }
   return object.is(Kind::kTuple) ? run.Tuple(std::move(taken)) : run.List(std::move(taken));
 }

@@ -23,7 +23,7 @@ Status CollectVariables(const TemplateInput& input, Run& run, Variables* out) {
     return Status(ErrorCode::kInvalidInput, "must be an array of messages", "messages");
   }
   for (const std::string* token : {&input.bos_token, &input.eos_token}) {
-    if (!jinja::ValidUtf8(*token)) {
+    if (!jinja::ValidUtf8(run.work(), *token)) {
       return Status(ErrorCode::kInvalidInput, "not valid UTF-8",
                     token == &input.bos_token ? "bos_token" : "eos_token");
     }
@@ -56,6 +56,15 @@ Status CollectVariables(const TemplateInput& input, Run& run, Variables* out) {
   return Status::Ok();
 }
 
+// Frees long lists item by item: a conversation of thousands of messages would be one long step.
+void Release(Run& run, Variables* variables) {
+  for (auto& [name, value] : *variables) {
+    if (!value.is_sequence()) continue;
+    auto& items = value.as<jinja::ListObject>().items;
+    for (; !items.empty(); items.pop_back()) run.work()->Spend(64);
+  }
+}
+
 }  // namespace
 
 struct ChatTemplate::Rep {
@@ -67,26 +76,30 @@ ChatTemplate::ChatTemplate(std::unique_ptr<Rep> rep) : rep_(std::move(rep)) {}
 ChatTemplate::~ChatTemplate() = default;
 
 Result<std::unique_ptr<ChatTemplate>> ChatTemplate::Parse(const std::string& source,
-                                                          const TemplateLimits& limits) {
+                                                          const TemplateLimits& limits,
+                                                          const ExecContext& ctx) {
+  WorkMeter work(ctx);
   if (source.size() > kMaxSourceBytes) {
     return Status(ErrorCode::kInvalidInput,
                   "a template of more than " + std::to_string(kMaxSourceBytes) + " bytes");
   }
-  if (!jinja::ValidUtf8(source)) {
+  if (!jinja::ValidUtf8(&work, source)) {
     return Status(ErrorCode::kInvalidInput, "the template is not valid UTF-8");
   }
   auto rep = std::make_unique<Rep>();
   rep->limits = limits;
-  LULL_ASSIGN_OR_RETURN(rep->parsed, jinja::ParseTemplate(source, limits));
+  LULL_ASSIGN_OR_RETURN(rep->parsed, jinja::ParseTemplate(source, limits, &work));
   return std::unique_ptr<ChatTemplate>(new ChatTemplate(std::move(rep)));
 }
 
-Result<std::string> ChatTemplate::Render(const TemplateInput& input) const {
-  Run run(rep_->limits);
+Result<std::string> ChatTemplate::Render(const TemplateInput& input,
+                                         const ExecContext& ctx) const {
+  Run run(rep_->limits, ctx);
   run.now_unix_s = input.now_unix_s;
   Variables variables;
   LULL_RETURN_IF_ERROR(CollectVariables(input, run, &variables));
   std::string out = jinja::Execute(*rep_->parsed, run, variables);
+  Release(run, &variables);
   if (!run.ok()) return run.error();
   return out;
 }

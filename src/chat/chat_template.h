@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 
+#include "base/exec_context.h"
 #include "lull/status.h"
 
 namespace lull {
@@ -30,10 +31,13 @@ struct TemplateInput {
 
 class ChatTemplate {
  public:
+  // Both checkpoint ctx.
   static Result<std::unique_ptr<ChatTemplate>> Parse(const std::string& source,
-                                                     const TemplateLimits& limits = {});
+                                                     const TemplateLimits& limits = {},
+                                                     const ExecContext& ctx = ExecContext());
   ~ChatTemplate();
-  Result<std::string> Render(const TemplateInput& input) const;
+  Result<std::string> Render(const TemplateInput& input,
+                             const ExecContext& ctx = ExecContext()) const;
 
  private:
   struct Rep;

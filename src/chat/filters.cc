@@ -55,17 +55,17 @@ Value Title(Run& run, const Value& value, const Args& args) {
   size_t word = 0;
   for (size_t i = 0; i < text.size();) {
     const size_t at = i;
-    const char32_t c = NextCodePoint(text, &i);
+    const char32_t c = NextCodePoint(run.work(), text, &i);
     const bool separator = IsSpace(c) || c == '-' || c == '(' || c == '{' || c == '[' || c == '<';
     if (separator || start) {
-      if (word < at) out += jinja::Lower(std::string_view(text).substr(word, at - word));
+      if (word < at) out += jinja::Lower(run.work(), std::string_view(text).substr(word, at - word));
       if (separator) out.append(text, at, i - at);
       else AppendUpper(c, &out);
       word = i;
     }
     start = separator;
   }
-  if (word < text.size()) out += jinja::Lower(std::string_view(text).substr(word));
+  if (word < text.size()) out += jinja::Lower(run.work(), std::string_view(text).substr(word));
   return run.Work(static_cast<int64_t>(text.size()) * 16) ? run.String(std::move(out)) : Value();
 }
 
@@ -92,12 +92,12 @@ Value Escape(Run& run, const Value& value, const Args& args) {
   Bound bound(run, "escape", args, {}, 0);
   if (!bound.ok()) return Value();
   if (value.is(Kind::kString) && value.string().markup) return value;
-  return run.String(EscapeHtml(Str(run, value)), true);
+  return run.String(EscapeHtml(run.work(), Str(run, value)), true);
 }
 
 Value ForceEscape(Run& run, const Value& value, const Args& args) {
   Bound bound(run, "forceescape", args, {}, 0);
-  return bound.ok() ? run.String(EscapeHtml(Str(run, value)), true) : Value();
+  return bound.ok() ? run.String(EscapeHtml(run.work(), Str(run, value)), true) : Value();
 }
 
 Value Indent(Run& run, const Value& value, const Args& args) {
@@ -118,11 +118,11 @@ Value Indent(Run& run, const Value& value, const Args& args) {
   }
   const std::string text = value.text() + "\n";
   std::string out = first ? indent : "";
-  const auto lines = SplitLines(text, false);
+  const auto lines = SplitLines(run.work(), text, false);
   for (size_t i = 0; i < lines.size() && run.Step(); ++i) {
     if (i != 0) out += "\n";
     if (i != 0 && (blank || !lines[i].empty())) out += indent;
-    out += lines[i];
+    AppendPaced(run.work(), lines[i], &out);
     if (!run.CheckStringSize(static_cast<int64_t>(out.size()))) return Value();
   }
   return run.String(std::move(out), value.string().markup);
@@ -134,7 +134,7 @@ Value WordCount(Run& run, const Value& value, const Args& args) {
   int64_t words = 0;
   bool inside = false;
   for (size_t i = 0; i < text.size();) {
-    const char32_t c = NextCodePoint(text, &i);
+    const char32_t c = NextCodePoint(run.work(), text, &i);
     const bool word = IsAlpha(c) || IsNumeric(c) || c == '_';
     words += word && !inside;
     inside = word;
@@ -154,17 +154,18 @@ Value StripTags(Run& run, const Value& value, const Args& args) {
     const bool comment = text.compare(start, 4, "<!--") == 0;
     const size_t end = comment ? text.find("-->", start + 4) : text.find('>', start);
     if (end == std::string::npos) break;
-    kept.append(text, at, start - at);
+    AppendPaced(run.work(), std::string_view(text).substr(at, start - at), &kept);
     at = end + (comment ? 3 : 1);
   }
-  kept.append(text, at, std::string::npos);
+  AppendPaced(run.work(), std::string_view(text).substr(at), &kept);
   if (kept.find('&') != std::string::npos) {
     return run.Unsupported("striptags of a text with HTML entities");
   }
   std::string out;
-  for (std::string_view word : SplitWords(kept)) {
+  for (std::string_view word : SplitWords(run.work(), kept)) {
     if (!out.empty()) out += ' ';
-    out += word;
+    run.work()->Spend(2);
+    AppendPaced(run.work(), word, &out);
   }
   return run.String(std::move(out));
 }
@@ -222,9 +223,10 @@ Value Default(Run& run, const Value& value, const Args& args) {
 
 // --- numbers ---
 
-std::string DropUnderscores(std::string_view text, bool* valid) {
+std::string DropUnderscores(WorkMeter* work, std::string_view text, bool* valid) {
   std::string out;
   for (size_t i = 0; i < text.size(); ++i) {
+    work->Spend(1);
     if (text[i] != '_') {
       out += text[i];
       continue;
@@ -238,9 +240,9 @@ std::string DropUnderscores(std::string_view text, bool* valid) {
 }
 
 // int(text, base): 1 parsed, 0 not a number, -1 does not fit.
-int ParseInt(std::string_view source, int base, int64_t* out) {
+int ParseInt(WorkMeter* work, std::string_view source, int base, int64_t* out) {
   bool valid = true;
-  std::string digits = DropUnderscores(StripSpace(source, true, true), &valid);
+  std::string digits = DropUnderscores(work, StripSpace(work, source, true, true), &valid);
   const bool negative = !digits.empty() && digits[0] == '-';
   if (!digits.empty() && (digits[0] == '-' || digits[0] == '+')) digits.erase(0, 1);
   if (digits.size() > 2 && digits[0] == '0' && base != 10) {
@@ -256,9 +258,9 @@ int ParseInt(std::string_view source, int base, int64_t* out) {
   return parsed.ec == std::errc() ? 1 : -1;
 }
 
-bool ParseFloat(std::string_view source, double* out) {
+bool ParseFloat(WorkMeter* work, std::string_view source, double* out) {
   bool valid = true;
-  std::string text = DropUnderscores(StripSpace(source, true, true), &valid);
+  std::string text = DropUnderscores(work, StripSpace(work, source, true, true), &valid);
   if (!text.empty() && text[0] == '+') text.erase(0, 1);
   if (!valid || text.empty() || text[0] == '+') return false;
   const auto parsed = std::from_chars(text.data(), text.data() + text.size(), *out);
@@ -296,11 +298,11 @@ Value ToInt(Run& run, const Value& value, const Args& args) {
   const int64_t base = bound.Int(1, 10);
   if (base < 2 || base > 36) return run.Unsupported("int with a base outside 2 to 36");
   int64_t number = 0;
-  const int parsed = ParseInt(value.text(), static_cast<int>(base), &number);
+  const int parsed = ParseInt(run.work(), value.text(), static_cast<int>(base), &number);
   if (parsed < 0) return run.Unsupported("an integer that does not fit 64 bits");
   if (parsed > 0) return Value::Int(number);
   double d = 0;
-  return ParseFloat(value.text(), &d) ? FloatToInt(run, d, otherwise) : otherwise;
+  return ParseFloat(run.work(), value.text(), &d) ? FloatToInt(run, d, otherwise) : otherwise;
 }
 
 Value ToFloat(Run& run, const Value& value, const Args& args) {
@@ -310,7 +312,7 @@ Value ToFloat(Run& run, const Value& value, const Args& args) {
   if (value.is_number()) return Value::Float(value.as_float());
   double d = 0;
   if (value.is(Kind::kString)) run.Work(static_cast<int64_t>(value.text().size()) * 4);
-  if (value.is(Kind::kString) && ParseFloat(value.text(), &d)) return Value::Float(d);
+  if (value.is(Kind::kString) && ParseFloat(run.work(), value.text(), &d)) return Value::Float(d);
   return bound[0] == nullptr ? Value::Float(0.0) : *bound[0];
 }
 

@@ -62,7 +62,7 @@ std::string FloatDigits(double d, const Spec& spec) {
 Value Pad(Run& run, const std::string& sign, const std::string& body, const Spec& spec,
           char default_align) {
   const char align = spec.align == '\0' ? default_align : spec.align;
-  const int64_t length = CodePoints(sign) + CodePoints(body);
+  const int64_t length = CodePoints(run.work(), sign) + CodePoints(run.work(), body);
   const int64_t gap = std::max<int64_t>(0, spec.width - length);
   if (!run.CheckStringSize(gap * static_cast<int64_t>(spec.fill.size()) + length)) return Value();
   const int64_t left = align == '<' ? 0 : align == '^' ? gap / 2 : gap;
@@ -107,7 +107,7 @@ Value FormatFloat(Run& run, double value, const Spec& spec) {
 
 Value FormatText(Run& run, const std::string& text, const Spec& spec) {
   std::string body = text;
-  if (spec.precision >= 0) body = text.substr(0, OffsetOf(std::string_view(text), spec.precision));
+  if (spec.precision >= 0) body = text.substr(0, OffsetOf(run.work(), std::string_view(text), spec.precision));
   return Pad(run, "", body, spec, '<');
 }
 
@@ -413,7 +413,7 @@ class BraceFormatter {
     const Value text = run_.ok() ? FormatValue(run_, value, spec) : Value();
     if (!run_.ok()) return {};
     const bool escape = markup_ && !(value.is(Kind::kString) && value.string().markup);
-    return escape ? EscapeHtml(text.text()) : text.text();
+    return escape ? EscapeHtml(run_.work(), text.text()) : text.text();
   }
 
   Value Argument(const std::string& path) {

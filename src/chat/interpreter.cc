@@ -88,7 +88,7 @@ class Interpreter {
 
   void Emit(std::string_view text, std::string* out) {
     if (!run_.CheckStringSize(static_cast<int64_t>(out->size() + text.size()))) return;
-    if (run_.Work(static_cast<int64_t>(text.size()))) out->append(text);
+    if (run_.Work(static_cast<int64_t>(text.size()))) AppendPaced(run_.work(), text, out);
   }
 
   // --- scopes ---

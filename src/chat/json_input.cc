@@ -1,6 +1,7 @@
 #include "chat/json_input.h"
 
 #include <nlohmann/json.hpp>
+#include <utility>
 
 namespace lull::jinja {
 namespace {
@@ -26,12 +27,12 @@ class Builder : public nlohmann::json_sax<nlohmann::ordered_json> {
     if (text.find_first_of(".eE") == std::string::npos) return Fail("an integer beyond 64 bits");
     return Add(Value::Float(value));
   }
-  bool string(string_t& value) override { return Add(run_.String(value)); }
+  bool string(string_t& value) override { return Add(run_.String(std::move(value))); }
   bool binary(binary_t&) override { return Fail("binary data"); }
   bool start_object(std::size_t) override { return Open(true); }
   bool start_array(std::size_t) override { return Open(false); }
   bool key(string_t& value) override {
-    stack_.back().key = run_.String(value);
+    stack_.back().key = run_.String(std::move(value));
     return run_.ok();
   }
   bool end_object() override {
@@ -98,7 +99,9 @@ Result<Value> ParseJson(Run& run, const std::string& text, const char* what) {
                   what);
   }
   Builder builder(run);
-  const bool parsed = nlohmann::ordered_json::sax_parse(text, &builder);
+  const bool parsed = nlohmann::ordered_json::sax_parse(
+      PacedChars(run.work(), text.data()),
+      PacedChars(run.work(), text.data() + text.size()), &builder);
   if (!run.ok()) return Error{run.error().code, run.error().message, what, run.error().hint};
   if (!parsed) return Status(ErrorCode::kInvalidInput, builder.problem, what);
   return std::move(builder.root);

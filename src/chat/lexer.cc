@@ -23,10 +23,11 @@ int HexDigit(char c) {
 }
 
 // CRLF and CR become LF; one newline at the end goes.
-std::string NormalizeNewlines(const std::string& source) {
+std::string NormalizeNewlines(WorkMeter* work, const std::string& source) {
   std::string out;
   out.reserve(source.size());
   for (size_t i = 0; i < source.size(); ++i) {
+    if ((i & 0xFF) == 0) work->Spend(0x40);
     if (source[i] != '\r') {
       out += source[i];
       continue;
@@ -40,10 +41,12 @@ std::string NormalizeNewlines(const std::string& source) {
 
 class Lexer {
  public:
-  Lexer(const std::string& source, int max_depth)
-      : text_(NormalizeNewlines(source)), max_depth_(static_cast<size_t>(max_depth)) {}
+  Lexer(const std::string& source, int max_depth, WorkMeter* work)
+      : work_(work),
+        text_(NormalizeNewlines(work, source)),
+        max_depth_(static_cast<size_t>(max_depth)) {}
 
-  Result<std::vector<Token>> Run() {
+  Result<std::deque<Token>> Run() {
     while (status_.ok() && at_ < text_.size()) LexRoot();
     Push(Tok::kEnd, at_);
     if (!status_.ok()) return status_;
@@ -58,6 +61,7 @@ class Lexer {
       pos_ = Pos();
     }
     for (; pos_offset_ < offset && pos_offset_ < text_.size(); ++pos_offset_) {
+      if ((pos_offset_ & 0xFF) == 0) work_->Spend(0x40);
       const unsigned char c = static_cast<unsigned char>(text_[pos_offset_]);
       if (c == '\n') {
         ++pos_.line;
@@ -70,6 +74,7 @@ class Lexer {
   }
 
   Token& Push(Tok type, size_t offset, std::string text = {}) {
+    work_->Spend(16 + text.size() / 64);
     tokens_.push_back(Token{type, PosAt(offset), std::move(text), 0, 0});
     return tokens_.back();
   }
@@ -88,7 +93,7 @@ class Lexer {
   size_t SkipSpace(size_t offset) const {
     while (offset < text_.size()) {
       size_t next = offset;
-      if (!IsSpace(NextCodePoint(text_, &next))) break;
+      if (!IsSpace(NextCodePoint(work_, text_, &next))) break;
       offset = next;
     }
     return offset;
@@ -109,16 +114,16 @@ class Lexer {
   void PushData(size_t begin, size_t tag, char sign, bool lstrip) {
     std::string_view data = std::string_view(text_).substr(begin, tag - begin);
     if (sign == '-') {
-      data = StripSpace(data, false, true);
+      data = StripSpace(work_, data, false, true);
     } else if (sign != '+' && lstrip) {
       const size_t newline = data.rfind('\n');
       const size_t line = newline == std::string_view::npos ? 0 : newline + 1;
       const bool at_line_start = line > 0 || line_starting_;
-      if (at_line_start && StripSpace(data.substr(line), true, false).empty()) {
+      if (at_line_start && StripSpace(work_, data.substr(line), true, false).empty()) {
         data = data.substr(0, line);
       }
     }
-    if (!data.empty()) Push(Tok::kData, begin, std::string(data));
+    if (!data.empty()) Push(Tok::kData, begin, CopyPaced(work_, data));
   }
 
   void LexRoot() {
@@ -135,7 +140,7 @@ class Lexer {
       ++tag;
     }
     if (tag == text_.size()) {
-      Push(Tok::kData, begin, text_.substr(begin));
+      Push(Tok::kData, begin, CopyPaced(work_, std::string_view(text_).substr(begin)));
       at_ = tag;
       return;
     }
@@ -348,10 +353,12 @@ class Lexer {
   void LexString(char quote) {
     const size_t begin = at_++;
     std::string out;
+    out.reserve(std::min(text_.find(quote, at_), text_.size()) - at_);
     while (true) {
       if (at_ >= text_.size()) return Fail(begin, "a string that is never closed");
       const char c = text_[at_++];
       if (c == quote) break;
+      if ((at_ & 0xFF) == 0) work_->Spend(0x40);
       if (c != '\\') {
         out += c;
         continue;
@@ -411,12 +418,13 @@ class Lexer {
     return true;
   }
 
+  WorkMeter* const work_;
   const std::string text_;
   const size_t max_depth_;
   size_t at_ = 0;
   bool line_starting_ = true;
   std::string brackets_;
-  std::vector<Token> tokens_;
+  std::deque<Token> tokens_;
   Status status_;
   size_t pos_offset_ = 0;
   Pos pos_;
@@ -424,8 +432,8 @@ class Lexer {
 
 }  // namespace
 
-Result<std::vector<Token>> Tokenize(const std::string& source, int max_depth) {
-  return Lexer(source, max_depth).Run();
+Result<std::deque<Token>> Tokenize(const std::string& source, int max_depth, WorkMeter* work) {
+  return Lexer(source, max_depth, work).Run();
 }
 
 }  // namespace lull::jinja

@@ -1,8 +1,8 @@
 // Template source to tokens: delimiters, whitespace control, trim_blocks and lstrip_blocks.
 #pragma once
 
+#include <deque>
 #include <string>
-#include <vector>
 
 #include "chat/value.h"
 
@@ -21,7 +21,7 @@ struct Token {
   double number = 0;
 };
 
-// The last token is kEnd. Brackets nest max_depth deep at most. Requires: source is valid UTF-8.
-Result<std::vector<Token>> Tokenize(const std::string& source, int max_depth);
+// The last token is kEnd. A deque: growing never moves them all. Brackets nest max_depth deep at most. Requires: source is valid UTF-8.
+Result<std::deque<Token>> Tokenize(const std::string& source, int max_depth, WorkMeter* work);
 
 }  // namespace lull::jinja

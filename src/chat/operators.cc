@@ -36,21 +36,35 @@ Value Repeat(Run& run, const Value& what, int64_t times) {
   if (what.is(Kind::kString)) {
     std::string text;
     text.reserve(static_cast<size_t>(total));
-    for (int64_t i = 0; i < times; ++i) text += what.text();
+    for (int64_t i = 0; i < times; ++i) {
+      run.work()->Spend(1);
+      AppendPaced(run.work(), what.text(), &text);
+    }
     return run.String(std::move(text), what.string().markup);
   }
   std::vector<Value> items;
   const auto& source = what.as<ListObject>().items;
   if (!run.CheckListSize(total / static_cast<int64_t>(sizeof(Value)))) return Value();
-  for (int64_t i = 0; i < times; ++i) items.insert(items.end(), source.begin(), source.end());
+  items.reserve(source.size() * static_cast<size_t>(times));
+  for (int64_t i = 0; i < times; ++i) {
+    run.work()->Spend(1 + 4 * source.size());
+    items.insert(items.end(), source.begin(), source.end());
+  }
   return what.is(Kind::kList) ? run.List(std::move(items)) : run.Tuple(std::move(items));
 }
 
 Value AddStrings(Run& run, const Value& a, const Value& b) {
   const bool markup = a.string().markup || b.string().markup;
   if (!run.CheckStringSize(static_cast<int64_t>(a.text().size() + b.text().size()))) return Value();
-  std::string text = markup && !a.string().markup ? EscapeHtml(a.text()) : a.text();
-  text += markup && !b.string().markup ? EscapeHtml(b.text()) : b.text();
+  std::string text;
+  text.reserve(a.text().size() + b.text().size());
+  for (const Value* part : {&a, &b}) {
+    if (markup && !part->string().markup) {
+      AppendPaced(run.work(), EscapeHtml(run.work(), part->text()), &text);
+    } else {
+      AppendPaced(run.work(), part->text(), &text);
+    }
+  }
   return run.String(std::move(text), markup);
 }
 

@@ -18,22 +18,23 @@ constexpr size_t kMaxParams = 255;
 constexpr const char* kRefusedTags[] = {"include", "import", "from", "extends", "block",
                                         "autoescape"};
 
-Value ConstString(std::string text) {
+Value ConstString(WorkMeter* work, std::string text) {
   auto object = std::make_shared<StringObject>();
-  object->length = CodePoints(text);
+  object->length = CodePoints(work, text);
   object->text = std::move(text);
   return Value::Of(Kind::kString, std::move(object));
 }
 
 class Parser {
  public:
-  Parser(std::vector<Token> tokens, const TemplateLimits& limits)
-      : tokens_(std::move(tokens)), limits_(limits) {}
+  Parser(std::deque<Token> tokens, const TemplateLimits& limits, WorkMeter* work)
+      : tokens_(std::move(tokens)), limits_(limits), work_(work) {}
 
   Result<std::unique_ptr<Template>> Run() {
     auto result = std::make_unique<Template>();
     result->body = ParseBody({});
     if (ok() && Cur().type != Tok::kEnd) Fail(Cur().pos, "unexpected end tag");
+    for (; !tokens_.empty(); tokens_.pop_front()) work_->Spend(4);
     if (ok() && !unknown_.empty()) Unsupported(unknown_[0].pos, unknown_[0].message);
     if (!ok()) return status_;
     for (auto& [name, id] : symbols_) {
@@ -70,6 +71,7 @@ class Parser {
   const Token& Cur() const { return tokens_[at_]; }
   const Token& Look() const { return tokens_[std::min(at_ + 1, tokens_.size() - 1)]; }
   void Next() {
+    work_->Spend(32);  // what a token costs, its node included
     if (at_ + 1 < tokens_.size()) ++at_;
   }
 
@@ -156,7 +158,7 @@ class Parser {
       }
       if (token.type == Tok::kData) {
         body.push_back(NewStmt(StmtKind::kText, token.pos));
-        body.back()->text = token.text;
+        body.back()->text = CopyPaced(work_, token.text);
         Next();
       } else if (token.type == Tok::kVariableBegin) {
         body.push_back(NewStmt(StmtKind::kPrint, token.pos));
@@ -608,7 +610,7 @@ class Parser {
       ExprPtr expr = Make(ExprKind::kConst, token.pos);
       std::string text;
       for (; Cur().type == Tok::kString; Next()) text += Cur().text;
-      expr->value = ConstString(std::move(text));
+      expr->value = ConstString(work_, std::move(text));
       return expr;
     }
     if (token.type == Tok::kInteger || token.type == Tok::kFloat) {
@@ -836,8 +838,9 @@ class Parser {
     return suffix;
   }
 
-  const std::vector<Token> tokens_;
+  std::deque<Token> tokens_;
   const TemplateLimits limits_;
+  WorkMeter* const work_;
   size_t at_ = 0;
   int depth_ = 0;
   int loops_ = 0;
@@ -850,9 +853,10 @@ class Parser {
 }  // namespace
 
 Result<std::unique_ptr<Template>> ParseTemplate(const std::string& source,
-                                                const TemplateLimits& limits) {
-  LULL_ASSIGN_OR_RETURN(std::vector<Token> tokens, Tokenize(source, limits.max_depth));
-  return Parser(std::move(tokens), limits).Run();
+                                                const TemplateLimits& limits,
+                                                WorkMeter* work) {
+  LULL_ASSIGN_OR_RETURN(std::deque<Token> tokens, Tokenize(source, limits.max_depth, work));
+  return Parser(std::move(tokens), limits, work).Run();
 }
 
 }  // namespace lull::jinja

@@ -9,6 +9,6 @@
 namespace lull::jinja {
 
 Result<std::unique_ptr<Template>> ParseTemplate(const std::string& source,
-                                                const TemplateLimits& limits);
+                                                const TemplateLimits& limits, WorkMeter* work);
 
 }  // namespace lull::jinja

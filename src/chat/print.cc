@@ -49,7 +49,7 @@ class Printer {
     Put(std::string(1, quote));
     for (size_t i = 0; i < text.size();) {
       const size_t start = i;
-      const char32_t c = NextCodePoint(text, &i);
+      const char32_t c = NextCodePoint(run_.work(), text, &i);
       if (c == static_cast<char32_t>(quote) || c == '\\') {
         *out_ += '\\';
         *out_ += static_cast<char>(c);
@@ -181,7 +181,7 @@ class JsonPrinter {
     *out_ += '"';
     for (size_t i = 0; i < text.size();) {
       const size_t start = i;
-      const char32_t c = NextCodePoint(text, &i);
+      const char32_t c = NextCodePoint(run_.work(), text, &i);
       switch (c) {
         case '"': *out_ += "\\\""; break;
         case '\\': *out_ += "\\\\"; break;
@@ -251,7 +251,8 @@ class JsonPrinter {
         Order(run_, order[i - 1]->first, order[i]->first, "<");
       }
       if (!run_.ok()) return;
-      std::sort(order.begin(), order.end(), [](const auto* a, const auto* b) {
+      std::sort(order.begin(), order.end(), [this](const auto* a, const auto* b) {
+        run_.work()->Spend(4);
         return KeyLess::Compare(a->first, b->first) < 0;
       });
     }
@@ -285,7 +286,7 @@ std::string Str(Run& run, const Value& value) {
     case Kind::kUndefined: return {};
     case Kind::kString:
       run.Work(static_cast<int64_t>(value.text().size()));
-      return value.text();
+      return CopyPaced(run.work(), value.text());
     default: return Repr(run, value);
   }
 }

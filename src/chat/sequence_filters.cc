@@ -79,7 +79,7 @@ Value Follow(Run& run, Value value, const std::vector<Value>& path, const Value*
 Value IgnoreCase(Run& run, const Value& value) {
   if (!value.is(Kind::kString)) return value;
   if (!run.Work(static_cast<int64_t>(value.text().size()) * 16)) return Value();
-  return run.String(Lower(value.text()));
+  return run.String(Lower(run.work(), value.text()));
 }
 
 Value Join(Run& run, const Value& value, const Args& args) {
@@ -91,8 +91,8 @@ Value Join(Run& run, const Value& value, const Args& args) {
   if (bound[1] != nullptr) path = AttributePath(run, *bound[1]);
   std::string out;
   for (size_t i = 0; i < items.size() && run.Step(); ++i) {
-    if (i != 0) out += separator;
-    out += Str(run, Follow(run, items[i], path));
+    if (i != 0) AppendPaced(run.work(), separator, &out);
+    AppendPaced(run.work(), Str(run, Follow(run, items[i], path)), &out);
     if (!run.CheckStringSize(static_cast<int64_t>(out.size()))) return Value();
   }
   return run.ok() ? run.String(std::move(out)) : Value();

@@ -17,6 +17,16 @@ using Method = Value (*)(Run&, const Value&, const Args&);
 // A look-up in the Unicode tables costs about as much as moving this many bytes.
 constexpr int64_t kCaseCost = 16;
 
+std::string Reversed(WorkMeter* work, std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  for (size_t i = text.size(); i > 0; --i) {
+    if ((i & 0xFF) == 0) work->Spend(0x20);
+    out += text[i - 1];
+  }
+  return out;
+}
+
 bool Markup(const Value& self) { return self.string().markup; }
 
 // The text of an argument that must be a string where it is not None.
@@ -41,8 +51,8 @@ Value Strip(Run& run, const Value& self, const Args& args, bool left, bool right
   if (given && static_cast<double>(chars.size()) * static_cast<double>(self.text().size()) > 1e8) {
     return run.Unsupported("strip with this many characters");
   }
-  const std::string_view text = given ? StripChars(self.text(), chars, left, right)
-                                      : StripSpace(self.text(), left, right);
+  const std::string_view text = given ? StripChars(run.work(), self.text(), chars, left, right)
+                                      : StripSpace(run.work(), self.text(), left, right);
   const auto stripped = static_cast<int64_t>(self.text().size() - text.size());
   if (!run.Work((stripped + 4) * static_cast<int64_t>(1 + chars.size()))) return Value();
   return run.String(std::string(text), Markup(self));
@@ -57,9 +67,9 @@ Value Texts(Run& run, const std::vector<std::string_view>& pieces, bool markup) 
   return run.List(std::move(items));
 }
 
-std::vector<std::string_view> SplitWordsRight(std::string_view text, int64_t max_splits) {
+std::vector<std::string_view> SplitWordsRight(WorkMeter* work, std::string_view text, int64_t max_splits) {
   std::vector<std::string_view> out;
-  text = StripSpace(text, false, true);
+  text = StripSpace(work, text, false, true);
   while (!text.empty()) {
     if (max_splits >= 0 && static_cast<int64_t>(out.size()) == max_splits) {
       out.push_back(text);
@@ -67,6 +77,7 @@ std::vector<std::string_view> SplitWordsRight(std::string_view text, int64_t max
     }
     size_t begin = text.size();
     while (begin > 0) {
+      work->Spend(1);
       size_t last = begin - 1;
       while (last > 0 && (static_cast<unsigned char>(text[last]) & 0xC0) == 0x80) --last;
       size_t next = last;
@@ -74,7 +85,7 @@ std::vector<std::string_view> SplitWordsRight(std::string_view text, int64_t max
       begin = last;
     }
     out.push_back(text.substr(begin));
-    text = StripSpace(text.substr(0, begin), false, true);
+    text = StripSpace(work, text.substr(0, begin), false, true);
   }
   std::reverse(out.begin(), out.end());
   return out;
@@ -89,19 +100,20 @@ Value Split(Run& run, const Value& self, const Args& args, bool from_right) {
   const std::string& text = self.text();
   if (!run.Work(static_cast<int64_t>(text.size()))) return Value();
   if (!given) {
-    return Texts(run, from_right ? SplitWordsRight(text, max_splits) : SplitWords(text, max_splits),
+    return Texts(run, from_right ? SplitWordsRight(run.work(), text, max_splits)
+                                 : SplitWords(run.work(), text, max_splits),
                  Markup(self));
   }
   if (sep.empty()) return run.TypeError("empty separator");
   // From the right is from the left on both texts turned round.
-  const std::string turned = from_right ? std::string(text.rbegin(), text.rend()) : "";
+  const std::string turned = from_right ? Reversed(run.work(), text) : "";
   if (from_right) std::reverse(sep.begin(), sep.end());
   const std::string_view source = from_right ? turned : text;
   std::vector<std::string_view> out;
   size_t begin = 0;
   while (begin <= source.size()) {
     const bool enough = max_splits >= 0 && static_cast<int64_t>(out.size()) >= max_splits;
-    const size_t hit = enough ? std::string_view::npos : FindFirst(source, sep, begin);
+    const size_t hit = enough ? std::string_view::npos : FindFirst(run.work(), source, sep, begin);
     const size_t end = std::min(hit, source.size());
     out.push_back(from_right ? std::string_view(text).substr(text.size() - end, end - begin)
                              : source.substr(begin, end - begin));
@@ -119,7 +131,8 @@ Value Partition(Run& run, const Value& self, const Args& args, bool from_right) 
   if (sep.empty()) return run.TypeError("empty separator");
   const std::string& text = self.text();
   run.Work(static_cast<int64_t>(text.size()));
-  const size_t at = from_right ? FindLast(text, sep) : FindFirst(text, sep);
+  const size_t at = from_right ? FindLast(run.work(), text, sep)
+                               : FindFirst(run.work(), text, sep);
   const bool markup = Markup(self);
   if (at == std::string::npos) {
     const Value empty = run.String("", markup);
@@ -172,10 +185,12 @@ Value Find(Run& run, const Value& self, const Args& args, bool from_right, bool 
   to = std::min(to, length);
   int64_t index = -1;
   if (run.Work(static_cast<int64_t>(text.size())) && from <= to) {
-    const size_t begin = OffsetOf(self.string(), from), end = OffsetOf(self.string(), to);
+    const size_t begin = OffsetOf(run.work(), self.string(), from);
+    const size_t end = OffsetOf(run.work(), self.string(), to);
     const std::string_view part = std::string_view(text).substr(begin, end - begin);
-    const size_t at = from_right ? FindLast(part, sub) : FindFirst(part, sub);
-    if (at != std::string_view::npos) index = from + CodePoints(part.substr(0, at));
+    const size_t at = from_right ? FindLast(run.work(), part, sub)
+                                 : FindFirst(run.work(), part, sub);
+    if (at != std::string_view::npos) index = from + CodePoints(run.work(), part.substr(0, at));
   }
   if (index < 0 && must) return run.TypeError("substring not found");
   return Value::Int(index);
@@ -187,8 +202,8 @@ Value Count(Run& run, const Value& self, const Args& args) {
   if (!run.ok() || !run.Work(static_cast<int64_t>(self.text().size()))) return Value();
   if (sub.empty()) return Value::Int(self.string().length + 1);
   int64_t count = 0;
-  for (size_t at = FindFirst(self.text(), sub); at != std::string::npos;
-       at = FindFirst(self.text(), sub, at + sub.size())) {
+  for (size_t at = FindFirst(run.work(), self.text(), sub); at != std::string::npos;
+       at = FindFirst(run.work(), self.text(), sub, at + sub.size())) {
     ++count;
   }
   return Value::Int(count);
@@ -201,7 +216,7 @@ Value Replace(Run& run, const Value& self, const Args& args) {
   std::string to = bound.Text(1, "");
   const int64_t count = bound.Int(2, -1);
   if (!run.ok()) return Value();
-  if (Markup(self) && !bound[1]->string().markup) to = EscapeHtml(to);
+  if (Markup(self) && !bound[1]->string().markup) to = EscapeHtml(run.work(), to);
   return ReplaceText(run, self.text(), from, to, count, Markup(self));
 }
 
@@ -216,8 +231,8 @@ Value Join(Run& run, const Value& self, const Args& args) {
                            TypeName(items[i]) + " found");
     }
     const bool escape = Markup(self) && !Markup(items[i]);
-    if (i != 0) out += self.text();
-    out += escape ? EscapeHtml(items[i].text()) : items[i].text();
+    if (i != 0) AppendPaced(run.work(), self.text(), &out);
+    AppendPaced(run.work(), escape ? EscapeHtml(run.work(), items[i].text()) : items[i].text(), &out);
     if (!run.CheckStringSize(static_cast<int64_t>(out.size()))) return Value();
   }
   return run.String(std::move(out), Markup(self));
@@ -243,15 +258,18 @@ Value Justify(Run& run, const Value& self, const Args& args, bool left, bool rig
   const int64_t width = bound.Int(0, 0);
   const std::string fill = bound.Text(1, " ");
   if (!run.ok()) return Value();
-  if (CodePoints(fill) != 1) return run.TypeError("the fill character must be exactly one character");
+  if (CodePoints(run.work(), fill) != 1) return run.TypeError("the fill character must be exactly one character");
   const int64_t gap = width - self.string().length;
   if (gap <= 0) return self;
   if (!run.CheckStringSize(width)) return Value();
   const int64_t before = left && right ? gap / 2 + (gap & width & 1) : left ? gap : 0;
   std::string out;
-  for (int64_t i = 0; i < before; ++i) out += fill;
-  out += self.text();
-  for (int64_t i = before; i < gap; ++i) out += fill;
+  for (int64_t i = 0; i < gap; ++i) {
+    run.work()->Spend(1);
+    if (i == before) AppendPaced(run.work(), self.text(), &out);
+    out += fill;
+  }
+  if (before == gap) AppendPaced(run.work(), self.text(), &out);
   return run.String(std::move(out), Markup(self));
 }
 
@@ -270,22 +288,22 @@ Value Zfill(Run& run, const Value& self, const Args& args) {
 Value Lines(Run& run, const Value& self, const Args& args) {
   Bound bound(run, "splitlines", args, {"keepends"}, 0);
   if (!bound.ok() || !run.Work(static_cast<int64_t>(self.text().size()))) return Value();
-  return Texts(run, SplitLines(self.text(), bound.Flag(0, false)), Markup(self));
+  return Texts(run, SplitLines(run.work(), self.text(), bound.Flag(0, false)), Markup(self));
 }
 
-template <std::string (*Map)(std::string_view)>
+template <std::string (*Map)(WorkMeter*, std::string_view)>
 Value Mapped(Run& run, const Value& self, const Args& args) {
   Bound bound(run, "the method", args, {}, 0);
   if (!bound.ok() || !run.Work(static_cast<int64_t>(self.text().size()) * kCaseCost)) return Value();
-  return run.String(Map(self.text()), Markup(self));
+  return run.String(Map(run.work(), self.text()), Markup(self));
 }
 
-std::string SwapCase(std::string_view text) {
+std::string SwapCase(WorkMeter* work, std::string_view text) {
   std::string out;
   for (size_t i = 0; i < text.size();) {
     const size_t start = i;
-    const char32_t c = NextCodePoint(text, &i);
-    if (IsUpper(c)) out += Lower(text.substr(start, i - start));
+    const char32_t c = NextCodePoint(work, text, &i);
+    if (IsUpper(c)) out += Lower(work, text.substr(start, i - start));
     else if (IsLower(c)) AppendUpper(c, &out);
     else out.append(text, start, i - start);
   }
@@ -299,7 +317,7 @@ Value All(Run& run, const Value& self, const Args& args) {
   const std::string& text = self.text();
   if (!bound.ok() || !run.Work(static_cast<int64_t>(text.size()) * kCaseCost)) return Value();
   for (size_t i = 0; i < text.size();) {
-    if (!Check(NextCodePoint(text, &i))) return Value::Bool(false);
+    if (!Check(NextCodePoint(run.work(), text, &i))) return Value::Bool(false);
   }
   return Value::Bool(!text.empty());
 }
@@ -320,6 +338,7 @@ Value IsIdentifier(Run& run, const Value& self, const Args& args) {
   const std::string& text = self.text();
   if (!self.string().ascii()) return run.Unsupported("isidentifier of a text beyond ASCII");
   bool valid = !text.empty() && !(text[0] >= '0' && text[0] <= '9');
+  run.Work(static_cast<int64_t>(text.size()) * kCaseCost);
   for (char c : text) valid = valid && (c == '_' || IsAlnum(static_cast<unsigned char>(c)));
   return Value::Bool(valid);
 }
@@ -332,7 +351,7 @@ Value IsCase(Run& run, const Value& self, const Args& args) {
   if (!bound.ok() || !run.Work(static_cast<int64_t>(text.size()) * kCaseCost)) return Value();
   bool seen = false;
   for (size_t i = 0; i < text.size();) {
-    const char32_t c = NextCodePoint(text, &i);
+    const char32_t c = NextCodePoint(run.work(), text, &i);
     if (IsTitle(c) || (Upper ? IsLower(c) : IsUpper(c))) return Value::Bool(false);
     seen = seen || (Upper ? IsUpper(c) : IsLower(c));
   }
@@ -344,7 +363,7 @@ Value IsTitled(Run& run, const Value& self, const Args& args) {
   const std::string& text = self.text();
   bool after_cased = false, seen = false;
   for (size_t i = 0; i < text.size() && bound.ok();) {
-    const char32_t c = NextCodePoint(text, &i);
+    const char32_t c = NextCodePoint(run.work(), text, &i);
     const bool capital = IsUpper(c) || IsTitle(c), small = IsLower(c);
     if ((capital && after_cased) || (small && !after_cased)) return Value::Bool(false);
     after_cased = capital || small;
@@ -422,10 +441,11 @@ Value ReplaceText(Run& run, const std::string& text, const std::string& from, co
   size_t at = 0;
   if (!run.Work(static_cast<int64_t>(text.size()))) return Value();
   for (; count != 0; --count) {
-    size_t hit = from.empty() ? at : FindFirst(text, from, at);
+    size_t hit = from.empty() ? at : FindFirst(run.work(), text, from, at);
     if (hit == std::string::npos || (from.empty() && at > text.size())) break;
-    out.append(text, at, hit - at);
-    out += to;
+    run.work()->Spend(4);
+    AppendPaced(run.work(), std::string_view(text).substr(at, hit - at), &out);
+    AppendPaced(run.work(), to, &out);
     if (!run.CheckStringSize(static_cast<int64_t>(out.size()))) return Value();
     if (!from.empty()) {
       at = hit + from.size();
@@ -437,30 +457,35 @@ Value ReplaceText(Run& run, const std::string& text, const std::string& from, co
       break;
     }
     const size_t start = at;
-    NextCodePoint(text, &at);
+    NextCodePoint(run.work(), text, &at);
     out.append(text, start, at - start);
   }
-  if (at < text.size()) out.append(text, at, std::string::npos);
+  if (at < text.size()) AppendPaced(run.work(), std::string_view(text).substr(at), &out);
   return run.String(std::move(out), markup);
 }
 
-size_t FindFirst(std::string_view text, std::string_view what, size_t from) {
-  if (from > text.size()) return std::string_view::npos;
-  // memmem is linear whatever the texts; std::string_view::find is not.
-  const void* hit = memmem(text.data() + from, text.size() - from, what.data(), what.size());
-  return hit == nullptr ? std::string_view::npos
-                        : static_cast<size_t>(static_cast<const char*>(hit) - text.data());
+size_t FindFirst(WorkMeter* work, std::string_view text, std::string_view what, size_t from) {
+  // memmem is linear whatever the texts; std::string_view::find is not. In pieces that overlap by
+  // what is looked for, and are long beside it.
+  const size_t piece = std::max<size_t>(16384, 4 * what.size());
+  for (size_t begin = from; begin <= text.size(); begin += piece) {
+    const std::string_view part = text.substr(begin, piece + what.size());
+    const void* hit = memmem(part.data(), part.size(), what.data(), what.size());
+    work->Spend(4 + part.size() / 8);
+    if (hit != nullptr) return static_cast<size_t>(static_cast<const char*>(hit) - text.data());
+    if (part.size() < piece + what.size()) break;
+  }
+  return std::string_view::npos;
 }
 
-size_t FindLast(std::string_view text, std::string_view what) {
-  const std::string turned_text(text.rbegin(), text.rend()), turned_what(what.rbegin(), what.rend());
-  const size_t hit = FindFirst(turned_text, turned_what);
+size_t FindLast(WorkMeter* work, std::string_view text, std::string_view what) {
+  const size_t hit = FindFirst(work, Reversed(work, text), Reversed(work, what));
   return hit == std::string_view::npos ? hit : text.size() - hit - what.size();
 }
 
-std::vector<std::string_view> SplitWords(std::string_view text, int64_t max_splits) {
+std::vector<std::string_view> SplitWords(WorkMeter* work, std::string_view text, int64_t max_splits) {
   std::vector<std::string_view> out;
-  text = StripSpace(text, true, false);
+  text = StripSpace(work, text, true, false);
   while (!text.empty()) {
     if (max_splits >= 0 && static_cast<int64_t>(out.size()) == max_splits) {
       out.push_back(text);
@@ -469,21 +494,21 @@ std::vector<std::string_view> SplitWords(std::string_view text, int64_t max_spli
     size_t end = 0;
     while (end < text.size()) {
       size_t next = end;
-      if (IsSpace(NextCodePoint(text, &next))) break;
+      if (IsSpace(NextCodePoint(work, text, &next))) break;
       end = next;
     }
     out.push_back(text.substr(0, end));
-    text = StripSpace(text.substr(end), true, false);
+    text = StripSpace(work, text.substr(end), true, false);
   }
   return out;
 }
 
-std::vector<std::string_view> SplitLines(std::string_view text, bool keep_ends) {
+std::vector<std::string_view> SplitLines(WorkMeter* work, std::string_view text, bool keep_ends) {
   std::vector<std::string_view> out;
   size_t begin = 0;
   for (size_t i = 0; i < text.size();) {
     const size_t at = i;
-    const char32_t c = NextCodePoint(text, &i);
+    const char32_t c = NextCodePoint(work, text, &i);
     const bool ends = (c >= 10 && c <= 13) || (c >= 0x1C && c <= 0x1E) || c == 0x85 || c == 0x2028 ||
                       c == 0x2029;
     if (!ends) continue;

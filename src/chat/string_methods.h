@@ -15,10 +15,12 @@ Value CallStringMethod(Run& run, const Value& self, const std::string& name, con
 Value ReplaceText(Run& run, const std::string& text, const std::string& from, const std::string& to,
                   int64_t count, bool markup);
 // npos where there is none. Linear, whatever the texts.
-size_t FindFirst(std::string_view text, std::string_view what, size_t from = 0);
-size_t FindLast(std::string_view text, std::string_view what);
+size_t FindFirst(WorkMeter* work, std::string_view text, std::string_view what,
+                 size_t from = 0);
+size_t FindLast(WorkMeter* work, std::string_view text, std::string_view what);
 // "".split() on whitespace.
-std::vector<std::string_view> SplitWords(std::string_view text, int64_t max_splits = -1);
-std::vector<std::string_view> SplitLines(std::string_view text, bool keep_ends);
+std::vector<std::string_view> SplitWords(WorkMeter* work, std::string_view text,
+                                         int64_t max_splits = -1);
+std::vector<std::string_view> SplitLines(WorkMeter* work, std::string_view text, bool keep_ends);
 
 }  // namespace lull::jinja

@@ -78,8 +78,13 @@ void AppendLowerInText(std::string_view text, size_t start, size_t next, char32_
 
 }  // namespace
 
-bool ValidUtf8(std::string_view text) {
+bool ValidUtf8(WorkMeter* work, std::string_view text) {
+  size_t paid = 0;
   for (size_t i = 0; i < text.size();) {
+    if (i - paid >= 1024) {
+      work->Spend(128);
+      paid = i;
+    }
     const unsigned char c = static_cast<unsigned char>(text[i]);
     const int more = c < 0x80 ? 0 : c >= 0xC2 && c < 0xE0 ? 1 : c >= 0xE0 && c < 0xF0 ? 2
                      : c >= 0xF0 && c < 0xF5 ? 3 : -1;
@@ -98,9 +103,14 @@ bool ValidUtf8(std::string_view text) {
   return true;
 }
 
-int64_t CodePoints(std::string_view text) {
+int64_t CodePoints(WorkMeter* work, std::string_view text) {
+  constexpr size_t kPiece = 65536;
   int64_t n = 0;
-  for (char c : text) n += (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+  for (size_t begin = 0; begin < text.size(); begin += kPiece) {
+    const std::string_view piece = text.substr(begin, kPiece);
+    for (char c : piece) n += (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+    work->Spend(piece.size() / 32);
+  }
   return n;
 }
 
@@ -133,15 +143,15 @@ void AppendUtf8(char32_t c, std::string* out) {
   }
 }
 
-size_t OffsetOf(std::string_view text, int64_t index) {
+size_t OffsetOf(WorkMeter* work, std::string_view text, int64_t index) {
   size_t i = 0;
-  for (; index > 0 && i < text.size(); --index) NextCodePoint(text, &i);
+  for (; index > 0 && i < text.size(); --index) NextCodePoint(work, text, &i);
   return i;
 }
 
-size_t OffsetOf(const StringObject& s, int64_t index) {
+size_t OffsetOf(WorkMeter* work, const StringObject& s, int64_t index) {
   if (s.ascii()) return static_cast<size_t>(std::clamp<int64_t>(index, 0, s.length));
-  return OffsetOf(std::string_view(s.text), index);
+  return OffsetOf(work, std::string_view(s.text), index);
 }
 
 bool IsSpace(char32_t c) {
@@ -174,30 +184,30 @@ void AppendTitle(char32_t c, std::string* out) {
   }
 }
 
-std::string Upper(std::string_view text) {
+std::string Upper(WorkMeter* work, std::string_view text) {
   std::string out;
-  for (size_t i = 0; i < text.size();) AppendUpper(NextCodePoint(text, &i), &out);
+  for (size_t i = 0; i < text.size();) AppendUpper(NextCodePoint(work, text, &i), &out);
   return out;
 }
 
-std::string Lower(std::string_view text) {
+std::string Lower(WorkMeter* work, std::string_view text) {
   std::string out;
   bool after_cased = false;
   for (size_t i = 0; i < text.size();) {
     const size_t start = i;
-    const char32_t c = NextCodePoint(text, &i);
+    const char32_t c = NextCodePoint(work, text, &i);
     AppendLowerInText(text, start, i, c, after_cased, &out);
     after_cased = Cased(c);
   }
   return out;
 }
 
-std::string Title(std::string_view text) {
+std::string Title(WorkMeter* work, std::string_view text) {
   std::string out;
   bool after_cased = false;
   for (size_t i = 0; i < text.size();) {
     const size_t start = i;
-    const char32_t c = NextCodePoint(text, &i);
+    const char32_t c = NextCodePoint(work, text, &i);
     if (after_cased) {
       AppendLowerInText(text, start, i, c, true, &out);
     } else {
@@ -208,12 +218,12 @@ std::string Title(std::string_view text) {
   return out;
 }
 
-std::string Capitalize(std::string_view text) {
+std::string Capitalize(WorkMeter* work, std::string_view text) {
   std::string out;
   bool after_cased = false;
   for (size_t i = 0; i < text.size();) {
     const size_t start = i;
-    const char32_t c = NextCodePoint(text, &i);
+    const char32_t c = NextCodePoint(work, text, &i);
     if (start == 0) {
       AppendTitle(c, &out);
     } else {
@@ -224,13 +234,15 @@ std::string Capitalize(std::string_view text) {
   return out;
 }
 
-std::string_view StripSpace(std::string_view text, bool left, bool right) {
+std::string_view StripSpace(WorkMeter* work, std::string_view text, bool left, bool right) {
   while (left && !text.empty()) {
+    work->Spend(1);
     size_t next = 0;
     if (!IsSpace(NextCodePoint(text, &next))) break;
     text.remove_prefix(next);
   }
   while (right && !text.empty()) {
+    work->Spend(1);
     size_t last = text.size() - 1;
     while (last > 0 && (static_cast<unsigned char>(text[last]) & 0xC0) == 0x80) --last;
     size_t next = last;
@@ -240,15 +252,18 @@ std::string_view StripSpace(std::string_view text, bool left, bool right) {
   return text;
 }
 
-std::string_view StripChars(std::string_view text, std::string_view chars, bool left, bool right) {
+std::string_view StripChars(WorkMeter* work, std::string_view text, std::string_view chars,
+                            bool left, bool right) {
   // A whole character of a UTF-8 text is found in another only at a character's start.
   while (left && !text.empty()) {
+    work->Spend(2 + chars.size() / 64);
     size_t next = 0;
     NextCodePoint(text, &next);
     if (chars.find(text.substr(0, next)) == std::string_view::npos) break;
     text.remove_prefix(next);
   }
   while (right && !text.empty()) {
+    work->Spend(2 + chars.size() / 64);
     size_t last = text.size() - 1;
     while (last > 0 && (static_cast<unsigned char>(text[last]) & 0xC0) == 0x80) --last;
     if (chars.find(text.substr(last)) == std::string_view::npos) break;
@@ -257,9 +272,11 @@ std::string_view StripChars(std::string_view text, std::string_view chars, bool 
   return text;
 }
 
-std::string EscapeHtml(std::string_view text) {
+std::string EscapeHtml(WorkMeter* work, std::string_view text) {
   std::string out;
-  for (char c : text) {
+  for (size_t i = 0; i < text.size(); ++i) {
+    if ((i & 0xFF) == 0) work->Spend(0x40);
+    const char c = text[i];
     switch (c) {
       case '&': out += "&amp;"; break;
       case '<': out += "&lt;"; break;

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "chat/string_methods.h"
 #include "chat/text.h"
@@ -174,7 +175,7 @@ Value Run::String(std::string text, bool markup) {
   if (!CheckStringSize(static_cast<int64_t>(text.size()))) return Value();
   auto object = New<StringObject>(static_cast<int64_t>(text.size()));
   if (object == nullptr) return Value();
-  object->length = CodePoints(text);
+  object->length = CodePoints(work(), text);
   object->text = std::move(text);
   object->markup = markup;
   return Value::Of(Kind::kString, std::move(object));
@@ -191,6 +192,7 @@ bool Run::Nest(Object* object, const Value& held) {
 bool Run::Nest(Object* object, const std::vector<Value>& held) {
   object->depth = std::max(object->depth, 1);
   for (const Value& value : held) {
+    work_.Spend(1);
     if (!Nest(object, value)) return false;
   }
   return true;
@@ -320,6 +322,19 @@ bool IsIterable(const Value& value) {
   return HasLength(value) || value.is(Kind::kIterator);
 }
 
+namespace {
+
+bool CopyValues(Run& run, const std::vector<Value>& items, size_t from, std::vector<Value>* out) {
+  out->reserve(items.size() - from);
+  for (size_t i = from; i < items.size(); ++i) {
+    run.work()->Spend(4);
+    out->push_back(items[i]);
+  }
+  return run.Work(static_cast<int64_t>(out->size() * sizeof(Value)));
+}
+
+}  // namespace
+
 bool Iterate(Run& run, const Value& value, std::vector<Value>* out) {
   out->clear();
   switch (value.kind()) {
@@ -336,14 +351,20 @@ bool Iterate(Run& run, const Value& value, std::vector<Value>* out) {
     }
     case Kind::kList:
     case Kind::kTuple:
-      *out = value.as<ListObject>().items;
-      return run.Work(static_cast<int64_t>(out->size() * sizeof(Value)));
+      return CopyValues(run, value.as<ListObject>().items, 0, out);
     case Kind::kDict:
-      for (const auto& [key, unused] : value.as<DictObject>().entries()) out->push_back(key);
+      for (const auto& [key, unused] : value.as<DictObject>().entries()) {
+        run.work()->Spend(4);
+        out->push_back(key);
+      }
       return run.Work(static_cast<int64_t>(out->size() * sizeof(Value)));
     case Kind::kRange: {
       const auto& r = value.as<RangeObject>();
-      for (int64_t i = 0; i < r.count; ++i) out->push_back(Value::Int(r.start + i * r.step));
+      out->reserve(static_cast<size_t>(r.count));
+      for (int64_t i = 0; i < r.count; ++i) {
+        run.work()->Spend(2);
+        out->push_back(Value::Int(r.start + i * r.step));
+      }
       return run.Work(r.count * static_cast<int64_t>(sizeof(Value)));
     }
     case Kind::kDictView: {
@@ -358,9 +379,8 @@ bool Iterate(Run& run, const Value& value, std::vector<Value>* out) {
     }
     case Kind::kIterator: {
       auto& it = value.as<IteratorObject>();
-      out->assign(it.items.begin() + static_cast<std::ptrdiff_t>(it.next), it.items.end());
-      it.next = it.items.size();
-      return run.Work(static_cast<int64_t>(out->size() * sizeof(Value)));
+      const size_t from = std::exchange(it.next, it.items.size());
+      return CopyValues(run, it.items, from, out);
     }
     default:
       run.TypeError(std::string("'") + TypeName(value) + "' object is not iterable");
@@ -451,7 +471,7 @@ bool Contains(Run& run, const Value& container, const Value& item) {
       return false;
     }
     if (!run.Work(static_cast<int64_t>(container.text().size()))) return false;
-    return FindFirst(container.text(), item.text()) != std::string::npos;
+    return FindFirst(run.work(), container.text(), item.text()) != std::string::npos;
   }
   const bool keys = container.is(Kind::kDictView) &&
                     container.as<DictViewObject>().what == DictViewObject::What::kKeys;

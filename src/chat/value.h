@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "chat/chat_template.h"
+#include "base/work_meter.h"
 #include "lull/status.h"
 
 namespace lull::jinja {
@@ -178,7 +179,11 @@ struct Pos {
 // every loop must stop: `while (run.ok() && ...)`.
 class Run {
  public:
-  explicit Run(const TemplateLimits& limits) : limits_(limits), steps_left_(limits.max_steps) {}
+  // ctx is checkpointed as steps are spent, and outlives the run.
+  Run(const TemplateLimits& limits, const ExecContext& ctx)
+      : limits_(limits), steps_left_(limits.max_steps), work_(ctx) {}
+
+  WorkMeter* work() { return &work_; }
 
   bool ok() const { return !failed_; }
   const TemplateLimits& limits() const { return limits_; }
@@ -196,6 +201,7 @@ class Run {
   // One step per node evaluated, one per kBytesPerStep bytes moved.
   bool Step(int64_t n = 1) {
     steps_left_ -= n;
+    work_.Spend(static_cast<size_t>(n) * kWorkPerStep);
     if (steps_left_ < 0) OutOfSteps();
     return !failed_;
   }
@@ -227,6 +233,7 @@ class Run {
   Value FinishDict(std::shared_ptr<DictObject> dict);
 
   static constexpr int64_t kBytesPerStep = 512;
+  static constexpr size_t kWorkPerStep = 32;
   static constexpr int kMaxValueDepth = 128;
 
   int64_t now_unix_s = 0;
@@ -239,6 +246,7 @@ class Run {
 
   TemplateLimits limits_;
   int64_t steps_left_;
+  WorkMeter work_;
   Meter meter_;
   bool failed_ = false;
   Error error_;

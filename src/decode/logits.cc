@@ -5,6 +5,7 @@
 #include <bit>
 #include <limits>
 
+#include "base/work_meter.h"
 #include "decode/exact_exp.h"
 
 namespace lull {
@@ -17,6 +18,14 @@ constexpr size_t kHeapLimit = 512;
 
 bool Better(const Candidate& a, const Candidate& b) {
   return a.logit > b.logit || (a.logit == b.logit && a.id < b.id);
+}
+
+// The same for an algorithm of the library: sorting a whole vocabulary takes 20 ms.
+auto PacedBetter(WorkMeter* meter) {
+  return [meter](const Candidate& a, const Candidate& b) {
+    meter->Spend(1);
+    return Better(a, b);
+  };
 }
 
 // Monotone map of floats to unsigned: a < b as floats iff Key(a) < Key(b); both zeros map to one.
@@ -47,35 +56,40 @@ float BlockMax(const float* x, size_t n) {
 
 void TopKByHeap(const ExecContext& ctx, std::span<const float> logits, size_t k,
                 std::vector<Candidate>* heap) {
+  WorkMeter meter(ctx);
+  const auto better = PacedBetter(&meter);
   ForBlocks(ctx, logits.size(), [&](size_t begin, size_t end) {
     for (size_t i = begin; i < end; ++i) {
       const Candidate c{static_cast<int32_t>(i), logits[i]};
       if (heap->size() < k) {
         if (c.logit != c.logit) continue;
         heap->push_back(c);
-        std::push_heap(heap->begin(), heap->end(), Better);
+        std::push_heap(heap->begin(), heap->end(), better);
       } else if (c.logit > heap->front().logit) {  // an equal one has a higher id: worse
-        std::pop_heap(heap->begin(), heap->end(), Better);
+        std::pop_heap(heap->begin(), heap->end(), better);
         heap->back() = c;
-        std::push_heap(heap->begin(), heap->end(), Better);
+        std::push_heap(heap->begin(), heap->end(), better);
       }
     }
   });
-  std::sort_heap(heap->begin(), heap->end(), Better);
+  std::sort_heap(heap->begin(), heap->end(), better);
 }
 
 void TopKBySelection(const ExecContext& ctx, std::span<const float> logits, size_t k,
                      std::vector<Candidate>* out) {
+  out->reserve(logits.size());
   ForBlocks(ctx, logits.size(), [&](size_t begin, size_t end) {
     for (size_t i = begin; i < end; ++i) {
       if (logits[i] == logits[i]) out->push_back({static_cast<int32_t>(i), logits[i]});
     }
   });
+  WorkMeter meter(ctx);
   if (out->size() > k) {
-    std::nth_element(out->begin(), out->begin() + static_cast<ptrdiff_t>(k), out->end(), Better);
+    std::nth_element(out->begin(), out->begin() + static_cast<ptrdiff_t>(k), out->end(),
+                     PacedBetter(&meter));
     out->resize(k);
   }
-  std::sort(out->begin(), out->end(), Better);
+  std::sort(out->begin(), out->end(), PacedBetter(&meter));
 }
 
 // One digit of the search for the cut of TopP: the softmax mass of each value of the digit among
@@ -171,6 +185,7 @@ void TopP(const ExecContext& ctx, std::span<const float> logits, float max, doub
   key = (key << 10) | DigitOfCut(digits, &wanted);
   digits = MassByDigit(ctx, logits, max, key, 10, 0, 10);
   key = (key << 10) | DigitOfCut(digits, &wanted);
+  out->reserve(logits.size());
   ForBlocks(ctx, logits.size(), [&](size_t begin, size_t end) {
     for (size_t i = begin; i < end; ++i) {
       const float x = logits[i];

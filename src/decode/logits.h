@@ -12,7 +12,7 @@
 namespace lull {
 
 // Entries between two checkpoints: well under 0.2 ms even where each costs an exp.
-constexpr size_t kLogitBlock = 8192;
+constexpr size_t kLogitBlock = 8192;  // part of the arithmetic: sums are by block
 
 struct Candidate {
   int32_t id = 0;

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "base/exact_math.h"
+#include "base/work_meter.h"
 #include "decode/exact_exp.h"
 #include "decode/logits.h"
 #include "lull/decoder.h"
@@ -55,7 +56,10 @@ Logprobs ComputeLogprobs(const ExecContext& ctx, std::span<const float> logits, 
   }
   std::vector<Candidate> top;
   TopK(ctx, logits, static_cast<size_t>(std::max(k, 0)), &top);
+  WorkMeter meter(ctx);
+  result.top.reserve(top.size());
   for (const Candidate& c : top) {
+    meter.Spend(1);
     result.top.push_back({c.id, static_cast<float>(normalizer(c.logit))});
   }
   return result;
@@ -65,9 +69,13 @@ std::vector<TokenLogprob> TopLogprobs(std::span<const float> logits, int k) {
   return ComputeLogprobs(ExecContext{}, logits, -1, k).top;
 }
 
-double LogprobOf(std::span<const float> logits, int32_t token) {
+double LogprobOf(const ExecContext& ctx, std::span<const float> logits, int32_t token) {
   if (token < 0 || static_cast<size_t>(token) >= logits.size()) return -kInf;
-  return MakeNormalizer(ExecContext{}, logits)(logits[static_cast<size_t>(token)]);
+  return MakeNormalizer(ctx, logits)(logits[static_cast<size_t>(token)]);
+}
+
+double LogprobOf(std::span<const float> logits, int32_t token) {
+  return LogprobOf(ExecContext{}, logits, token);
 }
 
 }  // namespace lull

@@ -18,6 +18,7 @@ struct Logprobs {
 // is usable.
 double LogSumExp(const ExecContext& ctx, std::span<const float> logits);
 
+double LogprobOf(const ExecContext& ctx, std::span<const float> logits, int32_t token);
 Logprobs ComputeLogprobs(const ExecContext& ctx, std::span<const float> logits, int32_t chosen,
                          int k);
 

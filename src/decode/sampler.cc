@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <map>
 #include <string>
 
 #include "base/exact_math.h"
@@ -98,17 +97,37 @@ void Sampler::Accept(int32_t token) {
   if (--leaving->second == 0) counts_.erase(leaving);
 }
 
+void Sampler::AcceptAll(const ExecContext& ctx, std::span<const int32_t> tokens) {
+  if (!penalises()) return;
+  WorkMeter meter(ctx);
+  history_.reserve(2 * tokens.size());
+  for (const int32_t token : tokens) {
+    meter.Spend(16);
+    Accept(token);
+  }
+}
+
+void Sampler::Forget(const ExecContext& ctx) {
+  WorkMeter meter(ctx);
+  while (!counts_.empty()) {
+    meter.Spend(4);
+    counts_.erase(counts_.begin());
+  }
+  history_ = {};
+}
+
 void Sampler::Set(std::span<float> logits, int32_t id, double value) {
   float& logit = logits[static_cast<size_t>(id)];
   saved_.emplace_back(id, logit);
   logit = static_cast<float>(value);
 }
 
-void Sampler::Adjust(std::span<float> logits) {
+void Sampler::Adjust(WorkMeter* meter, std::span<float> logits) {
   saved_.clear();
   for (const auto& [id, bias] : bias_) Set(logits, id, logits[static_cast<size_t>(id)] + bias);
   if (!penalises()) return;
-  for (const auto& [id, count] : counts_) {  // each id alone, so the map's order does not matter
+  for (const auto& [id, count] : counts_) {
+    meter->Spend(8);
     double logit = logits[static_cast<size_t>(id)];
     logit = logit > 0.0 ? logit / params_.repetition_penalty : logit * params_.repetition_penalty;
     logit -= static_cast<double>(count) * params_.frequency_penalty + params_.presence_penalty;
@@ -116,20 +135,22 @@ void Sampler::Adjust(std::span<float> logits) {
   }
 }
 
-void Sampler::Restore(std::span<float> logits) {
+void Sampler::Restore(WorkMeter* meter, std::span<float> logits) {
   for (; !saved_.empty(); saved_.pop_back()) {
+    meter->Spend(1);
     logits[static_cast<size_t>(saved_.back().first)] = saved_.back().second;
   }
 }
 
 Result<int32_t> Sampler::Sample(const ExecContext& ctx, std::span<float> logits, int64_t position) {
-  Adjust(logits);
+  WorkMeter meter(ctx);
+  Adjust(&meter, logits);
   int32_t token = ArgMax(ctx, logits);
   if (token >= 0 && params_.temperature > 0.0) {
     const float max = logits[static_cast<size_t>(token)];
     token = Draw(ctx, logits, max, UniformAt(params_.seed, position));
   }
-  Restore(logits);
+  Restore(&meter, logits);
   if (token < 0) {
     return Error{ErrorCode::kInternal, "no logit is usable: all are NaN or -infinity",
                  "position " + std::to_string(position),
@@ -143,34 +164,44 @@ int32_t Sampler::Draw(const ExecContext& ctx, std::span<const float> logits, flo
   const float floor = MinPFloor(params_.min_p, max);
   const bool top_k = params_.top_k > 0 && params_.top_k < static_cast<int64_t>(logits.size());
   const bool top_p = params_.top_p < 1.0;
+  WorkMeter meter(ctx);
   if (!top_k && !top_p) return DrawFromAll(ctx, logits, max, floor, uniform);
   if (top_k) {
     TopK(ctx, logits, static_cast<size_t>(params_.top_k), &candidates_);
-    if (top_p) CutCandidatesToTopP(max);
+    if (top_p) CutCandidatesToTopP(&meter, max);
     std::sort(candidates_.begin(), candidates_.end(),
-              [](const Candidate& a, const Candidate& b) { return a.id < b.id; });
+              [&meter](const Candidate& a, const Candidate& b) {
+                meter.Spend(1);
+                return a.id < b.id;
+              });
   } else {
     TopP(ctx, logits, max, params_.top_p, &candidates_);
   }
-  return DrawFromCandidates(max, floor, uniform);
+  return DrawFromCandidates(&meter, max, floor, uniform);
 }
 
-void Sampler::CutCandidatesToTopP(float max) {
+void Sampler::CutCandidatesToTopP(WorkMeter* meter, float max) {
   double total = 0.0;
-  for (const Candidate& c : candidates_) total += ExpOfNonPositive(Below(c.logit, max));
+  for (const Candidate& c : candidates_) {
+    meter->Spend(2);
+    total += ExpOfNonPositive(Below(c.logit, max));
+  }
   double left = params_.top_p * total;
   size_t kept = 0;
   while (kept < candidates_.size() && left > 0.0) {
+    meter->Spend(2);
     left -= ExpOfNonPositive(Below(candidates_[kept++].logit, max));
   }
   candidates_.resize(kept);
 }
 
-int32_t Sampler::DrawFromCandidates(float max, float floor, double uniform) {
+int32_t Sampler::DrawFromCandidates(WorkMeter* meter, float max, float floor, double uniform) {
   const double inverse = inverse_temperature();
   block_sums_.clear();
+  block_sums_.reserve(candidates_.size());
   double total = 0.0;
   for (const Candidate& c : candidates_) {
+    meter->Spend(2);
     const bool kept = c.logit >= floor && c.logit > kMinusInf;
     block_sums_.push_back(kept ? ExpOfNonPositive(Below(c.logit, max) * inverse) : 0.0);
     total += block_sums_.back();
@@ -178,6 +209,7 @@ int32_t Sampler::DrawFromCandidates(float max, float floor, double uniform) {
   double left = uniform * total;
   int32_t chosen = -1;
   for (size_t i = 0; i < candidates_.size(); ++i) {
+    if ((i & 0xFF) == 0) meter->Spend(0x40);
     if (block_sums_[i] <= 0.0) continue;
     chosen = candidates_[i].id;
     if (left < block_sums_[i]) break;

@@ -4,12 +4,13 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <span>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "base/exec_context.h"
+#include "base/work_meter.h"
 #include "decode/logits.h"
 #include "lull/request.h"
 #include "lull/status.h"
@@ -26,6 +27,9 @@ class Sampler {
 
   // Every token of the sequence in order, prompt included: what the penalties look back on.
   void Accept(int32_t token);
+  void AcceptAll(const ExecContext& ctx, std::span<const int32_t> tokens);
+  // As the destructor, but checkpointed: freeing the counts of a long prompt takes milliseconds.
+  void Forget(const ExecContext& ctx);
 
   // The token for absolute position `position`. logits are changed in between and restored.
   // kInternal where no logit is usable (all NaN or -inf).
@@ -33,20 +37,21 @@ class Sampler {
 
  private:
   bool penalises() const;
-  void Adjust(std::span<float> logits);
-  void Restore(std::span<float> logits);
+  void Adjust(WorkMeter* meter, std::span<float> logits);
+  void Restore(WorkMeter* meter, std::span<float> logits);
   void Set(std::span<float> logits, int32_t id, double value);
   int32_t Draw(const ExecContext& ctx, std::span<const float> logits, float max, double uniform);
-  int32_t DrawFromCandidates(float max, float floor, double uniform);
+  int32_t DrawFromCandidates(WorkMeter* meter, float max, float floor, double uniform);
   int32_t DrawFromAll(const ExecContext& ctx, std::span<const float> logits, float max, float floor,
                       double uniform);
-  void CutCandidatesToTopP(float max);
+  void CutCandidatesToTopP(WorkMeter* meter, float max);
   double inverse_temperature() const;
 
   SamplingParams params_;
   std::vector<std::pair<int32_t, double>> bias_;  // one entry per id, ascending
   std::vector<int32_t> history_;                  // kept only where a penalty is on
-  std::unordered_map<int32_t, int64_t> counts_;   // of the window of history_
+  // Of the window of history_. A tree: it never rehashes a whole prompt in one step.
+  std::map<int32_t, int64_t> counts_;
   std::vector<std::pair<int32_t, float>> saved_;  // logits to restore, in order of change
   std::vector<Candidate> candidates_;
   std::vector<double> block_sums_;

@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "decode/logprobs.h"
 #include "engine/kv_options.h"
 #include "engine/runtime_rep.h"
 
@@ -142,6 +143,14 @@ Status Decoder::Forward(std::span<const BatchRow> rows, std::span<const int32_t>
     LULL_RETURN_IF_ERROR(rep_->ForwardPiece(rows, begin, end, logits_rows, logits));
   }
   return Status::Ok();
+}
+
+std::vector<TokenLogprob> Decoder::TopLogprobs(std::span<const float> logits, int k) const {
+  return ComputeLogprobs(rep_->runtime->SingleThreaded(), logits, -1, k).top;
+}
+
+double Decoder::LogprobOf(std::span<const float> logits, int32_t token) const {
+  return lull::LogprobOf(rep_->runtime->SingleThreaded(), logits, token);
 }
 
 }  // namespace lull

@@ -27,7 +27,7 @@ ModelInfo InfoOfMetadata(const GgufFile& file) {
 }
 
 // A template that cannot be used is no reason to refuse the model: plain prompts still work.
-void LoadTemplate(const GgufFile& file, Model::Rep* rep) {
+void LoadTemplate(const GgufFile& file, const ExecContext& ctx, Model::Rep* rep) {
   rep->has_chat_template = file.Has(kTemplateKey);
   if (!rep->has_chat_template) {
     rep->chat_status = {ErrorCode::kUnsupported, "the model file has no chat template",
@@ -40,7 +40,7 @@ void LoadTemplate(const GgufFile& file, Model::Rep* rep) {
     rep->chat_status = source.status();
     return;
   }
-  Result<std::unique_ptr<ChatTemplate>> parsed = ChatTemplate::Parse(std::string(*source));
+  Result<std::unique_ptr<ChatTemplate>> parsed = ChatTemplate::Parse(std::string(*source), {}, ctx);
   if (parsed.ok()) {
     rep->chat_template = std::move(*parsed);
   } else {
@@ -63,14 +63,15 @@ int64_t SystemUnixTimeS() {
 Result<std::unique_ptr<Model>> Model::Rep::Load(const std::string& path, Runtime::Rep* runtime,
                                                 UnixClock now_unix_s) {
   const int64_t begin_ns = os::MonotonicNs();
-  LULL_ASSIGN_OR_RETURN(const std::unique_ptr<GgufFile> file, GgufFile::Open(path));
   auto rep = std::make_unique<Rep>();
   rep->runtime = runtime;
+  const ExecContext ctx = rep->TextContext();
+  LULL_ASSIGN_OR_RETURN(const std::unique_ptr<GgufFile> file, GgufFile::Open(path, ctx));
   rep->now_unix_s = std::move(now_unix_s);
-  Result<std::unique_ptr<Tokenizer>> tokenizer = Tokenizer::Create(*file);
+  Result<std::unique_ptr<Tokenizer>> tokenizer = Tokenizer::Create(*file, ctx);
   if (!tokenizer.ok()) return file->Locate(tokenizer.error());
   rep->tokenizer = std::move(*tokenizer);
-  LoadTemplate(*file, rep.get());
+  LoadTemplate(*file, ctx, rep.get());
   if (runtime == nullptr) {
     rep->info = InfoOfMetadata(*file);
     rep->info.vocab_size = rep->tokenizer->vocab_size();
@@ -113,7 +114,7 @@ Result<std::vector<int32_t>> Model::TokenizePrompt(std::string_view text) const 
 }
 
 std::string Model::Detokenize(const std::vector<int32_t>& tokens, bool special) const {
-  return rep_->tokenizer->Decode(tokens, special);
+  return rep_->tokenizer->Decode(rep_->TextContext(), tokens, special);
 }
 
 std::unique_ptr<TextStream> Model::NewTextStream(bool special) const {
@@ -139,7 +140,7 @@ Result<std::string> Model::RenderChat(const std::string& messages_json,
   input.bos_token = TokenTextOr(*rep_->tokenizer, rep_->tokenizer->bos_token());
   input.eos_token = TokenTextOr(*rep_->tokenizer, rep_->tokenizer->eos_token());
   input.now_unix_s = rep_->now_unix_s();
-  return rep_->chat_template->Render(input);
+  return rep_->chat_template->Render(input, rep_->TextContext());
 }
 
 }  // namespace lull

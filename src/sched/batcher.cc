@@ -35,7 +35,7 @@ Batcher::~Batcher() {
 
 void Batcher::Add(Submission submission) {
   const int64_t new_tokens = NewTokenLimit(submission.request, limits_);
-  waiting_.push_back(std::make_unique<Sequence>(std::move(submission), tokenizer_, new_tokens));
+  waiting_.push_back(std::make_unique<Sequence>(ctx_, std::move(submission), tokenizer_, new_tokens));
 }
 
 void Batcher::Cancel(uint64_t id, std::vector<Delivery>* out) {
@@ -147,8 +147,12 @@ void Batcher::AddRows(Sequence* sequence, int64_t max_rows) {
 
 void Batcher::Compute() {
   const size_t floats = logits_rows_.size() * static_cast<size_t>(limits_.vocab_size);
-  if (logits_.size() < floats) logits_.resize(floats);
-  const Status status = runner_.Forward(ctx_, rows_, logits_rows_, logits_.data());
+  if (num_logits_ < floats) {
+    // Not cleared: that would be one long step, and each row is written before it is read.
+    logits_ = std::make_unique_for_overwrite<float[]>(floats);
+    num_logits_ = floats;
+  }
+  const Status status = runner_.Forward(ctx_, rows_, logits_rows_, logits_.get());
   if (!status.ok() && (shares_.size() == 1 || ctx_.Cancelled())) {
     const FinishReason reason = ctx_.Cancelled() ? FinishReason::kCancelled : FinishReason::kError;
     for (const Share& share : shares_) share.sequence->End(reason, status.error());
@@ -164,7 +168,7 @@ void Batcher::Compute() {
 void Batcher::ComputeAlone(const Share& share) {
   const bool wants_logits = share.logits_slot >= 0;
   const int32_t last_row = static_cast<int32_t>(share.num_rows) - 1;
-  float* logits = wants_logits ? logits_.data() + share.logits_slot * limits_.vocab_size : nullptr;
+  float* logits = wants_logits ? logits_.get() + share.logits_slot * limits_.vocab_size : nullptr;
   const Status status = runner_.Forward(
       ctx_, std::span<const BatchRow>(rows_).subspan(share.row_begin, share.num_rows),
       std::span<const int32_t>(&last_row, wants_logits ? 1 : 0), logits);
@@ -175,7 +179,7 @@ void Batcher::Sample(std::vector<Delivery>* out) {
   const size_t vocab = static_cast<size_t>(limits_.vocab_size);
   for (const Share& share : shares_) {
     if (share.logits_slot < 0 || share.sequence->finished()) continue;
-    float* logits = logits_.data() + static_cast<size_t>(share.logits_slot) * vocab;
+    float* logits = logits_.get() + static_cast<size_t>(share.logits_slot) * vocab;
     share.sequence->Advance(ctx_, {logits, vocab}, os::MonotonicNs(), out);
     ctx_.Checkpoint();
   }
@@ -206,7 +210,7 @@ void Batcher::Release(Sequence* sequence) {
 
 Delivery Batcher::Finish(Sequence* sequence) {
   Release(sequence);
-  Delivery delivery = sequence->TakeFinish(os::MonotonicNs());
+  Delivery delivery = sequence->TakeFinish(ctx_, os::MonotonicNs());
   ++(delivery.event.reason == FinishReason::kCancelled ? counts_.cancelled : counts_.finished);
   counts_.prompt_tokens += std::min(sequence->computed, sequence->prompt_tokens());
   counts_.new_tokens += delivery.event.stats.new_tokens;

@@ -88,7 +88,8 @@ class Batcher {
   std::vector<BatchRow> rows_;
   std::vector<int32_t> logits_rows_;
   std::vector<Share> shares_;
-  std::vector<float> logits_;
+  std::unique_ptr<float[]> logits_;  // [num_logits_]
+  size_t num_logits_ = 0;
 };
 
 }  // namespace lull

@@ -11,7 +11,8 @@ double Ms(int64_t ns) { return static_cast<double>(ns) * 1e-6; }
 
 }  // namespace
 
-Sequence::Sequence(Submission submission, const Tokenizer& tokenizer, int64_t max_new_tokens)
+Sequence::Sequence(const ExecContext& ctx, Submission submission, const Tokenizer& tokenizer,
+                   int64_t max_new_tokens)
     : id_(submission.id),
       request_(std::move(submission.request)),
       on_event_(std::make_shared<EventFn>(std::move(submission.on_event))),
@@ -22,7 +23,7 @@ Sequence::Sequence(Submission submission, const Tokenizer& tokenizer, int64_t ma
       max_new_tokens_(max_new_tokens),
       sampler_(request_.sampling),
       stop_(request_.stop) {
-  for (const int32_t token : tokens_) sampler_.Accept(token);
+  sampler_.AcceptAll(ctx, tokens_);
 }
 
 void Sequence::Advance(const ExecContext& ctx, std::span<float> logits, int64_t now_ns,
@@ -62,7 +63,8 @@ void Sequence::End(FinishReason reason, Error error) {
   error_ = std::move(error);
 }
 
-Delivery Sequence::TakeFinish(int64_t now_ns) {
+Delivery Sequence::TakeFinish(const ExecContext& ctx, int64_t now_ns) {
+  sampler_.Forget(ctx);
   Event event;
   event.kind = Event::Kind::kFinish;
   if (text_ != nullptr) event.text = stop_.Push(text_->Finish());

@@ -33,7 +33,8 @@ struct Delivery {
 class Sequence {
  public:
   // Requires: CheckRequest is ok. max_new_tokens: NewTokenLimit.
-  Sequence(Submission submission, const Tokenizer& tokenizer, int64_t max_new_tokens);
+  Sequence(const ExecContext& ctx, Submission submission, const Tokenizer& tokenizer,
+           int64_t max_new_tokens);
 
   uint64_t id() const { return id_; }
   const std::vector<int32_t>& tokens() const { return tokens_; }  // prompt, then the answer
@@ -49,7 +50,7 @@ class Sequence {
                std::vector<Delivery>* out);
   void End(FinishReason reason, Error error = {});
   // The last event. Requires: finished().
-  Delivery TakeFinish(int64_t now_ns);
+  Delivery TakeFinish(const ExecContext& ctx, int64_t now_ns);
 
   int runner_sequence = -1;   // in the runner, -1 while waiting
   int64_t computed = 0;       // tokens whose K and V are in the cache

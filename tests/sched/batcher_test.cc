@@ -281,7 +281,7 @@ TEST(Batcher, HalfCharactersNeverLeave) {
   Request request;
   request.prompt_tokens = {5};
   request.max_new_tokens = 1;
-  Sequence sequence({1, request, [](const Event&) {}, 0}, tokenizer, 7);
+  Sequence sequence(ExecContext(), {1, request, [](const Event&) {}, 0}, tokenizer, 7);
   std::vector<Delivery> out;
   for (const int32_t token : forced) {
     std::vector<float> logits(6, 0.0f);
@@ -291,7 +291,7 @@ TEST(Batcher, HalfCharactersNeverLeave) {
   for (const Delivery& delivery : out) texts.push_back(delivery.event.text);
   EXPECT_EQ(texts, (std::vector<std::string>{"", "é", "", "", "日", "x", ""}));
   ASSERT_TRUE(sequence.finished());
-  EXPECT_EQ(sequence.TakeFinish(2).event.text, "\xef\xbf\xbd");
+  EXPECT_EQ(sequence.TakeFinish({}, 2).event.text, "\xef\xbf\xbd");
 }
 
 TEST(Batcher, CpuTimeIsSharedOut) {

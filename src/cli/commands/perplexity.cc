@@ -86,7 +86,7 @@ class PerplexityCommand : public Command {
       LULL_RETURN_IF_ERROR(decoder.Forward(rows, wanted, logits.data()));
       for (size_t i = 0; i < wanted.size(); ++i) {
         const std::span<const float> row(logits.data() + i * vocab, vocab);
-        sum->nll -= LogprobOf(row, tokens[begin + i + 1]);
+        sum->nll -= decoder.LogprobOf(row, tokens[begin + i + 1]);
         ++sum->tokens;
       }
       begin = end;

@@ -63,10 +63,10 @@ class ScoreCommand : public Command {
       for (size_t i = 0; i < rows.size(); ++i) {
         const std::span<const float> row(logits.data() + i * vocab, vocab);
         Json top = Json::array();
-        for (const TokenLogprob& entry : TopLogprobs(row, top_))
+        for (const TokenLogprob& entry : decoder->TopLogprobs(row, top_))
           top.push_back({{"id", entry.id}, {"logprob", entry.logprob}});
         positions.push_back(top);
-        if (begin + i + 1 < tokens.size()) targets.push_back(LogprobOf(row, tokens[begin + i + 1]));
+        if (begin + i + 1 < tokens.size()) targets.push_back(decoder->LogprobOf(row, tokens[begin + i + 1]));
       }
     }
     PrintJson({{"positions", positions}, {"target_logprobs", targets}});
