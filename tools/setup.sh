@@ -85,9 +85,9 @@ show_progress() {
   return 0
 }
 fail() {
-  grep -E '^(E|W|Err)' "$log" | tail -n 8 >&2 || tail -n 8 "$log" >&2
+  grep '^E:' "$log" | tail -n 4 >&2 || tail -n 8 "$log" >&2
   say "the packages could not be installed. Check the network and /etc/apt/sources.list, then run this again, or by hand:"
-  say "  ${as_root[*]} apt-get update && ${as_root[*]} $by_hand"
+  say "  apt-get update && $by_hand"
   exit 3
 }
 
