@@ -26,7 +26,8 @@ struct EngineStats {
   int64_t requests_submitted = 0;
   int64_t requests_finished = 0;
   int64_t requests_cancelled = 0;
-  int64_t requests_refused = 0;
+  int64_t requests_refused = 0;   // kBusy: the queue was full, or the engine drains
+  int64_t requests_invalid = 0;   // refused for what they asked
   int64_t running = 0;
   int64_t waiting = 0;
   int64_t prompt_tokens = 0;
@@ -47,6 +48,11 @@ class Engine {
   Result<RequestId> Submit(Request request, EventFn on_event);
   // The request ends with kCancelled within one step. Unknown or finished ids are ignored.
   void Cancel(RequestId id);
+  // From now on Submit answers kBusy; what was accepted goes on.
+  void Drain();
+  // Drains, waits until every request has ended, and cancels after timeout_ms what has not. True
+  // where none had to be. Not from within an event.
+  bool Stop(int64_t timeout_ms);
   EngineStats stats() const;
   int64_t max_context_tokens() const;
 

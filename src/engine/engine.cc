@@ -61,6 +61,8 @@ Result<RequestId> Engine::Submit(Request request, EventFn on_event) {
   return rep_->loop.Submit(std::move(request), std::move(on_event));
 }
 void Engine::Cancel(RequestId id) { rep_->loop.Cancel(id); }
+void Engine::Drain() { rep_->loop.Drain(); }
+bool Engine::Stop(int64_t timeout_ms) { return rep_->loop.Stop(timeout_ms); }
 EngineStats Engine::stats() const { return rep_->loop.stats(); }
 int64_t Engine::max_context_tokens() const { return rep_->loop.max_context_tokens(); }
 

@@ -1,6 +1,7 @@
 #include "sched/step_loop.h"
 
 #include <algorithm>
+#include <chrono>
 #include <string>
 #include <utility>
 
@@ -47,11 +48,15 @@ Result<RequestId> StepLoop::Submit(Request request, EventFn on_event) {
     status = {ErrorCode::kBusy, std::to_string(waiting) + " requests are waiting already",
               "max_queue", "try again when some have finished"};
   }
+  if (status.ok() && draining_) {
+    status = {ErrorCode::kBusy, "the engine is shutting down", "engine", "ask another one"};
+  }
   if (!status.ok()) {
-    ++stats_.requests_refused;
+    ++(status.code() == ErrorCode::kBusy ? stats_.requests_refused : stats_.requests_invalid);
     return status.error();
   }
   ++stats_.requests_submitted;
+  ++open_;
   inbox_.push_back({++last_id_, std::move(request), std::move(on_event), os::MonotonicNs()});
   wake_.notify_one();
   return last_id_;
@@ -62,6 +67,22 @@ void StepLoop::Cancel(RequestId id) {
   if (id == 0 || id > last_id_) return;
   cancels_.push_back(id);
   wake_.notify_one();
+}
+
+void StepLoop::Drain() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  draining_ = true;
+}
+
+bool StepLoop::Stop(int64_t timeout_ms) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  draining_ = true;
+  const auto none_open = [this] { return open_ == 0; };
+  if (ended_.wait_for(lock, std::chrono::milliseconds(timeout_ms), none_open)) return true;
+  cancel_all_ = true;
+  wake_.notify_one();
+  ended_.wait(lock, none_open);
+  return false;
 }
 
 EngineStats StepLoop::stats() const {
@@ -90,14 +111,16 @@ bool StepLoop::TakeInbox(std::vector<Delivery>* out) {
   std::unique_lock<std::mutex> lock(mutex_);
   wake_.wait(lock, [this] {
     return stop_.load(std::memory_order_relaxed) || !inbox_.empty() || !cancels_.empty() ||
-           !batcher_.idle();
+           cancel_all_ || !batcher_.idle();
   });
   std::vector<Submission> submissions = std::exchange(inbox_, {});
   const std::vector<RequestId> cancels = std::exchange(cancels_, {});
+  const bool cancel_all = std::exchange(cancel_all_, false);
   stats_.waiting += static_cast<int64_t>(submissions.size());
   lock.unlock();
   for (Submission& submission : submissions) batcher_.Add(std::move(submission));
   for (const RequestId id : cancels) batcher_.Cancel(id, out);
+  if (cancel_all) batcher_.CancelAll(out);
   return !stop_.load(std::memory_order_relaxed);
 }
 
@@ -118,7 +141,9 @@ void StepLoop::Publish() {
 // Without the lock: an event may submit and cancel. Statistics are published before, so a finished
 // request is counted as such when its caller hears of it.
 void StepLoop::Deliver(std::vector<Delivery>* out) {
+  int64_t finished = 0;
   for (Delivery& delivery : *out) {
+    finished += delivery.event.kind == Event::Kind::kFinish;
     try {
       (*delivery.on_event)(delivery.event);
     } catch (...) {  // a caller's exception ends his own request, not this thread
@@ -126,6 +151,10 @@ void StepLoop::Deliver(std::vector<Delivery>* out) {
     }
   }
   out->clear();
+  if (finished == 0) return;
+  std::lock_guard<std::mutex> lock(mutex_);
+  open_ -= finished;
+  ended_.notify_all();
 }
 
 }  // namespace lull

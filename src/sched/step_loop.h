@@ -35,6 +35,8 @@ class StepLoop {
 
   Result<RequestId> Submit(Request request, EventFn on_event);
   void Cancel(RequestId id);
+  void Drain();                   // Submit answers kBusy from now on
+  bool Stop(int64_t timeout_ms);  // false: some had to be cancelled
   EngineStats stats() const;
   int64_t max_context_tokens() const { return limits_.max_context_tokens; }
 
@@ -52,10 +54,14 @@ class StepLoop {
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;
+  std::condition_variable ended_;     // some request has had its last event
   std::vector<Submission> inbox_;     // guarded by mutex_
   std::vector<RequestId> cancels_;    // guarded by mutex_
   EngineStats stats_;                 // guarded by mutex_; as of the last step
   RequestId last_id_ = 0;             // guarded by mutex_
+  int64_t open_ = 0;                  // guarded by mutex_; accepted, last event not yet delivered
+  bool draining_ = false;             // guarded by mutex_
+  bool cancel_all_ = false;           // guarded by mutex_
   std::thread owner_;
 };
 

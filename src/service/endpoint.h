@@ -2,6 +2,7 @@
 // endpoint_list.inc.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 
@@ -20,9 +21,15 @@ struct Service {
   std::string model_id;     // as /v1/models shows it
   int64_t start_unix_s = 0;
   double default_temperature = 1.0;
+  std::atomic<bool> draining{false};
+  std::atomic<int64_t> requests_invalid{0};  // refused for what they asked, before or by the engine
+  std::atomic<int64_t> requests_refused{0};  // refused for the load, or while draining
 };
 
 using ResponderPtr = std::shared_ptr<Responder>;
+
+// Sends the error and counts it.
+void SendError(Service& service, Responder& responder, const Error& error);
 
 #define LULL_ENDPOINT(method, path, Name) \
   void Handle##Name(Service& service, const HttpRequest& request, ResponderPtr responder);

@@ -191,7 +191,7 @@ void SubmitCompletion(Service& service, CompletionParams params, std::shared_ptr
                       ResponderPtr responder) {
   Request& request = params.request;
   if (request.logprobs > kMaxLogprobs)
-    return responder->Send(ErrorResponse({ErrorCode::kUsage, "at most 20 logprobs", "logprobs", ""}));
+    return SendError(service, *responder, {ErrorCode::kUsage, "at most 20 logprobs", "logprobs", ""});
   if (request.max_new_tokens == 0) {
     const int64_t room =
         service.engine->max_context_tokens() - static_cast<int64_t>(request.prompt_tokens.size());
@@ -201,7 +201,7 @@ void SubmitCompletion(Service& service, CompletionParams params, std::shared_ptr
   Engine* engine = service.engine;
   const Result<RequestId> id =
       engine->Submit(std::move(request), [answering](const Event& event) { answering->OnEvent(event); });
-  if (!id.ok()) return responder->Send(ErrorResponse(id.error()));
+  if (!id.ok()) return SendError(service, *responder, id.error());
   responder->OnDisconnect([engine, id = *id] { engine->Cancel(id); });
 }
 

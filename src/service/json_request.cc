@@ -1,6 +1,9 @@
 #include "service/json_request.h"
 
+#include <algorithm>
 #include <cmath>
+
+#include "base/work_meter.h"
 
 namespace lull {
 namespace {
@@ -11,11 +14,12 @@ struct JsonShape {
 };
 
 // Counts outside strings; what is not valid JSON is the parser's business.
-JsonShape ShapeOf(const std::string& text) {
+JsonShape ShapeOf(WorkMeter* work, const std::string& text) {
   int depth = 0, deepest = 0;
   int64_t members = 0;
   bool in_string = false;
   for (size_t i = 0; i < text.size(); ++i) {
+    if ((i & 0xFF) == 0) work->Spend(0x40);
     const char c = text[i];
     if (in_string) {
       if (c == '\\') ++i;
@@ -33,17 +37,48 @@ JsonShape ShapeOf(const std::string& text) {
   return {deepest, members};
 }
 
+// Reads a text that is no JSON up to where it fails.
+class ErrorFinder : public nlohmann::json_sax<Json> {
+ public:
+  bool null() override { return true; }
+  bool boolean(bool) override { return true; }
+  bool number_integer(number_integer_t) override { return true; }
+  bool number_unsigned(number_unsigned_t) override { return true; }
+  bool number_float(number_float_t, const string_t&) override { return true; }
+  bool string(string_t&) override { return true; }
+  bool binary(binary_t&) override { return true; }
+  bool start_object(std::size_t) override { return true; }
+  bool key(string_t&) override { return true; }
+  bool end_object() override { return true; }
+  bool start_array(std::size_t) override { return true; }
+  bool end_array() override { return true; }
+  bool parse_error(std::size_t bytes_read, const std::string&, const nlohmann::detail::exception&) override {
+    offset = bytes_read > 0 ? bytes_read - 1 : 0;
+    return false;
+  }
+  size_t offset = 0;  // of the byte that cannot be
+};
+
+Status SyntaxError(WorkMeter* work, const std::string& text) {
+  ErrorFinder finder;
+  Json::sax_parse(PacedChars(work, text.data()), PacedChars(work, text.data() + text.size()), &finder);
+  const std::string offset = std::to_string(std::min(finder.offset, text.size()));
+  const char* what = finder.offset >= text.size() ? "the body ends before its JSON does, at byte " : "the body is not valid JSON at byte ";
+  return Status(ErrorCode::kInvalidInput, what + offset, "body");
+}
+
 }  // namespace
 
-Result<Json> ParseJson(const std::string& text, const JsonLimits& limits) {
-  const JsonShape shape = ShapeOf(text);
+Result<Json> ParseJson(const std::string& text, const JsonLimits& limits, const ExecContext& ctx) {
+  WorkMeter work(ctx);
+  const JsonShape shape = ShapeOf(&work, text);
   if (shape.depth > limits.max_depth)
     return Status(ErrorCode::kInvalidInput, "JSON nested deeper than " + std::to_string(limits.max_depth), "body");
   if (shape.members > limits.max_members)
     return Status(ErrorCode::kInvalidInput,
                   "JSON with more than " + std::to_string(limits.max_members) + " object members", "body");
-  Json json = Json::parse(text, nullptr, false);
-  if (json.is_discarded()) return Status(ErrorCode::kInvalidInput, "the body is not valid JSON", "body");
+  Json json = Json::parse(PacedChars(&work, text.data()), PacedChars(&work, text.data() + text.size()), nullptr, false);
+  if (json.is_discarded()) return SyntaxError(&work, text);
   if (!json.is_object()) return Status(ErrorCode::kInvalidInput, "the body is not a JSON object", "body");
   return json;
 }

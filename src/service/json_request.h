@@ -7,6 +7,7 @@
 #include <set>
 #include <string>
 
+#include "base/exec_context.h"
 #include "lull/status.h"
 
 namespace lull {
@@ -18,8 +19,10 @@ struct JsonLimits {
   int64_t max_members = 8192;  // of all objects together: their look-up is linear
 };
 
-// Parses within limits that are checked before a tree is built.
-Result<Json> ParseJson(const std::string& text, const JsonLimits& limits = {});
+// Parses within limits that are checked before a tree is built. An error names the byte. Checkpoints
+// ctx.
+Result<Json> ParseJson(const std::string& text, const JsonLimits& limits = {},
+                       const ExecContext& ctx = ExecContext());
 
 class JsonFields {
  public:

@@ -23,6 +23,12 @@ constexpr Endpoint kEndpoints[] = {
 // What reads a body tokenizes, which may take long and sleep under a budget: off the HTTP thread.
 void Call(const Endpoint& endpoint, Service& service, const HttpRequest& request, const ResponderPtr& responder) {
   if (std::string_view(endpoint.method) != "POST") return endpoint.handle(service, request, responder);
+  if (service.draining.load()) {
+    service.requests_refused.fetch_add(1);
+    HttpResponse response = ErrorResponse({ErrorCode::kBusy, "the server is shutting down", request.path, "ask another one"});
+    response.status = 503;
+    return responder->Send(std::move(response));
+  }
   const bool posted = service.worker->Post([&service, handle = endpoint.handle, request, responder] {
     try {  // a third party's exception ends its request, not the server
       handle(service, request, responder);
@@ -30,10 +36,18 @@ void Call(const Endpoint& endpoint, Service& service, const HttpRequest& request
       responder->Send(ErrorResponse({ErrorCode::kInternal, error.what(), request.path, ""}));
     }
   });
-  if (!posted) responder->Send(ErrorResponse({ErrorCode::kBusy, "too many requests waiting", request.path, "try again"}));
+  if (!posted) SendError(service, *responder, {ErrorCode::kBusy, "too many requests waiting", request.path, "try again"});
 }
 
 }  // namespace
+
+void SendError(Service& service, Responder& responder, const Error& error) {
+  HttpResponse response = ErrorResponse(error);
+  const bool load = response.status == 429 || response.status == 503;
+  if (load) service.requests_refused.fetch_add(1);
+  else if (response.status < 500) service.requests_invalid.fetch_add(1);
+  responder.Send(std::move(response));
+}
 
 void Route(Service& service, const HttpRequest& request, ResponderPtr responder) {
   std::string allowed;

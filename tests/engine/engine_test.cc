@@ -144,6 +144,32 @@ TEST(Engine, DestroyWhileRunning) {
   }
 }
 
+TEST(Engine, StopLetsFinishWhatRuns) {
+  World world;
+  const auto engine = world.NewEngine();
+  Answer answer, late;
+  ASSERT_TRUE(engine->Submit(SampledRequest(0, 10, 20), answer.Fn()).ok());
+  EXPECT_TRUE(engine->Stop(60'000));
+  EXPECT_EQ(answer.finishes, 1);
+  EXPECT_EQ(answer.tokens.size(), 20u);
+  const auto refused = engine->Submit(SampledRequest(0, 10, 20), late.Fn());
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::kBusy);
+  EXPECT_EQ(engine->stats().requests_refused, 1);
+  EXPECT_EQ(engine->stats().requests_invalid, 0);
+}
+
+TEST(Engine, StopCancelsAfterItsTime) {
+  World world;
+  const auto engine = world.NewEngine();
+  Answer answer;
+  ASSERT_TRUE(engine->Submit(SampledRequest(0, 10, 480), answer.Fn()).ok());
+  ASSERT_TRUE(answer.WaitTokens(1));
+  EXPECT_FALSE(engine->Stop(0));
+  EXPECT_EQ(answer.finishes, 1);
+  EXPECT_EQ(answer.reason, FinishReason::kCancelled);
+}
+
 TEST(Engine, RefusesAtOnce) {
   World world;
   const auto engine = world.NewEngine({.max_context_tokens = 64});
@@ -166,6 +192,8 @@ TEST(Engine, RefusesAtOnce) {
   EXPECT_EQ(where({.max_queue = 0}), "max_queue");
   EXPECT_EQ(where({.prefill_chunk_tokens = 0}), "prefill_chunk_tokens");
   EXPECT_EQ(answer.finishes, 0);
+  EXPECT_EQ(engine->stats().requests_invalid, 3);
+  EXPECT_EQ(engine->stats().requests_refused, 0);
 }
 
 // The context ends an answer that asked for more.

@@ -90,17 +90,25 @@ class ServiceTest : public testing::Test {
     HttpServerOptions http;
     http.max_body_bytes = 1 << 20;
     http.header_deadline_s = 1;
+    http.drain_timeout_s = 1.0;
     server_ = Value(HttpServer::Create(http, [this](const HttpRequest& request, ResponderPtr responder) {
       Route(service_, request, std::move(responder));
     }));
     engine_ = Value(Engine::Create(*model_, *runtime_, engine));
+    port_ = server_->port();
     service_.model = model_.get();
     service_.runtime = runtime_.get();
     service_.engine = engine_.get();
     service_.model_id = "tiny";
     worker_ = std::make_unique<Worker>();
     service_.worker = worker_.get();
-    thread_ = std::thread([this] { server_->Run(false); });
+    thread_ = std::thread([this] {
+      server_->Run(false, [this] {
+        service_.draining.store(true);
+        engine_->Drain();
+      });
+      ended_.store(true);
+    });
   }
   void TearDown() override {
     server_->Stop();
@@ -117,7 +125,7 @@ class ServiceTest : public testing::Test {
   }
 
   Reply Ask(const std::string& bytes) {
-    Client client(server_->port());
+    Client client(port_);
     client.Send(bytes);
     const std::string text = client.ReadAll();
     Reply reply;
@@ -138,7 +146,18 @@ class ServiceTest : public testing::Test {
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<Worker> worker_;
   std::thread thread_;
+  int port_ = 0;
+  std::atomic<bool> ended_{false};  // the server has stopped
 };
+
+// Waits at most half a minute.
+template <typename Fn>
+bool Soon(Fn&& fn) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (!fn() && std::chrono::steady_clock::now() < deadline)
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  return fn();
+}
 
 const Json kMessages = Json::array({{{"role", "user"}, {"content", "hello there"}}});
 
@@ -250,7 +269,7 @@ TEST_F(ServiceTest, ManyMembersAreRefusedQuickly) {
 }
 
 TEST_F(ServiceTest, KeptAliveConnectionAnswersABadSecondRequest) {
-  Client client(server_->port());
+  Client client(port_);
   client.Send("GET /health HTTP/1.1\r\nHost: x\r\n\r\n");
   client.ReadUntil("\"pid\"");
   client.Send("nonsense\r\n\r\n");
@@ -265,7 +284,7 @@ TEST_F(ServiceTest, HeadHasNoBody) {
 }
 
 TEST_F(ServiceTest, SlowHeadersAreCut) {
-  Client client(server_->port());
+  Client client(port_);
   client.Send("GET /health HT");
   const auto begin = std::chrono::steady_clock::now();
   client.ReadAll();  // returns when the server closes
@@ -273,7 +292,7 @@ TEST_F(ServiceTest, SlowHeadersAreCut) {
 }
 
 TEST_F(ServiceTest, DisconnectCancelsAndFreesKv) {
-  Client client(server_->port());
+  Client client(port_);
   const Json body = {{"prompt", "abc"}, {"max_tokens", 2000}, {"stream", true}, {"ignore_eos", true}};
   client.Send(RequestText("POST", "/v1/completions", body.dump()));
   client.ReadUntil("data: ");
@@ -285,6 +304,99 @@ TEST_F(ServiceTest, DisconnectCancelsAndFreesKv) {
   while (engine_->stats().kv.pages_used != 0 && std::chrono::steady_clock::now() < deadline)
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   EXPECT_EQ(engine_->stats().kv.pages_used, 0);
+}
+
+TEST_F(ServiceTest, DisconnectIsNoticedBehindAPipelinedRequest) {
+  Client client(port_);
+  const Json body = {{"prompt", "abc"}, {"max_tokens", 2000}, {"ignore_eos", true}};
+  client.Send("POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: " + std::to_string(body.dump().size()) +
+              "\r\n\r\n" + body.dump() + "GET /health HTTP/1.1\r\nHost: x\r\n\r\n");
+  ASSERT_TRUE(Soon([&] { return engine_->stats().running == 1; }));
+  client.Close();
+  EXPECT_TRUE(Soon([&] { return engine_->stats().requests_cancelled == 1; }));
+}
+
+TEST_F(ServiceTest, PipelinedRequestsAreAnsweredInOrder) {
+  Client client(port_);
+  const Json body = {{"prompt", "abc"}, {"max_tokens", 3}, {"ignore_eos", true}};
+  std::string all;
+  for (int i = 0; i < 3; ++i)
+    all += "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: " + std::to_string(body.dump().size()) +
+           "\r\n\r\n" + body.dump();
+  client.Send(all + "GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+  const std::string text = client.ReadAll();
+  size_t answers = 0, at = 0;
+  for (; (at = text.find("text_completion", at)) != std::string::npos; ++at) ++answers;
+  EXPECT_EQ(answers, 3u) << text;
+  EXPECT_GT(text.find("\"pid\""), text.rfind("text_completion"));
+}
+
+TEST_F(ServiceTest, Http10StreamsEndWithTheConnection) {
+  const Json body = {{"prompt", "abc"}, {"max_tokens", 4}, {"stream", true}, {"ignore_eos", true}};
+  const Reply reply = Ask("POST /v1/completions HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: " +
+                          std::to_string(body.dump().size()) + "\r\n\r\n" + body.dump());
+  EXPECT_EQ(reply.status, 200);
+  EXPECT_EQ(reply.head.find("chunked"), std::string::npos) << reply.head;
+  EXPECT_NE(reply.head.find("Connection: close"), std::string::npos);
+  EXPECT_EQ(reply.body.find("data: {"), 0u) << reply.body;
+  EXPECT_TRUE(reply.body.ends_with("data: [DONE]\n\n")) << reply.body;
+}
+
+TEST_F(ServiceTest, SyntaxErrorsNameTheByte) {
+  const Reply bad = Ask(RequestText("POST", "/v1/completions", R"({"prompt": "x", oops})"));
+  EXPECT_EQ(bad.status, 400);
+  EXPECT_NE(bad.body.find("not valid JSON at byte 16"), std::string::npos) << bad.body;
+  const Reply cut = Ask(RequestText("POST", "/v1/completions", R"({"prompt": "x")"));
+  EXPECT_NE(cut.body.find("ends before its JSON does, at byte 14"), std::string::npos) << cut.body;
+}
+
+TEST_F(ServiceTest, MetricsTellInvalidFromRefused) {
+  EXPECT_EQ(Ask(RequestText("POST", "/v1/completions", "nonsense")).status, 400);
+  EXPECT_EQ(Post("/v1/completions", {{"prompt", "x"}, {"temperature", -1}}).status, 400);
+  EXPECT_EQ(Post("/v1/completions", {{"prompt", std::string(20000, 'x')}}).status, 400);
+  const std::string metrics = Ask(RequestText("GET", "/metrics", "")).body;
+  EXPECT_NE(metrics.find("\nlull_requests_invalid_total 3\n"), std::string::npos) << metrics;
+  EXPECT_NE(metrics.find("\nlull_requests_refused_total 0\n"), std::string::npos) << metrics;
+}
+
+TEST_F(ServiceTest, DrainingFinishesWhatRunsAndTakesNothingNew) {
+  Client kept(port_);
+  kept.Send("GET /health HTTP/1.1\r\nHost: x\r\n\r\n");
+  kept.ReadUntil("\"pid\"");
+  Client running(port_);
+  const Json body = {{"prompt", "abc"}, {"max_tokens", 12}, {"stream", true}, {"ignore_eos", true}};
+  running.Send(RequestText("POST", "/v1/completions", body.dump()));
+  running.ReadUntil("data: ");
+  server_->Drain();
+  ASSERT_TRUE(Soon([&] { return service_.draining.load(); }));
+  kept.Send("GET /health HTTP/1.1\r\nHost: x\r\n\r\n");
+  const std::string text = running.ReadAll();
+  EXPECT_NE(text.find("data: [DONE]"), std::string::npos) << text;
+  EXPECT_TRUE(Soon([&] { return ended_.load(); }));
+  boost::system::error_code ec;
+  asio::io_context context;
+  tcp::socket late(context);
+  late.connect(tcp::endpoint(asio::ip::make_address("127.0.0.1"), static_cast<uint16_t>(port_)), ec);
+  EXPECT_TRUE(ec.failed()) << "still accepts";
+}
+
+TEST_F(ServiceTest, WhileDrainingHealthAndRequestsSay503) {
+  service_.draining.store(true);
+  const Reply health = Ask(RequestText("GET", "/health", ""));
+  EXPECT_EQ(health.status, 503);
+  EXPECT_EQ(health.json()["status"], "draining");
+  const Reply post = Post("/v1/completions", {{"prompt", "x"}});
+  EXPECT_EQ(post.status, 503);
+  EXPECT_NE(post.body.find("shutting down"), std::string::npos);
+}
+
+TEST_F(ServiceTest, DrainingEndsAtItsDeadline) {
+  Client client(port_);
+  const Json body = {{"prompt", "abc"}, {"max_tokens", 2000}, {"ignore_eos", true}};
+  client.Send(RequestText("POST", "/v1/completions", body.dump()));
+  ASSERT_TRUE(Soon([&] { return server_->answering() == 1; }));
+  server_->Drain();
+  EXPECT_TRUE(Soon([&] { return ended_.load(); }));  // of itself or cut: the deadline is one second
 }
 
 TEST_F(ServiceTest, ManyClientsGetTheAnswerOfOneAlone) {

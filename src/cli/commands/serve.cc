@@ -29,6 +29,9 @@ class ServeCommand : public Command {
     app.add_option("--queue", engine_.max_queue, "requests waiting; more get 429 (default 256)");
     app.add_option("--prefill-chunk", engine_.prefill_chunk_tokens, "prompt tokens of one step (default 128)")
         ->check(CLI::Range(1, 1 << 16));
+    app.add_option("--drain-timeout", http_.drain_timeout_s,
+                   "seconds that running requests get after SIGTERM or SIGINT (default 10)")
+        ->check(CLI::Range(0.0, 86400.0));
     app.add_option("--temp", temperature_, "temperature where a request names none (default 1)");
     runtime_.AddTo(app);
   }
@@ -58,8 +61,14 @@ class ServeCommand : public Command {
     Worker worker;
     service.worker = &worker;
     Announce(session, server->port());
-    server->Run(/*handle_signals=*/true);
-    fprintf(stderr, "lull: stopped\n");
+    server->Run(/*handle_signals=*/true, [&service, &server = *server] {
+      service.draining.store(true);
+      service.engine->Drain();
+      fprintf(stderr, "lull: draining, %d requests under way\n", server.answering());
+    });
+    const int cut = server->answering();
+    if (cut > 0) fprintf(stderr, "lull: stopped, %d requests cut short\n", cut);
+    else fprintf(stderr, "lull: stopped\n");
     return Status();
   }
 

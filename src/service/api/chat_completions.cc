@@ -1,5 +1,5 @@
+#include "engine/runtime_rep.h"
 #include "service/generation.h"
-#include "service/status_map.h"
 
 namespace lull {
 namespace {
@@ -73,7 +73,7 @@ Result<std::vector<int32_t>> PromptTokens(const Model& model, const Json& messag
 }
 
 Status Handle(Service& service, const HttpRequest& http, const ResponderPtr& responder) {
-  LULL_ASSIGN_OR_RETURN(const Json body, ParseJson(http.body));
+  LULL_ASSIGN_OR_RETURN(const Json body, ParseJson(http.body, {}, service.runtime->rep().SingleThreaded()));
   JsonFields fields(body);
   CompletionParams params = ReadCompletionParams(service, fields);
   const int64_t top_logprobs = fields.Integer("top_logprobs", 0, 0, 20);
@@ -92,7 +92,7 @@ Status Handle(Service& service, const HttpRequest& http, const ResponderPtr& res
 
 void HandleChatCompletions(Service& service, const HttpRequest& request, ResponderPtr responder) {
   const Status status = Handle(service, request, responder);
-  if (!status.ok()) responder->Send(ErrorResponse(status.error()));
+  if (!status.ok()) SendError(service, *responder, status.error());
 }
 
 }  // namespace lull

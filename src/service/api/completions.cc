@@ -1,5 +1,5 @@
+#include "engine/runtime_rep.h"
 #include "service/generation.h"
-#include "service/status_map.h"
 
 namespace lull {
 namespace {
@@ -48,7 +48,7 @@ Result<std::vector<int32_t>> PromptTokens(const Model& model, const Json* prompt
 }
 
 Status Handle(Service& service, const HttpRequest& http, const ResponderPtr& responder) {
-  LULL_ASSIGN_OR_RETURN(const Json body, ParseJson(http.body));
+  LULL_ASSIGN_OR_RETURN(const Json body, ParseJson(http.body, {}, service.runtime->rep().SingleThreaded()));
   JsonFields fields(body);
   CompletionParams params = ReadCompletionParams(service, fields);
   params.request.logprobs = static_cast<int>(fields.Integer("logprobs", 0, 0, 20));
@@ -65,7 +65,7 @@ Status Handle(Service& service, const HttpRequest& http, const ResponderPtr& res
 
 void HandleCompletions(Service& service, const HttpRequest& request, ResponderPtr responder) {
   const Status status = Handle(service, request, responder);
-  if (!status.ok()) responder->Send(ErrorResponse(status.error()));
+  if (!status.ok()) SendError(service, *responder, status.error());
 }
 
 }  // namespace lull

@@ -6,8 +6,9 @@
 namespace lull {
 
 void HandleHealth(Service& service, const HttpRequest&, ResponderPtr responder) {
-  const Json body = {{"status", "ok"}, {"model", service.model_id}, {"pid", os::ProcessId()}};
-  responder->Send({200, "application/json", body.dump(-1, ' ', false, Json::error_handler_t::replace), {}});
+  const bool draining = service.draining.load();
+  const Json body = {{"status", draining ? "draining" : "ok"}, {"model", service.model_id}, {"pid", os::ProcessId()}};
+  responder->Send({draining ? 503 : 200, "application/json", body.dump(-1, ' ', false, Json::error_handler_t::replace), {}});
 }
 
 }  // namespace lull

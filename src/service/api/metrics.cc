@@ -24,7 +24,10 @@ void HandleMetrics(Service& service, const HttpRequest&, ResponderPtr responder)
   Add(&text, "lull_requests_submitted_total", "counter", "Requests accepted.", d(s.requests_submitted));
   Add(&text, "lull_requests_finished_total", "counter", "Requests that ended.", d(s.requests_finished));
   Add(&text, "lull_requests_cancelled_total", "counter", "Requests cancelled.", d(s.requests_cancelled));
-  Add(&text, "lull_requests_refused_total", "counter", "Requests refused, queue full.", d(s.requests_refused));
+  Add(&text, "lull_requests_refused_total", "counter", "Requests refused for the load or while draining.",
+      d(service.requests_refused.load()));
+  Add(&text, "lull_requests_invalid_total", "counter", "Requests refused for what they asked.",
+      d(service.requests_invalid.load()));
   Add(&text, "lull_requests_running", "gauge", "Requests being computed.", d(s.running));
   Add(&text, "lull_requests_waiting", "gauge", "Requests in the queue.", d(s.waiting));
   Add(&text, "lull_prompt_tokens_total", "counter", "Prompt tokens computed.", d(s.prompt_tokens));

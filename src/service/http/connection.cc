@@ -14,6 +14,8 @@ namespace http = boost::beast::http;
 using ErrorCodeB = boost::system::error_code;
 
 constexpr int kLingerS = 2;
+// What a client may send ahead while it is being answered.
+constexpr size_t kMaxPipelinedBytes = size_t{1} << 20;
 
 std::string ReasonOf(int status) {
   return std::string(http::obsolete_reason(static_cast<http::status>(status)));
@@ -41,19 +43,21 @@ class Connection::Answer : public Responder {
   }
   void StartStream(const std::string& content_type) override {
     Post([content_type](Connection& c) {
+      if (!c.chunked_) c.keep_alive_ = false;
       c.Queue(c.Head(200, content_type, -1, {{"Cache-Control", "no-cache"}}), false);
     });
   }
   void Write(std::string chunk) override {
     if (chunk.empty()) return;
     Post([chunk = std::move(chunk)](Connection& c) {
+      if (!c.chunked_) return c.Queue(chunk, false);
       char size[32];
       snprintf(size, sizeof size, "%zx\r\n", chunk.size());
       c.Queue(size + chunk + "\r\n", false);
     });
   }
   void End() override {
-    Post([](Connection& c) { c.Queue("0\r\n\r\n", true); });
+    Post([](Connection& c) { c.Queue(c.chunked_ ? "0\r\n\r\n" : "", true); });
   }
   void OnDisconnect(std::function<void()> fn) override {
     Post([fn = std::move(fn)](Connection& c) {
@@ -73,15 +77,23 @@ class Connection::Answer : public Responder {
   uint64_t number_;
 };
 
-Connection::Connection(asio::ip::tcp::socket socket, const HttpServerOptions& options,
-                       const HttpHandler& handler, std::atomic<int>& open_connections)
-    : stream_(std::move(socket)), options_(options), handler_(handler), open_connections_(open_connections) {
-  open_connections_.fetch_add(1);
+Connection::Connection(asio::ip::tcp::socket socket, ConnectionHub& hub)
+    : stream_(std::move(socket)), hub_(hub), options_(hub.options) {
+  hub_.open.fetch_add(1);
   ErrorCodeB ec;
   stream_.socket().set_option(asio::ip::tcp::no_delay(true), ec);
 }
 
-Connection::~Connection() { open_connections_.fetch_sub(1); }
+Connection::~Connection() {
+  SetAnswering(false);
+  hub_.open.fetch_sub(1);
+}
+
+void Connection::SetAnswering(bool answering) {
+  if (answering_ == answering) return;
+  answering_ = answering;
+  hub_.answering.fetch_add(answering ? 1 : -1);
+}
 
 void Connection::Start() { WaitForRequest(); }
 
@@ -129,7 +141,8 @@ void Connection::ReadBody() {
 
 void Connection::Dispatch() {
   const auto& message = parser_->get();
-  keep_alive_ = message.keep_alive();
+  keep_alive_ = message.keep_alive() && !hub_.draining.load();
+  chunked_ = message.version() >= 11;
   head_only_ = message.method() == http::verb::head;
   HttpRequest request;
   request.method = std::string(message.method_string());
@@ -137,36 +150,42 @@ void Connection::Dispatch() {
   request.path.resize(std::min(request.path.size(), request.path.find('?')));
   request.body = std::move(parser_->get().body());
   last_queued_ = false;
+  finished_ = false;
   ++answer_number_;
+  SetAnswering(true);
   stream_.expires_never();
   WatchForDisconnect();
   const auto answer = std::make_shared<Answer>(shared_from_this(), answer_number_);
   try {  // a handler's third-party exception ends its request, not the server
-    handler_(request, answer);
+    hub_.handler(request, answer);
   } catch (const std::exception&) {
     answer->Send({500, "application/json", R"({"error":{"message":"internal error","type":"server_error"}})", {}});
   }
 }
 
-// While an answer is computed nothing is read; a readable socket with nothing in it is a closed one.
+// While an answer is computed the connection is read on: its end tells that the client has gone, and
+// what comes before is the beginning of the next request.
 void Connection::WatchForDisconnect() {
-  stream_.socket().async_wait(
-      asio::ip::tcp::socket::wait_read,
-      [self = shared_from_this(), number = answer_number_](ErrorCodeB ec) {
-        if (ec || self->dropped_ || self->answer_number_ != number || self->last_queued_) return;
-        char byte;
-        ErrorCodeB peek_error;
-        self->stream_.socket().non_blocking(true, peek_error);
-        const size_t n = self->stream_.socket().receive(asio::buffer(&byte, 1),
-                                                        asio::ip::tcp::socket::message_peek, peek_error);
-        if (n == 0 && peek_error != asio::error::would_block) self->Drop();
-        // Bytes there: a pipelined request, read after this answer.
-      });
+  watching_ = true;
+  stream_.socket().async_read_some(buffer_.prepare(4096),
+                                   [self = shared_from_this()](ErrorCodeB ec, size_t bytes) {
+                                     self->OnWatched(ec, bytes);
+                                   });
+}
+
+void Connection::OnWatched(ErrorCodeB ec, size_t bytes) {
+  watching_ = false;
+  buffer_.commit(bytes);
+  if (dropped_) return;
+  if (finished_) return AfterAnswer();  // a closed connection shows at the next read
+  if (ec || buffer_.size() > kMaxPipelinedBytes) return Drop();
+  WatchForDisconnect();
 }
 
 void Connection::Refuse(int status, const std::string& message) {
   keep_alive_ = false;
   last_queued_ = false;
+  finished_ = false;
   ++answer_number_;
   const std::string body = "{\"error\":{\"message\":\"" + message + "\",\"type\":\"invalid_request_error\"}}";
   Queue(Head(status, "application/json", static_cast<int64_t>(body.size()), {}) + body, true);
@@ -177,7 +196,7 @@ std::string Connection::Head(int status, const std::string& content_type, int64_
   std::string head = "HTTP/1.1 " + std::to_string(status) + " " + ReasonOf(status) + "\r\n";
   head += "Content-Type: " + content_type + "\r\n";
   if (length >= 0) head += "Content-Length: " + std::to_string(length) + "\r\n";
-  else head += "Transfer-Encoding: chunked\r\n";
+  else if (chunked_) head += "Transfer-Encoding: chunked\r\n";
   for (const auto& [name, value] : headers) head += name + ": " + value + "\r\n";
   head += keep_alive_ ? "Connection: keep-alive\r\n\r\n" : "Connection: close\r\n\r\n";
   return head;
@@ -195,6 +214,12 @@ void Connection::Queue(std::string bytes, bool last) {
 void Connection::WriteNext() {
   writing_ = true;
   stream_.expires_after(std::chrono::seconds(options_.write_deadline_s));
+  if (unsent_.front().empty()) {  // the end of a stream that only closing ends
+    unsent_.pop_front();
+    writing_ = false;
+    stream_.expires_never();
+    return FinishAnswer();
+  }
   asio::async_write(stream_, asio::buffer(unsent_.front()),
                     [self = shared_from_this()](ErrorCodeB ec, size_t) {
                       self->writing_ = false;
@@ -209,9 +234,16 @@ void Connection::WriteNext() {
 
 void Connection::FinishAnswer() {
   on_disconnect_ = nullptr;
+  SetAnswering(false);
+  finished_ = true;
+  if (!watching_) return AfterAnswer();
   ErrorCodeB ec;
-  stream_.socket().cancel(ec);  // the disconnect watch
-  if (keep_alive_) return WaitForRequest();
+  stream_.socket().cancel(ec);  // the watch ends, and goes on with AfterAnswer
+}
+
+void Connection::AfterAnswer() {
+  if (keep_alive_ && !hub_.draining.load()) return WaitForRequest();
+  ErrorCodeB ec;
   stream_.socket().shutdown(asio::ip::tcp::socket::shutdown_send, ec);
   stream_.expires_after(std::chrono::seconds(kLingerS));
   DiscardInput();
@@ -229,6 +261,7 @@ void Connection::DiscardInput() {
 void Connection::Drop() {
   if (dropped_) return;
   dropped_ = true;
+  SetAnswering(false);
   stream_.close();
   if (!last_queued_ && on_disconnect_) on_disconnect_();
   on_disconnect_ = nullptr;

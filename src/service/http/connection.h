@@ -17,10 +17,18 @@
 
 namespace lull {
 
+// What the connections of one server share. Outlives them.
+struct ConnectionHub {
+  HttpServerOptions options;
+  HttpHandler handler;
+  std::atomic<int> open{0};
+  std::atomic<int> answering{0};       // a request is there and its answer has not been sent
+  std::atomic<bool> draining{false};   // no connection is kept for another request
+};
+
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
-  Connection(boost::asio::ip::tcp::socket socket, const HttpServerOptions& options,
-             const HttpHandler& handler, std::atomic<int>& open_connections);
+  Connection(boost::asio::ip::tcp::socket socket, ConnectionHub& hub);
   ~Connection();
   void Start();
 
@@ -32,20 +40,22 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void ReadBody();
   void Dispatch();
   void WatchForDisconnect();
+  void OnWatched(boost::system::error_code ec, size_t bytes);
+  void SetAnswering(bool answering);
   void Refuse(int status, const std::string& message);
   void Queue(std::string bytes, bool last);
   void WriteNext();
   void FinishAnswer();
+  void AfterAnswer();
   void DiscardInput();
   void Drop();
-  // The header of an answer; length < 0 means chunked.
+  // The header of an answer; length < 0: a stream, chunked or until the connection closes.
   std::string Head(int status, const std::string& content_type, int64_t length,
                    const std::vector<std::pair<std::string, std::string>>& headers) const;
 
   boost::beast::tcp_stream stream_;
+  ConnectionHub& hub_;
   const HttpServerOptions& options_;
-  const HttpHandler& handler_;
-  std::atomic<int>& open_connections_;
   boost::beast::flat_buffer buffer_;
   using Parser = boost::beast::http::request_parser<boost::beast::http::string_body>;
   std::optional<Parser> parser_;
@@ -55,6 +65,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool last_queued_ = false;
   bool keep_alive_ = false;
   bool head_only_ = false;
+  bool chunked_ = false;     // the client knows chunked encoding
+  bool watching_ = false;    // a read is open that tells when the client goes
+  bool finished_ = false;    // the answer is sent, and only the watch is still to end
+  bool answering_ = false;
   bool dropped_ = false;
   uint64_t answer_number_ = 0;  // which request is being answered
   std::function<void()> on_disconnect_;

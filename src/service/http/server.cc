@@ -19,16 +19,19 @@ using asio::ip::tcp;
 }  // namespace
 
 struct HttpServer::Rep {
-  Rep(const HttpServerOptions& o, HttpHandler h)
-      : options(o), handler(std::move(h)), acceptor(context), signals(context), retry(context) {}
+  Rep(const HttpServerOptions& options, HttpHandler handler)
+      : acceptor(context), signals(context), retry(context), drain_timer(context) {
+    hub.options = options;
+    hub.handler = std::move(handler);
+  }
 
   void Accept() {
     acceptor.async_accept([this](boost::system::error_code ec, tcp::socket socket) {
-      if (ec == asio::error::operation_aborted) return;
+      if (ec == asio::error::operation_aborted || hub.draining.load()) return;
       if (ec) return AcceptLater();
       // Beyond the limit the socket is closed unread, which costs nothing.
-      if (connections.load() < options.max_connections)
-        std::make_shared<Connection>(std::move(socket), options, handler, connections)->Start();
+      if (hub.open.load() < hub.options.max_connections)
+        std::make_shared<Connection>(std::move(socket), hub)->Start();
       Accept();
     });
   }
@@ -37,17 +40,48 @@ struct HttpServer::Rep {
   void AcceptLater() {
     retry.expires_after(std::chrono::milliseconds(100));
     retry.async_wait([this](boost::system::error_code ec) {
-      if (!ec) Accept();
+      if (!ec && !hub.draining.load()) Accept();
     });
   }
 
-  HttpServerOptions options;
-  HttpHandler handler;
-  std::atomic<int> connections{0};
+  void WaitForSignal() {
+    signals.async_wait([this](boost::system::error_code ec, int) {
+      if (ec) return;
+      if (hub.draining.load()) return context.stop();
+      StartDraining();
+      WaitForSignal();
+    });
+  }
+
+  void StartDraining() {
+    if (hub.draining.exchange(true)) return;
+    boost::system::error_code ec;
+    acceptor.close(ec);
+    if (on_drain) on_drain();
+    drain_deadline = std::chrono::steady_clock::now() +
+                     std::chrono::duration_cast<std::chrono::steady_clock::duration>(
+                         std::chrono::duration<double>(hub.options.drain_timeout_s));
+    CheckDrained();
+  }
+
+  // Only while draining: there is no timer otherwise.
+  void CheckDrained() {
+    if (hub.answering.load() == 0 || std::chrono::steady_clock::now() >= drain_deadline)
+      return context.stop();
+    drain_timer.expires_after(std::chrono::milliseconds(20));
+    drain_timer.async_wait([this](boost::system::error_code ec) {
+      if (!ec) CheckDrained();
+    });
+  }
+
+  ConnectionHub hub;
+  std::function<void()> on_drain;
+  std::chrono::steady_clock::time_point drain_deadline;
   asio::io_context context{1};
   tcp::acceptor acceptor;
   asio::signal_set signals;
   asio::steady_timer retry;
+  asio::steady_timer drain_timer;
 };
 
 HttpServer::HttpServer(std::unique_ptr<Rep> rep) : rep_(std::move(rep)) {}
@@ -71,13 +105,12 @@ Result<std::unique_ptr<HttpServer>> HttpServer::Create(const HttpServerOptions& 
 
 int HttpServer::port() const { return rep_->acceptor.local_endpoint().port(); }
 
-void HttpServer::Run(bool handle_signals) {
+void HttpServer::Run(bool handle_signals, std::function<void()> on_drain) {
+  rep_->on_drain = std::move(on_drain);
   if (handle_signals) {
     rep_->signals.add(SIGINT);
     rep_->signals.add(SIGTERM);
-    rep_->signals.async_wait([this](boost::system::error_code ec, int) {
-      if (!ec) rep_->context.stop();
-    });
+    rep_->WaitForSignal();
   }
   rep_->Accept();
   rep_->context.run();
@@ -85,6 +118,11 @@ void HttpServer::Run(bool handle_signals) {
 
 void HttpServer::Stop() { rep_->context.stop(); }
 
-int HttpServer::connections() const { return rep_->connections.load(); }
+void HttpServer::Drain() {
+  asio::post(rep_->context, [this] { rep_->StartDraining(); });
+}
+
+int HttpServer::connections() const { return rep_->hub.open.load(); }
+int HttpServer::answering() const { return rep_->hub.answering.load(); }
 
 }  // namespace lull

@@ -23,6 +23,7 @@ struct HttpServerOptions {
   int body_deadline_s = 30;
   int idle_deadline_s = 75;   // between requests of one connection
   int write_deadline_s = 30;  // for one piece of an answer
+  double drain_timeout_s = 10;  // for the answers under way when a signal comes
 };
 
 // Called on the server's thread; must not block for long.
@@ -35,9 +36,14 @@ class HttpServer {
   ~HttpServer();
 
   int port() const;
-  // Serves until Stop, or SIGINT or SIGTERM where handle_signals.
-  void Run(bool handle_signals);
-  void Stop();  // thread-safe
+  // Serves until Stop or the end of Drain. handle_signals: SIGINT and SIGTERM drain, a second one
+  // stops at once. on_drain, if any, is called on the server's thread when draining begins.
+  void Run(bool handle_signals, std::function<void()> on_drain = nullptr);
+  void Stop();   // at once; thread-safe
+  // Accepts no more connections, answers what is there and stops, after drain_timeout_s at the
+  // latest. Thread-safe.
+  void Drain();
+  int answering() const;    // requests without a complete answer; thread-safe
   int connections() const;  // thread-safe
 
  private:
