@@ -1,5 +1,6 @@
 #include "service/generation.h"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <limits>
@@ -58,6 +59,36 @@ void ReadLogitBias(JsonFields& fields, Request* request) {
   }
 }
 
+int64_t Characters(const std::string& text) {
+  return std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; });
+}
+
+// OpenAI's fields that change nothing here, whatever their value.
+void IgnoreFields(JsonFields& fields) {
+  for (const char* name : {"model", "user", "store", "metadata", "service_tier", "safety_identifier",
+                           "prompt_cache_key", "parallel_tool_calls"})
+    fields.Ignore(name);
+}
+
+// Fields of which only the value that asks for nothing is supported.
+void ReadNeutralFields(JsonFields& fields) {
+  if (const Json* tools = fields.Get("tools"); tools != nullptr && !(tools->is_array() && tools->empty()))
+    fields.Fail("tools", "not supported");
+  if (const Json* format = fields.Get("response_format"); format != nullptr) {
+    const bool text = format->is_object() && format->value("type", Json()) == "text";
+    if (!text) fields.Fail("response_format", "only {\"type\": \"text\"} is supported");
+  }
+  if (fields.Integer("n", 1, 1, 1 << 20) != 1) fields.Fail("n", "only 1 answer per request is supported");
+  if (fields.Integer("best_of", 1, 1, 1 << 20) != 1) fields.Fail("best_of", "only 1 is supported");
+}
+
+// Different for every request of this server, and for the next server.
+uint64_t FreshSeed() {
+  static std::atomic<uint64_t> next{0};
+  const auto now = std::chrono::system_clock::now().time_since_epoch().count();
+  return static_cast<uint64_t>(now) * 0x9E3779B97F4A7C15ull + next.fetch_add(1);
+}
+
 // Turns the events of one request into HTTP. Used from the engine's thread only.
 class Answering {
  public:
@@ -69,7 +100,8 @@ class Answering {
 
   void OnEvent(const Event& event) {
     if (event.kind == Event::Kind::kToken) {
-      if (logprobs_) shape_->AddLogprobs(*service_.model, event, &logprob_rows_);
+      if (logprobs_) shape_->AddLogprobs(*service_.model, event, text_characters_, &logprob_rows_);
+      text_characters_ += Characters(event.text);
       if (stream_) StreamPiece(event.text);
       else text_ += event.text;
       return;
@@ -148,6 +180,7 @@ class Answering {
   const std::string id_;
   const int64_t created_;
   bool started_ = false;
+  int64_t text_characters_ = 0;  // of the answer so far
   std::string text_;
   Json logprob_rows_;
 };
@@ -158,8 +191,8 @@ CompletionParams ReadCompletionParams(const Service& service, JsonFields& fields
   constexpr int64_t kMaxTokens = int64_t{1} << 30;
   CompletionParams params;
   SamplingParams& sampling = params.request.sampling;
-  fields.Ignore("model");
-  fields.Ignore("user");
+  IgnoreFields(fields);
+  ReadNeutralFields(fields);
   sampling.temperature = fields.Number("temperature", service.default_temperature, 0.0, 100.0);
   sampling.top_p = fields.Number("top_p", 1.0, 0.0, 1.0);
   if (sampling.top_p == 0.0) sampling.top_k = 1, sampling.top_p = 1.0;
@@ -170,8 +203,10 @@ CompletionParams ReadCompletionParams(const Service& service, JsonFields& fields
   sampling.presence_penalty = fields.Number("presence_penalty", 0.0, -2.0, 2.0);
   sampling.repetition_penalty = fields.Number("repetition_penalty", 1.0, 0.01, 100.0);
   sampling.penalty_last_n = -1;
-  sampling.seed = static_cast<uint64_t>(
-      fields.Integer("seed", 0, std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max()));
+  const bool seeded = fields.Get("seed") != nullptr;
+  const int64_t seed =
+      fields.Integer("seed", 0, std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max());
+  sampling.seed = seeded ? static_cast<uint64_t>(seed) : FreshSeed();
   const int64_t max_tokens = fields.Integer("max_tokens", 0, 1, kMaxTokens);
   params.request.max_new_tokens = fields.Integer("max_completion_tokens", max_tokens, 1, kMaxTokens);
   params.request.ignore_eog = fields.Bool("ignore_eos", false);
@@ -181,7 +216,6 @@ CompletionParams ReadCompletionParams(const Service& service, JsonFields& fields
     else if (const auto it = options->find("include_usage"); it != options->end())
       params.include_usage = it->is_boolean() && it->get<bool>();
   }
-  if (fields.Integer("n", 1, 1, 1) != 1) fields.Fail("n", "only 1 is supported");
   ReadStop(fields, &params.request);
   ReadLogitBias(fields, &params.request);
   return params;

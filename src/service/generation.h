@@ -16,6 +16,7 @@ struct CompletionParams {
   Request request;
   bool stream = false;
   bool include_usage = false;
+  int top_logprobs = 0;  // shown per token; request.logprobs is at least 1 where any are asked for
 };
 // Reads them from fields; prompt tokens are set by the caller before Submit. max_tokens 0: as many
 // as the context holds.
@@ -33,7 +34,8 @@ class AnswerShape {
   virtual const char* stream_object() const = 0;  // "chat.completion.chunk"
   virtual const char* id_prefix() const = 0;      // "chatcmpl-"
   // One token's logprobs appended to the accumulated object.
-  virtual void AddLogprobs(const Model& model, const Event& event, Json* logprobs) const = 0;
+  // text_offset: characters of the answer before it.
+  virtual void AddLogprobs(const Model& model, const Event& event, int64_t text_offset, Json* logprobs) const = 0;
 };
 
 void SubmitCompletion(Service& service, CompletionParams params, std::shared_ptr<AnswerShape> shape,

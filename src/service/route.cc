@@ -20,6 +20,12 @@ constexpr Endpoint kEndpoints[] = {
 #undef LULL_ENDPOINT
 };
 
+bool Matches(std::string_view pattern, std::string_view path) {
+  if (!pattern.ends_with('*')) return path == pattern;
+  pattern.remove_suffix(1);
+  return path.size() > pattern.size() && path.starts_with(pattern);
+}
+
 // What reads a body tokenizes, which may take long and sleep under a budget: off the HTTP thread.
 void Call(const Endpoint& endpoint, Service& service, const HttpRequest& request, const ResponderPtr& responder) {
   if (std::string_view(endpoint.method) != "POST") return endpoint.handle(service, request, responder);
@@ -52,7 +58,7 @@ void SendError(Service& service, Responder& responder, const Error& error) {
 void Route(Service& service, const HttpRequest& request, ResponderPtr responder) {
   std::string allowed;
   for (const Endpoint& endpoint : kEndpoints) {
-    if (request.path != endpoint.path) continue;
+    if (!Matches(endpoint.path, request.path)) continue;
     const bool head = request.method == "HEAD" && std::string_view(endpoint.method) == "GET";
     if (head || request.method == endpoint.method) return Call(endpoint, service, request, responder);
     allowed += (allowed.empty() ? "" : ", ") + std::string(endpoint.method);

@@ -208,7 +208,75 @@ TEST_F(ServiceTest, CompletionsTakeTextAndTokens) {
   const Json a = Post("/v1/completions", by_text).json(), b = Post("/v1/completions", by_tokens).json();
   EXPECT_EQ(a["choices"][0]["text"], b["choices"][0]["text"]);
   EXPECT_EQ(a["choices"][0]["logprobs"]["token_logprobs"].size(), 6u);
+  EXPECT_EQ(a["choices"][0]["logprobs"]["text_offset"].size(), 6u);
+  EXPECT_EQ(a["choices"][0]["logprobs"]["text_offset"][0], 0);
   EXPECT_EQ(a["choices"][0]["logprobs"], b["choices"][0]["logprobs"]);
+}
+
+// The whole answer of each endpoint, but for what changes from run to run: clients are built on it.
+TEST_F(ServiceTest, WireFormOfAnswers) {
+  const auto normal = [](Json json) {
+    for (const char* field : {"id", "created", "lull"}) json.erase(field);
+    return json.dump();
+  };
+  const auto text = [&](const Json& prompt, int tokens) {
+    Json body = {{"prompt", prompt}, {"max_tokens", tokens}, {"temperature", 0}, {"ignore_eos", true}};
+    return Post("/v1/completions", body).json()["choices"][0]["text"];
+  };
+  const Json answer = text("abc", 2);
+  Json body = {{"model", "any"}, {"prompt", Json::array({"abc"})}, {"max_tokens", 2}, {"temperature", 0},
+               {"ignore_eos", true}, {"n", 1}, {"best_of", 1}, {"echo", false}, {"user", "u"}};
+  const size_t prompt_tokens = Value(model_->TokenizePrompt("abc")).size();
+  const Json usage = {{"prompt_tokens", prompt_tokens}, {"completion_tokens", 2}, {"total_tokens", prompt_tokens + 2}};
+  EXPECT_EQ(normal(Post("/v1/completions", body).json()),
+            Json({{"object", "text_completion"}, {"model", "tiny"},
+                  {"choices", Json::array({{{"index", 0}, {"text", answer}, {"logprobs", nullptr}, {"finish_reason", "length"}}})},
+                  {"usage", usage}}).dump());
+
+  Json chat = {{"messages", kMessages}, {"max_completion_tokens", 2}, {"temperature", 0}, {"ignore_eos", true},
+               {"tools", Json::array()}, {"response_format", {{"type", "text"}}}, {"store", false}, {"seed", 7}};
+  const Json whole = Post("/v1/chat/completions", chat).json();
+  EXPECT_EQ(whole["object"], "chat.completion");
+  EXPECT_EQ(whole["choices"][0]["message"]["role"], "assistant");
+  EXPECT_EQ(whole["choices"][0]["finish_reason"], "length");
+  EXPECT_TRUE(whole["id"].get<std::string>().starts_with("chatcmpl-"));
+
+  chat["logprobs"] = true;
+  const Json entry = Post("/v1/chat/completions", chat).json()["choices"][0]["logprobs"]["content"][0];
+  EXPECT_EQ(entry["top_logprobs"], Json::array());
+  for (const char* field : {"token", "logprob", "bytes"}) EXPECT_TRUE(entry.contains(field)) << field;
+
+  chat.erase("logprobs");
+  chat["stream"] = true;
+  const Reply streamed = Post("/v1/chat/completions", chat);
+  EXPECT_NE(streamed.head.find("Content-Type: text/event-stream"), std::string::npos);
+  std::vector<Json> chunks;
+  for (size_t at = 0; (at = streamed.body.find("data: {", at)) != std::string::npos; ++at)
+    chunks.push_back(Json::parse(streamed.body.substr(at + 6, streamed.body.find("\n\n", at) - at - 6)));
+  ASSERT_GE(chunks.size(), 2u);
+  EXPECT_EQ(normal(chunks.front()),
+            R"({"object":"chat.completion.chunk","model":"tiny","choices":[{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]})");
+  EXPECT_EQ(normal(chunks.back()),
+            R"({"object":"chat.completion.chunk","model":"tiny","choices":[{"index":0,"delta":{},"logprobs":null,"finish_reason":"length"}]})");
+}
+
+TEST_F(ServiceTest, OneModelByItsName) {
+  EXPECT_EQ(Ask(RequestText("GET", "/v1/models/tiny", "")).json()["id"], "tiny");
+  EXPECT_EQ(Ask(RequestText("GET", "/v1/models/t%69ny", "")).json()["id"], "tiny");
+  const Reply other = Ask(RequestText("GET", "/v1/models/other", ""));
+  EXPECT_EQ(other.status, 404);
+  EXPECT_NE(other.body.find("tiny"), std::string::npos);
+}
+
+TEST_F(ServiceTest, SeedsMakeAnswersRepeatableAndNoneMakesThemDiffer) {
+  const auto ask = [&](const Json& seed) {
+    Json body = {{"prompt", "abc"}, {"max_tokens", 24}, {"temperature", 1.5}, {"ignore_eos", true}};
+    if (!seed.is_null()) body["seed"] = seed;
+    return Post("/v1/completions", body).json()["choices"][0]["text"].dump();
+  };
+  EXPECT_EQ(ask(1), ask(1));
+  EXPECT_NE(ask(1), ask(2));
+  EXPECT_NE(ask(nullptr), ask(nullptr));
 }
 
 TEST_F(ServiceTest, BadRequestsAreNamed) {
@@ -222,7 +290,7 @@ TEST_F(ServiceTest, BadRequestsAreNamed) {
       {{{"messages", kMessages}, {"max_tokens", 0}}, "max_tokens"},
       {{{"messages", kMessages}, {"max_tokens", 1.5}}, "max_tokens"},
       {{{"messages", kMessages}, {"n", 2}}, "n:"},
-      {{{"messages", kMessages}, {"tools", Json::array()}}, "tools"},
+      {{{"messages", kMessages}, {"tools", Json::array({1})}}, "tools"},
       {{{"messages", kMessages}, {"response_format", {{"type", "json_object"}}}}, "response_format"},
       {{{"messages", kMessages}, {"stop", 3}}, "stop"},
       {{{"messages", kMessages}, {"logit_bias", {{"x", 1}}}}, "logit_bias"},

@@ -12,6 +12,13 @@
 namespace lull {
 namespace {
 
+// What clients call the model: its name, or of a path the file's name.
+std::string ModelId(const std::string& model) {
+  std::string id = model.substr(model.rfind('/') + 1);
+  if (id.ends_with(".gguf")) id.resize(id.size() - 5);
+  return id.empty() ? model : id;
+}
+
 class ServeCommand : public Command {
  public:
   const char* name() const override { return "serve"; }
@@ -46,7 +53,7 @@ class ServeCommand : public Command {
       return Status(ErrorCode::kUsage, "--temp lies between 0 and 100", "command line", "leave it out");
     service.model = session.model.get();
     service.runtime = session.runtime.get();
-    service.model_id = model_;
+    service.model_id = ModelId(model_);
     service.default_temperature = temperature_;
     service.start_unix_s = std::chrono::duration_cast<std::chrono::seconds>(
                                std::chrono::system_clock::now().time_since_epoch())

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "engine/runtime_rep.h"
 #include "service/generation.h"
 
@@ -6,6 +8,8 @@ namespace {
 
 class ChatShape : public AnswerShape {
  public:
+  explicit ChatShape(int top_logprobs) : top_logprobs_(static_cast<size_t>(top_logprobs)) {}
+
   Json Whole(const std::string& text, const Json& logprobs) const override {
     return {{"index", 0}, {"message", {{"role", "assistant"}, {"content", text}}}, {"logprobs", logprobs}};
   }
@@ -19,11 +23,12 @@ class ChatShape : public AnswerShape {
   const char* stream_object() const override { return "chat.completion.chunk"; }
   const char* id_prefix() const override { return "chatcmpl-"; }
 
-  void AddLogprobs(const Model& model, const Event& event, Json* logprobs) const override {
+  void AddLogprobs(const Model& model, const Event& event, int64_t, Json* logprobs) const override {
     if (logprobs->is_null()) *logprobs = {{"content", Json::array()}};
     Json entry = Entry(model, event.chosen);
     entry["top_logprobs"] = Json::array();
-    for (const TokenLogprob& top : event.top) entry["top_logprobs"].push_back(Entry(model, top));
+    for (size_t i = 0; i < std::min(top_logprobs_, event.top.size()); ++i)
+      entry["top_logprobs"].push_back(Entry(model, event.top[i]));
     (*logprobs)["content"].push_back(entry);
   }
 
@@ -34,6 +39,8 @@ class ChatShape : public AnswerShape {
     for (const unsigned char byte : text) bytes.push_back(byte);
     return {{"token", text}, {"logprob", token.logprob}, {"bytes", bytes}};
   }
+
+  const size_t top_logprobs_;
 };
 
 // Text of a message's content: a string, or the text parts of an array.
@@ -76,15 +83,17 @@ Status Handle(Service& service, const HttpRequest& http, const ResponderPtr& res
   LULL_ASSIGN_OR_RETURN(const Json body, ParseJson(http.body, {}, service.runtime->rep().SingleThreaded()));
   JsonFields fields(body);
   CompletionParams params = ReadCompletionParams(service, fields);
-  const int64_t top_logprobs = fields.Integer("top_logprobs", 0, 0, 20);
-  if (fields.Bool("logprobs", false)) params.request.logprobs = static_cast<int>(std::max<int64_t>(top_logprobs, 1));
+  params.top_logprobs = static_cast<int>(fields.Integer("top_logprobs", 0, 0, 20));
+  if (fields.Bool("logprobs", false)) params.request.logprobs = std::max(params.top_logprobs, 1);
+  else if (params.top_logprobs > 0) fields.Fail("top_logprobs", "needs logprobs: true");
   const Json* messages = fields.Get("messages");
   const Json* variables = fields.Get("chat_template_kwargs");
   if (variables != nullptr && !variables->is_object()) fields.Fail("chat_template_kwargs", "must be an object");
   LULL_RETURN_IF_ERROR(fields.Finish());
   if (messages == nullptr) return Status(ErrorCode::kUsage, "messages: missing", "messages");
   LULL_ASSIGN_OR_RETURN(params.request.prompt_tokens, PromptTokens(*service.model, *messages, variables));
-  SubmitCompletion(service, std::move(params), std::make_shared<ChatShape>(), responder);
+  auto shape = std::make_shared<ChatShape>(params.top_logprobs);
+  SubmitCompletion(service, std::move(params), std::move(shape), responder);
   return Status();
 }
 

@@ -16,14 +16,16 @@ class TextShape : public AnswerShape {
   const char* stream_object() const override { return "text_completion"; }
   const char* id_prefix() const override { return "cmpl-"; }
 
-  void AddLogprobs(const Model& model, const Event& event, Json* logprobs) const override {
+  void AddLogprobs(const Model& model, const Event& event, int64_t text_offset, Json* logprobs) const override {
     if (logprobs->is_null())
-      *logprobs = {{"tokens", Json::array()}, {"token_logprobs", Json::array()}, {"top_logprobs", Json::array()}};
+      *logprobs = {{"tokens", Json::array()}, {"token_logprobs", Json::array()}, {"top_logprobs", Json::array()},
+                   {"text_offset", Json::array()}};
     Json top = Json::object();
     for (const TokenLogprob& entry : event.top) top[model.Detokenize({entry.id}, true)] = entry.logprob;
     (*logprobs)["tokens"].push_back(model.Detokenize({event.token}, true));
     (*logprobs)["token_logprobs"].push_back(event.chosen.logprob);
     (*logprobs)["top_logprobs"].push_back(top);
+    (*logprobs)["text_offset"].push_back(text_offset);
   }
 };
 
@@ -31,6 +33,7 @@ class TextShape : public AnswerShape {
 Result<std::vector<int32_t>> PromptTokens(const Model& model, const Json* prompt) {
   if (prompt == nullptr) return Status(ErrorCode::kUsage, "prompt: missing", "prompt");
   std::vector<int32_t> tokens;
+  if (prompt->is_array() && prompt->size() == 1 && prompt->front().is_string()) prompt = &prompt->front();
   if (prompt->is_string()) {
     TokenizeOptions options;
     options.add_bos = true;
