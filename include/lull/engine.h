@@ -28,6 +28,7 @@ struct EngineStats {
   int64_t requests_cancelled = 0;
   int64_t requests_refused = 0;   // kBusy: the queue was full, or the engine drains
   int64_t requests_invalid = 0;   // refused for what they asked
+  int64_t preemptions = 0;        // times that a request gave its KV pages to an older one
   int64_t running = 0;
   int64_t waiting = 0;
   int64_t prompt_tokens = 0;

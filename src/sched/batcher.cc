@@ -14,6 +14,11 @@ int64_t Pages(int64_t tokens) {
   return (tokens + kPage - 1) / kPage;
 }
 
+// Counted once, even where a preemption has it computed again.
+int64_t PromptComputed(const Sequence& sequence) {
+  return std::min(std::max(sequence.computed, sequence.most_computed), sequence.prompt_tokens());
+}
+
 }  // namespace
 
 Batcher::Batcher(Runner& runner, const Tokenizer& tokenizer, const ExecContext& ctx,
@@ -59,6 +64,7 @@ void Batcher::CancelAll(std::vector<Delivery>* out) {
 void Batcher::Step(std::vector<Delivery>* out) {
   const int64_t cpu_begin_ns = os::ProcessCpuNs();
   Admit();
+  ReservePages();
   BuildBatch();
   if (!rows_.empty()) {
     ++counts_.steps;
@@ -68,8 +74,8 @@ void Batcher::Step(std::vector<Delivery>* out) {
   Retire(static_cast<double>(os::ProcessCpuNs() - cpu_begin_ns) * 1e-6, out);
 }
 
-// First in, first out: a request that does not fit holds the ones behind it, so none starves. It
-// gets room for its longest answer at once, so a running request never waits for another's pages.
+// First in, first out: a request that does not fit holds the ones behind it, so none starves. The
+// running ones stay in the order of the queue.
 void Batcher::Admit() {
   while (!waiting_.empty() && static_cast<int>(running_.size()) < options_.max_sequences) {
     if (!TryAdmit(waiting_.front().get())) return;
@@ -78,8 +84,15 @@ void Batcher::Admit() {
   }
 }
 
+// For what there is and some more; without a pool to account for, for the longest answer.
+int64_t Batcher::PagesWanted(const Sequence& sequence) const {
+  if (options_.kv_pool_tokens <= 0) return Pages(sequence.max_kv_tokens());
+  const int64_t size = static_cast<int64_t>(sequence.tokens().size());
+  return Pages(std::min(sequence.max_kv_tokens(), size + options_.answer_room_tokens));
+}
+
 bool Batcher::TryAdmit(Sequence* sequence) {
-  const int64_t pages = Pages(sequence->max_kv_tokens());
+  const int64_t pages = PagesWanted(*sequence);
   const bool alone = running_.empty();
   if (options_.kv_pool_tokens > 0 && !alone &&
       reserved_pages_ + pages > options_.kv_pool_tokens / static_cast<int64_t>(kPageTokens)) {
@@ -87,27 +100,74 @@ bool Batcher::TryAdmit(Sequence* sequence) {
   }
   const Result<int> opened = runner_.OpenSequence();
   if (!opened.ok() && !alone) return false;
-  sequence->admit_ns = os::MonotonicNs();
-  if (!opened.ok()) {
-    sequence->End(FinishReason::kError, opened.error());
-    return true;
-  }
-  sequence->runner_sequence = *opened;
-  if (!runner_.HasRoom(*opened, sequence->max_kv_tokens())) {
-    if (!alone) {
-      Release(sequence);
-      sequence->admit_ns = 0;
-      return false;
+  if (opened.ok()) {
+    sequence->runner_sequence = *opened;
+    const int64_t tokens =
+        alone ? sequence->max_kv_tokens()
+              : std::min(sequence->max_kv_tokens(), pages * static_cast<int64_t>(kPageTokens));
+    if (!runner_.HasRoom(*opened, tokens)) {
+      if (!alone) {
+        Release(sequence);
+        return false;
+      }
+      sequence->End(FinishReason::kError,
+                    {ErrorCode::kOutOfMemory,
+                     "the KV pool cannot hold " + std::to_string(sequence->max_kv_tokens()) +
+                         " tokens of one request",
+                     "max_new_tokens", "ask for fewer new tokens or configure a larger pool"});
     }
-    sequence->End(FinishReason::kError,
-                  {ErrorCode::kOutOfMemory,
-                   "the KV pool cannot hold " + std::to_string(sequence->max_kv_tokens()) +
-                       " tokens of one request",
-                   "max_new_tokens", "ask for fewer new tokens or configure a larger pool"});
+  } else {
+    sequence->End(FinishReason::kError, opened.error());
   }
+  if (sequence->admit_ns == 0) sequence->admit_ns = os::MonotonicNs();
   sequence->reserved_pages = pages;
   reserved_pages_ += pages;
   return true;
+}
+
+// Answers that have used up their room get more, the oldest first. Where the pool has none left the
+// youngest gives up its pages and waits at the head of the queue; its tokens are computed again
+// later, to the same bits. So the oldest always goes on, and nothing can deadlock.
+void Batcher::ReservePages() {
+  if (options_.kv_pool_tokens <= 0) return;
+  for (size_t i = 0; i < running_.size(); ++i) {
+    Sequence* sequence = running_[i].get();
+    const int64_t pages = Pages(static_cast<int64_t>(sequence->tokens().size()));
+    if (sequence->finished() || pages <= sequence->reserved_pages) continue;
+    if (!MakeRoom(sequence, pages - sequence->reserved_pages)) return;
+    const int64_t free =
+        options_.kv_pool_tokens / static_cast<int64_t>(kPageTokens) - reserved_pages_;
+    const int64_t more = std::min(PagesWanted(*sequence) - sequence->reserved_pages, free);
+    sequence->reserved_pages += more;
+    reserved_pages_ += more;
+  }
+}
+
+// False: the sequence itself was the youngest and has gone, or has ended.
+bool Batcher::MakeRoom(Sequence* sequence, int64_t pages) {
+  const int64_t total = options_.kv_pool_tokens / static_cast<int64_t>(kPageTokens);
+  while (total - reserved_pages_ < pages) {
+    const bool itself = running_.back().get() == sequence;
+    if (itself && running_.size() == 1) {
+      sequence->End(FinishReason::kError,
+                    {ErrorCode::kOutOfMemory, "the KV pool is full with this request alone",
+                     "max_new_tokens", "ask for fewer new tokens or configure a larger pool"});
+      return false;
+    }
+    PreemptYoungest();
+    if (itself) return false;
+  }
+  return true;
+}
+
+void Batcher::PreemptYoungest() {
+  SequencePtr youngest = std::move(running_.back());
+  running_.pop_back();
+  Release(youngest.get());
+  youngest->most_computed = std::max(youngest->most_computed, youngest->computed);
+  youngest->computed = 0;
+  ++counts_.preempted;
+  waiting_.push_front(std::move(youngest));
 }
 
 // Answers first, one row each; then the prompts, oldest first, up to the chunk.
@@ -116,12 +176,12 @@ void Batcher::BuildBatch() {
   logits_rows_.clear();
   shares_.clear();
   for (const SequencePtr& sequence : running_) {
-    if (!sequence->finished() && sequence->has_answer()) AddRows(sequence.get(), 1);
+    if (!sequence->finished() && sequence->decoding()) AddRows(sequence.get(), 1);
   }
   int64_t room = std::min<int64_t>(options_.prefill_chunk_tokens,
                                    runner_.max_batch_rows() - static_cast<int64_t>(rows_.size()));
   for (const SequencePtr& sequence : running_) {
-    if (sequence->finished() || sequence->has_answer()) continue;
+    if (sequence->finished() || sequence->decoding()) continue;
     if (room <= 0) break;
     const size_t before = rows_.size();
     AddRows(sequence.get(), room);
@@ -212,7 +272,7 @@ Delivery Batcher::Finish(Sequence* sequence) {
   Release(sequence);
   Delivery delivery = sequence->TakeFinish(ctx_, os::MonotonicNs());
   ++(delivery.event.reason == FinishReason::kCancelled ? counts_.cancelled : counts_.finished);
-  counts_.prompt_tokens += std::min(sequence->computed, sequence->prompt_tokens());
+  counts_.prompt_tokens += PromptComputed(*sequence);
   counts_.new_tokens += delivery.event.stats.new_tokens;
   return delivery;
 }
@@ -221,11 +281,13 @@ BatcherCounts Batcher::counts() const {
   BatcherCounts counts = counts_;
   counts.running = static_cast<int64_t>(running_.size());
   counts.waiting = static_cast<int64_t>(waiting_.size());
-  for (const SequencePtr& sequence : running_) {
-    const int64_t size = static_cast<int64_t>(sequence->tokens().size());
-    counts.prompt_tokens += std::min(sequence->computed, sequence->prompt_tokens());
-    counts.new_tokens += size - sequence->prompt_tokens();
-  }
+  const auto add = [&counts](const SequencePtr& sequence) {
+    counts.prompt_tokens += PromptComputed(*sequence);
+    counts.new_tokens +=
+        static_cast<int64_t>(sequence->tokens().size()) - sequence->prompt_tokens();
+  };
+  std::for_each(running_.begin(), running_.end(), add);
+  std::for_each(waiting_.begin(), waiting_.end(), add);  // preempted ones among them
   return counts;
 }
 

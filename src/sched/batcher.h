@@ -22,6 +22,8 @@ struct BatcherOptions {
   int prefill_chunk_tokens = 128; // rows of prompts in one step
   int64_t kv_pool_tokens = 0;     // what the runner's pool holds; 0: only HasRoom is asked
   int64_t max_context_tokens = 0; // per request; 0: the runner's
+  // Room for an answer that a request gets at admission, and again whenever it has used it up.
+  int64_t answer_room_tokens = 256;
 };
 
 struct BatcherCounts {
@@ -29,6 +31,7 @@ struct BatcherCounts {
   int64_t waiting = 0;
   int64_t finished = 0;   // of themselves or by an error
   int64_t cancelled = 0;
+  int64_t preempted = 0;  // times that a request gave its pages to an older one
   int64_t prompt_tokens = 0;
   int64_t new_tokens = 0;
   int64_t steps = 0;
@@ -66,6 +69,10 @@ class Batcher {
   };
 
   bool TryAdmit(Sequence* sequence);
+  int64_t PagesWanted(const Sequence& sequence) const;
+  void ReservePages();
+  bool MakeRoom(Sequence* sequence, int64_t pages);
+  void PreemptYoungest();
   void BuildBatch();
   void AddRows(Sequence* sequence, int64_t max_rows);
   void Compute();

@@ -43,6 +43,10 @@ class Sequence {
   int64_t max_kv_tokens() const { return prompt_tokens_ + max_new_tokens_ - 1; }
   bool has_answer() const { return static_cast<int64_t>(tokens_.size()) > prompt_tokens_; }
   bool finished() const { return finished_; }
+  // All but the last token are computed: one row gives the next one.
+  bool decoding() const {
+    return has_answer() && computed + 1 == static_cast<int64_t>(tokens_.size());
+  }
 
   // Chooses the next token from the logits of the last one, and appends what the caller is to see:
   // a token, or nothing where the answer has ended; finished() tells.
@@ -54,6 +58,7 @@ class Sequence {
 
   int runner_sequence = -1;   // in the runner, -1 while waiting
   int64_t computed = 0;       // tokens whose K and V are in the cache
+  int64_t most_computed = 0;  // before a preemption
   int64_t reserved_pages = 0;
   int64_t admit_ns = 0;       // 0 while waiting
   double cpu_ms = 0.0;

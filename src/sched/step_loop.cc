@@ -130,6 +130,7 @@ void StepLoop::Publish() {
   std::lock_guard<std::mutex> lock(mutex_);
   stats_.requests_finished = counts.finished;
   stats_.requests_cancelled = counts.cancelled;
+  stats_.preemptions = counts.preempted;
   stats_.running = counts.running;
   stats_.waiting = counts.waiting;
   stats_.prompt_tokens = counts.prompt_tokens;

@@ -144,6 +144,31 @@ TEST(Engine, DestroyWhileRunning) {
   }
 }
 
+// Answers grow into the pool; the younger ones give their pages up and are computed again.
+class Preemption : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(Preemption, GivesTheSameAnswers) {
+  World world({}, {.arch = GetParam(), .ctx = 512});
+  const auto engine = world.NewEngine({.kv_pool_tokens = 1024});
+  std::list<Answer> together, alone;
+  for (int i = 0; i < 6; ++i) {
+    ASSERT_TRUE(engine->Submit(SampledRequest(i, 10 + i, 480), together.emplace_back().Fn()).ok());
+  }
+  for (Answer& answer : together) ASSERT_TRUE(answer.WaitFinish());
+  EXPECT_GT(engine->stats().preemptions, 0);
+  EXPECT_EQ(engine->stats().kv.pages_used, 0);
+  const auto roomy = world.NewEngine();
+  int i = 0;
+  for (const Answer& answer : together) {
+    Ask(*roomy, SampledRequest(i, 10 + i, 480), &alone.emplace_back());
+    ExpectSame(answer, alone.back());
+    ++i;
+  }
+  EXPECT_EQ(roomy->stats().preemptions, 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Engine, Preemption, ::testing::Values("llama", "gemma3", "lfm2"));
+
 TEST(Engine, StopLetsFinishWhatRuns) {
   World world;
   const auto engine = world.NewEngine();

@@ -183,6 +183,42 @@ TEST(Batcher, FirstInFirstOutAndRoomForTheWholeAnswer) {
   EXPECT_EQ(world.runner.misuse(), "");
 }
 
+// Many long answers share a pool that holds two of them at their end: they begin together, the
+// younger ones give way, and each gets the answer it gets alone.
+TEST(Batcher, LongAnswersGrowAndGiveWayToOlderOnes) {
+  FakeRunner::Options options;
+  options.pool_pages = 16;
+  World world(options, {.kv_pool_tokens = 1024, .answer_room_tokens = 64});
+  std::map<uint64_t, Request> requests;
+  for (uint64_t id = 1; id <= 6; ++id) {
+    requests[id] = MakeRequest({static_cast<int32_t>(id), 2, 3}, 480);
+    requests[id].ignore_eog = true;
+    requests[id].sampling.temperature = 1.0;
+    requests[id].sampling.seed = id;
+    requests[id].sampling.frequency_penalty = 0.1;
+    requests[id].sampling.penalty_last_n = -1;
+    world.Add(id, requests[id]);
+  }
+  world.Step();
+  EXPECT_EQ(world.batcher.counts().running, 6);
+  int64_t new_tokens = 0;
+  for (int i = 0; i < 100000 && !world.batcher.idle(); ++i) {
+    world.Step();
+    const BatcherCounts counts = world.batcher.counts();
+    EXPECT_GE(counts.new_tokens, new_tokens);  // a counter never goes back
+    new_tokens = counts.new_tokens;
+  }
+  EXPECT_TRUE(world.batcher.idle());
+  EXPECT_GT(world.batcher.counts().preempted, 0);
+  EXPECT_EQ(world.batcher.counts().prompt_tokens, 18);
+  EXPECT_EQ(world.runner.misuse(), "");
+  EXPECT_EQ(world.runner.pages_used, 0);
+  for (const auto& [id, request] : requests) {
+    ExpectSame(world.answers[id], Solo(request), "preempted");
+    EXPECT_EQ(world.answers[id].tokens.size(), 480u);
+  }
+}
+
 TEST(Batcher, ARequestThePoolCanNeverHoldEndsWithAnError) {
   FakeRunner::Options options;
   options.pool_pages = 2;
@@ -309,13 +345,17 @@ TEST(Batcher, CpuTimeIsSharedOut) {
 // Thousands of requests come and go at random; every one finishes exactly once, with the answer it
 // gets alone (a prefix of it where cancelled), and the pool is empty at the end.
 TEST(Batcher, RandomTrafficEqualsSoloRuns) {
-  for (uint32_t seed = 1; seed <= 3; ++seed) {
+  for (uint32_t seed = 1; seed <= 4; ++seed) {
     std::mt19937 rng(seed);
     FakeRunner::Options options;
     options.pool_pages = 12;
     options.max_sequences = 9;
     options.max_batch_rows = 40;
-    World world(options, {.max_sequences = 8, .prefill_chunk_tokens = 32, .kv_pool_tokens = 768});
+    const int64_t room = seed % 2 == 0 ? 256 : static_cast<int64_t>(seed) * 10;
+    World world(options, {.max_sequences = 8,
+                          .prefill_chunk_tokens = 32,
+                          .kv_pool_tokens = 768,
+                          .answer_room_tokens = room});
     std::map<uint64_t, Request> requests;
     for (uint64_t id = 1; id <= 1000;) {
       for (uint32_t n = rng() % 4; n > 0 && id <= 1000; --n, ++id) {
@@ -346,6 +386,7 @@ TEST(Batcher, RandomTrafficEqualsSoloRuns) {
     const BatcherCounts counts = world.batcher.counts();
     EXPECT_EQ(counts.finished + counts.cancelled, 1000);
     EXPECT_EQ(counts.cancelled, cancelled);
+    EXPECT_EQ(counts.preempted > 0, room < 256) << seed;
     EXPECT_GT(cancelled, 10);
   }
 }

@@ -101,7 +101,7 @@ TEST(StepLoop, SubmitChecksAtOnce) {
   Request request;
   request.prompt_tokens.assign(512, 1);
   EXPECT_EQ(world.loop->Submit(request, inbox.For(1)).error().code, ErrorCode::kContextOverflow);
-  EXPECT_EQ(world.loop->stats().requests_refused, 3);
+  EXPECT_EQ(world.loop->stats().requests_invalid, 3);
   world.loop->Cancel(12345);
 }
 

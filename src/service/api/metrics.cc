@@ -28,6 +28,7 @@ void HandleMetrics(Service& service, const HttpRequest&, ResponderPtr responder)
       d(service.requests_refused.load()));
   Add(&text, "lull_requests_invalid_total", "counter", "Requests refused for what they asked.",
       d(service.requests_invalid.load()));
+  Add(&text, "lull_preemptions_total", "counter", "Times a request gave its KV pages to an older one.", d(s.preemptions));
   Add(&text, "lull_requests_running", "gauge", "Requests being computed.", d(s.running));
   Add(&text, "lull_requests_waiting", "gauge", "Requests in the queue.", d(s.waiting));
   Add(&text, "lull_prompt_tokens_total", "counter", "Prompt tokens computed.", d(s.prompt_tokens));
