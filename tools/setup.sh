@@ -85,7 +85,7 @@ show_progress() {
   return 0
 }
 fail() {
-  grep '^E:' "$log" | tail -n 4 >&2 || tail -n 8 "$log" >&2
+  grep '^E:' "$log" | tail -n 4 >&2 || grep -v '^(Reading' "$log" | tail -n 8 >&2
   say "the packages could not be installed. Check the network and /etc/apt/sources.list, then run this again, or by hand:"
   say "  apt-get update && $by_hand"
   exit 3
@@ -94,6 +94,15 @@ fail() {
 say "installing ${missing[*]}"
 say "asking the package servers"
 apt update -qq >"$log" 2>&1 || fail
-apt install -y -q --no-remove --no-install-recommends -o APT::Status-Fd=1 "${missing[@]}" 2>>"$log" |
-  show_progress || fail
+install() {
+  apt install -y -q --no-remove --no-install-recommends -o APT::Status-Fd=1 "${missing[@]}" 2>>"$log" | show_progress
+}
+if ! install; then
+  # An installation that was killed half way has to be ended first.
+  grep -q 'dpkg --configure -a' "$log" || fail
+  say "ending an interrupted installation"
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive dpkg --configure -a >>"$log" 2>&1 || fail
+  : >"$log"
+  install || fail
+fi
 check_pip
