@@ -1,8 +1,11 @@
 #include "base/thread_pool.h"
 
 #include <algorithm>
+#include <string>
+#include <utility>
 
 #include "base/os/os.h"
+#include "base/os/thread.h"
 
 namespace lull {
 namespace {
@@ -23,8 +26,11 @@ inline void CpuRelax() {
 ThreadPool::ThreadPool(int threads, bool idle_priority)
     : claims_(std::make_unique<Claim[]>(static_cast<size_t>(std::max(threads, 1)))),
       idle_priority_(idle_priority) {
-  for (int i = 1; i < std::max(threads, 1); ++i)
-    workers_.emplace_back([this, i] { WorkerLoop(i); });
+  for (int i = 1; i < threads && start_status_.ok(); ++i) {
+    std::thread worker;
+    start_status_ = os::StartThread("compute thread " + std::to_string(i), [this, i] { WorkerLoop(i); }, &worker);
+    if (start_status_.ok()) workers_.push_back(std::move(worker));
+  }
 }
 
 ThreadPool::~ThreadPool() {

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/exec_context.h"
+#include "lull/status.h"
 
 namespace lull {
 
@@ -21,11 +22,13 @@ class ThreadPool {
  public:
   // threads: total, the calling thread included; at least 1.
   // idle_priority: worker threads run at SCHED_IDLE (the calling thread is left alone).
+  // Where the system refuses a thread, the pool works with those it has, and start_status() says so.
   explicit ThreadPool(int threads, bool idle_priority = false);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
+  const Status& start_status() const { return start_status_; }
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
   using RawFn = void (*)(void* arg, size_t tile, int thread);
@@ -62,6 +65,7 @@ class ThreadPool {
   std::atomic<bool> stop_{false};
   std::atomic<bool> spin_{true};
   bool idle_priority_ = false;
+  Status start_status_;
   std::vector<std::thread> workers_;
 };
 

@@ -109,16 +109,17 @@ class Bench {
     WatchIdle();
     const size_t distinct = std::max<size_t>(kDistinctPrompts, options_.warmup_requests);
     const auto prompts = MakeSecurityPrompts(options_.seed, distinct);
-    WarmUp();
+    LULL_RETURN_IF_ERROR(WarmUp());
     LULL_RETURN_IF_ERROR(CheckCancelled());
     const LoadOptions load = LoadOf(options_);
     const os::MachineTimes before = os::ReadMachineTimes();
-    const LoadResult result = RunLoad(load, prompts, [&](int64_t done, double passed_s) {
+    const auto show = [&](int64_t done, double passed_s) {
       double share = options_.duration_s > 0 ? passed_s / options_.duration_s : 1.0;
       if (options_.requests > 0)
         share = std::min(share, static_cast<double>(done) / static_cast<double>(options_.requests));
       Tell("load", share, done, passed_s);
-    });
+    };
+    LULL_ASSIGN_OR_RETURN(const LoadResult result, RunLoad(load, prompts, show));
     const os::MachineTimes after = os::ReadMachineTimes();
     sampler_->Stop();
     LULL_RETURN_IF_ERROR(CheckCancelled());
@@ -166,18 +167,19 @@ class Bench {
       report_.idle_cpu = MeanShare(sampler_->samples(), begin, end, report_.server_cpus);
   }
 
-  void WarmUp() {
-    if (options_.warmup_requests == 0) return;
+  Status WarmUp() {
+    if (options_.warmup_requests == 0) return Status::Ok();
     LoadOptions load = LoadOf(options_);
     load.min_requests = options_.warmup_requests;
     load.min_duration_s = 0;
     load.arrivals_per_s = 0;
     load.concurrency = std::min(options_.concurrency, options_.warmup_requests);
     // Other prompts than the load's: nothing of it is in a cache.
-    RunLoad(load, MakeSecurityPrompts(~options_.seed, static_cast<size_t>(load.min_requests)),
-            [&](int64_t done, double passed_s) {
-              Tell("warm-up", static_cast<double>(done) / options_.warmup_requests, done, passed_s);
-            });
+    return RunLoad(load, MakeSecurityPrompts(~options_.seed, static_cast<size_t>(load.min_requests)),
+                   [&](int64_t done, double passed_s) {
+                     Tell("warm-up", static_cast<double>(done) / options_.warmup_requests, done, passed_s);
+                   })
+        .status();
   }
 
   void FillLoad(const LoadResult& result) {
@@ -234,7 +236,7 @@ class Bench {
   }
   Status CheckCancelled() const {
     if (options_.cancelled == nullptr || !options_.cancelled->load()) return Status::Ok();
-    return Status(ErrorCode::kCancelled, "the bench was cancelled");
+    return Status(ErrorCode::kCancelled, "the bench was cancelled", "bench budget");
   }
 
   const BudgetBenchOptions& options_;

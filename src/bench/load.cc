@@ -5,9 +5,12 @@
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <random>
+#include <string>
 #include <thread>
+#include <utility>
 
 #include "base/os/os.h"
+#include "base/os/thread.h"
 #include "bench/http_client.h"
 
 namespace lull {
@@ -75,7 +78,10 @@ class Dispatcher {
     std::lock_guard<std::mutex> lock(mutex_);
     return static_cast<int64_t>(answers_.size());
   }
-  bool Cancelled() const { return options_.cancelled != nullptr && options_.cancelled->load(); }
+  void Stop() { stopped_.store(true); }
+  bool Cancelled() const {
+    return stopped_.load() || (options_.cancelled != nullptr && options_.cancelled->load());
+  }
   std::vector<Answer> TakeAnswers() { return std::move(answers_); }
 
  private:
@@ -83,6 +89,7 @@ class Dispatcher {
 
   const LoadOptions& options_;
   const int64_t start_ns_;
+  std::atomic<bool> stopped_{false};
   std::mutex mutex_;
   std::mt19937_64 rng_;
   int64_t next_due_ns_;
@@ -137,18 +144,28 @@ Answer Ask(const LoadOptions& options, const std::string& prompt) {
   return answer;
 }
 
-LoadResult RunLoad(const LoadOptions& options, const std::vector<BenchPrompt>& prompts,
+Result<LoadResult> RunLoad(const LoadOptions& options, const std::vector<BenchPrompt>& prompts,
                    const std::function<void(int64_t, double)>& poll) {
   LoadResult result;
   result.begin_ns = os::MonotonicNs();
   Dispatcher dispatcher(options, result.begin_ns);
-  std::atomic<int> running{std::max(options.concurrency, 1)};
+  std::atomic<int> running{0};
   std::vector<std::thread> clients;
-  for (int i = running.load(); i > 0; --i) {
-    clients.emplace_back([&] {
+  Status started;
+  for (int i = 0; i < std::max(options.concurrency, 1) && started.ok(); ++i) {
+    const auto body = [&] {
       ClientLoop(options, prompts, &dispatcher);
       running.fetch_sub(1);
-    });
+    };
+    std::thread client;
+    running.fetch_add(1);
+    started = os::StartThread("client thread " + std::to_string(i), body, &client);
+    if (started.ok()) clients.push_back(std::move(client));
+  }
+  if (!started.ok()) {
+    dispatcher.Stop();
+    for (std::thread& client : clients) client.join();
+    return started.error();
   }
   while (running.load() > 0) {
     os::SleepUntilNs(os::MonotonicNs() + (poll ? 100 : 20) * kMs);

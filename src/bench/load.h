@@ -43,8 +43,9 @@ struct LoadResult {
 };
 
 // Prompts are used in turn, from the first again after the last. poll is called about every 100 ms
-// with the number of answers and the seconds passed. Requires: prompts is not empty.
-LoadResult RunLoad(const LoadOptions& options, const std::vector<BenchPrompt>& prompts,
+// with the number of answers and the seconds passed. Fails where the system refuses a client's thread.
+// Requires: prompts is not empty.
+Result<LoadResult> RunLoad(const LoadOptions& options, const std::vector<BenchPrompt>& prompts,
                    const std::function<void(int64_t, double)>& poll);
 
 // One request, timed. Reads usage counts where the server gives them.

@@ -30,17 +30,17 @@ Result<double> ParseCpuShare(const std::string& text) {
   double value = 0.0;
   const auto [stop, error] = std::from_chars(begin, end, value);
   if (error != std::errc() || stop != end || !std::isfinite(value)) {
-    return Status(ErrorCode::kUsage, "not a CPU share: \"" + text.substr(0, 40) + "\"", "",
+    return Status(ErrorCode::kUsage, "not a CPU share: \"" + text.substr(0, 40) + "\"", "cpu",
                   "write a percentage such as 35% or a fraction such as 0.35");
   }
   if (percent) value /= 100.0;
   if (value > 1.0 && !percent) {
-    return Status(ErrorCode::kUsage, "CPU share above 1: " + text.substr(0, 40), "",
+    return Status(ErrorCode::kUsage, "CPU share above 1: " + text.substr(0, 40), "cpu",
                   "for a percentage add the sign: " + text.substr(0, 40) + "%");
   }
   if (value <= 0.0 || value > 1.0) {
     return Status(ErrorCode::kUsage,
-                  "CPU share must be above 0 % and at most 100 %: " + text.substr(0, 40), "",
+                  "CPU share must be above 0 % and at most 100 %: " + text.substr(0, 40), "cpu",
                   "100% is all CPUs the process may use");
   }
   return value;

@@ -108,23 +108,23 @@ void KvCache::DropHead(Sequence& s) {
 
 Status KvCache::Truncate(int sequence, int64_t length) {
   if (!IsOpen(sequence))
-    return Status(ErrorCode::kUsage, "sequence " + std::to_string(sequence) + " is not open");
+    return Status(ErrorCode::kUsage, "sequence " + std::to_string(sequence) + " is not open", "sequence");
   Sequence& s = at(sequence);
   if (length < 0 || length > s.length)
     return Status(ErrorCode::kUsage, "cannot truncate a sequence of " + std::to_string(s.length) +
-                                         " tokens to " + std::to_string(length));
+                                         " tokens to " + std::to_string(length), "length");
   if (length > 0 && length < s.length) {
     if (layout_.state_floats() > 0)
       return Status(ErrorCode::kUnsupported,
                     "this model has recurrent state, which cannot go back from " +
                         std::to_string(s.length) + " to " + std::to_string(length) + " tokens",
-                    {}, "truncate to 0 and compute the tokens again");
+                    "length", "truncate to 0 and compute the tokens again");
     for (size_t g = 0; g < s.tables.size(); ++g)
       if (FirstNeededPage(layout_.groups()[g], length) < s.tables[g].first_page)
         return Status(
             ErrorCode::kUnsupported,
             "the sliding window before position " + std::to_string(length) + " has been given back",
-            {}, "truncate to 0 and compute the tokens again");
+            "length", "truncate to 0 and compute the tokens again");
   }
   TrimTail(s, length);
   s.length = length;

@@ -81,10 +81,10 @@ Result<std::unique_ptr<ChatTemplate>> ChatTemplate::Parse(const std::string& sou
   WorkMeter work(ctx);
   if (source.size() > kMaxSourceBytes) {
     return Status(ErrorCode::kInvalidInput,
-                  "a template of more than " + std::to_string(kMaxSourceBytes) + " bytes");
+                  "a template of more than " + std::to_string(kMaxSourceBytes) + " bytes", "template");
   }
   if (!jinja::ValidUtf8(&work, source)) {
-    return Status(ErrorCode::kInvalidInput, "the template is not valid UTF-8");
+    return Status(ErrorCode::kInvalidInput, "the template is not valid UTF-8", "template");
   }
   auto rep = std::make_unique<Rep>();
   rep->limits = limits;

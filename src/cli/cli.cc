@@ -35,9 +35,18 @@ Status RunGuarded(Command& command) {
   }
 }
 
+// The option that a message of the parser is about; most begin with it or have it as a word.
+std::string OptionIn(const std::string& message) {
+  for (size_t at = message.find("--"); at != std::string::npos; at = message.find("--", at + 2)) {
+    if (at > 0 && message[at - 1] != ' ') continue;
+    return message.substr(at, message.find_first_of(" :=,", at) - at);
+  }
+  return "command line";
+}
+
 int ReportUsage(const CLI::App& app, const CLI::ParseError& error, bool json) {
   if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-  const Error usage{ErrorCode::kUsage, error.what(), "command line", "see lull --help"};
+  const Error usage{ErrorCode::kUsage, error.what(), OptionIn(error.what()), "see lull --help"};
   PrintError(usage, json);
   return ExitCode(ErrorCode::kUsage);
 }

@@ -49,9 +49,10 @@ Result<std::unique_ptr<Engine>> Engine::Create(const Model& model, Runtime& runt
   loop.batcher.max_context_tokens = runner_options.max_context_tokens;
   loop.max_queue = options.max_queue;
   loop.idle_priority = runtime.rep().options.idle_priority;
-  return std::unique_ptr<Engine>(
-      new Engine(std::make_unique<Rep>(std::move(runner), *model.rep().tokenizer,
-                                       runtime.rep().Context(), loop)));
+  auto rep = std::make_unique<Rep>(std::move(runner), *model.rep().tokenizer,
+                                   runtime.rep().Context(), loop);
+  LULL_RETURN_IF_ERROR(rep->loop.start_status());
+  return std::unique_ptr<Engine>(new Engine(std::move(rep)));
 }
 
 Engine::Engine(std::unique_ptr<Rep> rep) : rep_(std::move(rep)) {}

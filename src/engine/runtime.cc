@@ -51,7 +51,9 @@ Result<std::unique_ptr<Runtime>> Runtime::Create(const RuntimeOptions& options) 
   LULL_RETURN_IF_ERROR(CheckCpuBudget(options.cpu, cpus));
   LULL_ASSIGN_OR_RETURN(resolved.threads, ChooseThreads(options.threads, options.cpu, cpus));
   LULL_ASSIGN_OR_RETURN(const Kernels* kernels, ChooseKernels(options.isa));
-  return std::unique_ptr<Runtime>(new Runtime(std::make_unique<Rep>(resolved, cpus, *kernels)));
+  auto rep = std::make_unique<Rep>(resolved, cpus, *kernels);
+  LULL_RETURN_IF_ERROR(rep->pool.start_status());
+  return std::unique_ptr<Runtime>(new Runtime(std::move(rep)));
 }
 
 Runtime::Runtime(std::unique_ptr<Rep> rep) : rep_(std::move(rep)) {}

@@ -171,9 +171,10 @@ void GgufWriter::RemoveTensor(std::string_view name) {
 
 Status GgufWriter::Check() const {
   if (version_ != 2 && version_ != 3)
-    return Status(ErrorCode::kUsage, "GGUF version " + std::to_string(version_) + " cannot be written");
+    return Status(ErrorCode::kUsage, "GGUF version " + std::to_string(version_) + " cannot be written", "version");
   if (!std::has_single_bit(alignment_) || alignment_ < kGgufMinAlignment || alignment_ > kGgufMaxAlignment)
-    return Status(ErrorCode::kUsage, "alignment " + std::to_string(alignment_) + " is not a power of two from 8 to 2^20");
+    return Status(ErrorCode::kUsage, "alignment " + std::to_string(alignment_) + " is not a power of two from 8 to 2^20",
+                  "general.alignment");
   for (const Key& key : keys_)
     if (key.name.empty() || key.name.size() > kGgufMaxNameBytes)
       return Status(ErrorCode::kUsage, "a key has 1 to 65535 bytes", "key " + GgufQuote(key.name));

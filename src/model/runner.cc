@@ -12,7 +12,7 @@
 namespace lull {
 namespace {
 
-Status Usage(const std::string& message) { return Status(ErrorCode::kUsage, message); }
+Status Usage(const std::string& message) { return Status(ErrorCode::kUsage, message, "rows"); }
 
 std::vector<KvLayerShape> KvShapes(const Hparams& h) {
   std::vector<KvLayerShape> shapes;

@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <atomic>
+#include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/os/os.h"
+#include "base/os/thread.h"
 
 #define LULL_ISA_FILE "roof/loops-inl.h"
 #include "simd/foreach_isa.h"
@@ -35,24 +38,29 @@ Result<const Loops*> FindLoops(const std::string& isa) {
 
 // Wall time of fn(thread) on every thread, started together.
 template <typename Fn>
-double TimeThreads(int threads, const Fn& fn) {
+Result<double> TimeThreads(int threads, const Fn& fn) {
   std::atomic<int> ready{0};
   std::atomic<bool> go{false};
   std::vector<std::thread> pool;
-  for (int t = 1; t < threads; ++t) {
-    pool.emplace_back([&, t] {
+  Status started;
+  for (int t = 1; t < threads && started.ok(); ++t) {
+    const auto body = [&, t] {
       ready.fetch_add(1);
       while (!go.load(std::memory_order_acquire)) {
       }
       fn(t);
-    });
+    };
+    std::thread thread;
+    started = os::StartThread("measuring thread " + std::to_string(t), body, &thread);
+    if (started.ok()) pool.push_back(std::move(thread));
   }
-  while (ready.load() < threads - 1) {
+  while (ready.load() < static_cast<int>(pool.size())) {
   }
   const int64_t begin_ns = os::MonotonicNs();
   go.store(true, std::memory_order_release);
   fn(0);
   for (std::thread& thread : pool) thread.join();
+  LULL_RETURN_IF_ERROR(started);
   return static_cast<double>(os::MonotonicNs() - begin_ns) * 1e-9;
 }
 
@@ -69,9 +77,9 @@ Result<double> MeasureReadBandwidth(const std::string& isa, size_t buffer_bytes,
   for (size_t i = 0; i < memory.size(); i += 4096) memory.data()[i] = static_cast<uint8_t>(i >> 12);
   double best = 0.0;
   for (int round = 0; round < rounds; ++round) {
-    const double s = TimeThreads(threads, [&](int t) {
+    LULL_ASSIGN_OR_RETURN(const double s, TimeThreads(threads, [&](int t) {
       g_sink += loops->stream(memory.data() + share * static_cast<size_t>(t), share);
-    });
+    }));
     best = std::max(best, static_cast<double>(share) * threads / s);
   }
   return best;
@@ -81,11 +89,11 @@ Result<double> MeasureInt8Peak(const std::string& isa, int threads) {
   LULL_ASSIGN_OR_RETURN(const Loops* loops, FindLoops(isa));
   if (threads < 1) return Status(ErrorCode::kUsage, "at least one thread", "threads");
   constexpr double kMacsPerIteration = 12 * 64;
-  const double probe_s = TimeThreads(1, [&](int) { g_sink += loops->dot(2000); });
+  LULL_ASSIGN_OR_RETURN(const double probe_s, TimeThreads(1, [&](int) { g_sink += loops->dot(2000); }));
   const size_t iterations = static_cast<size_t>(2000 * std::clamp(0.05 / std::max(probe_s, 1e-7), 1.0, 1e5));
   double best = 0.0;
   for (int round = 0; round < 3; ++round) {
-    const double s = TimeThreads(threads, [&](int) { g_sink += loops->dot(iterations); });
+    LULL_ASSIGN_OR_RETURN(const double s, TimeThreads(threads, [&](int) { g_sink += loops->dot(iterations); }));
     best = std::max(best, kMacsPerIteration * static_cast<double>(iterations) * threads / s);
   }
   return best;

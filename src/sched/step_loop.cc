@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/os/os.h"
+#include "base/os/thread.h"
 
 namespace lull {
 namespace {
@@ -24,7 +25,7 @@ StepLoop::StepLoop(std::unique_ptr<Runner> runner, const Tokenizer& tokenizer,
       limits_(batcher_.limits()),
       options_(options) {
   stats_.kv = runner_->kv_usage();
-  owner_ = std::thread([this] { Run(); });
+  start_status_ = os::StartThread("engine thread", [this] { Run(); }, &owner_);
 }
 
 StepLoop::~StepLoop() {
@@ -33,7 +34,7 @@ StepLoop::~StepLoop() {
     stop_.store(true, std::memory_order_relaxed);
   }
   wake_.notify_one();
-  owner_.join();
+  if (owner_.joinable()) owner_.join();
 }
 
 Result<RequestId> StepLoop::Submit(Request request, EventFn on_event) {

@@ -27,12 +27,14 @@ struct StepLoopOptions {
 class StepLoop {
  public:
   // Tokenizer and the pointees of ctx outlive the loop. ctx.cancelled is replaced by the loop's own.
+  // Where start_status() is an error the system refused the owner thread: only to be destroyed.
   StepLoop(std::unique_ptr<Runner> runner, const Tokenizer& tokenizer, const ExecContext& ctx,
            const StepLoopOptions& options);
   ~StepLoop();
   StepLoop(const StepLoop&) = delete;
   StepLoop& operator=(const StepLoop&) = delete;
 
+  const Status& start_status() const { return start_status_; }
   Result<RequestId> Submit(Request request, EventFn on_event);
   void Cancel(RequestId id);
   void Drain();                   // Submit answers kBusy from now on
@@ -62,6 +64,7 @@ class StepLoop {
   int64_t open_ = 0;                  // guarded by mutex_; accepted, last event not yet delivered
   bool draining_ = false;             // guarded by mutex_
   bool cancel_all_ = false;           // guarded by mutex_
+  Status start_status_;
   std::thread owner_;
 };
 

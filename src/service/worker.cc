@@ -5,6 +5,8 @@
 #include <mutex>
 #include <thread>
 
+#include "base/os/thread.h"
+
 namespace lull {
 namespace {
 
@@ -31,12 +33,15 @@ struct Worker::Rep {
   std::condition_variable changed;
   std::deque<std::function<void()>> jobs;
   bool stop = false;
+  Status start_status;
   std::thread thread;
 };
 
 Worker::Worker() : rep_(std::make_unique<Rep>()) {
-  rep_->thread = std::thread([rep = rep_.get()] { rep->Loop(); });
+  rep_->start_status = os::StartThread("tokenizing thread", [rep = rep_.get()] { rep->Loop(); }, &rep_->thread);
 }
+
+const Status& Worker::start_status() const { return rep_->start_status; }
 
 Worker::~Worker() {
   {
@@ -44,7 +49,7 @@ Worker::~Worker() {
     rep_->stop = true;
   }
   rep_->changed.notify_all();
-  rep_->thread.join();
+  if (rep_->thread.joinable()) rep_->thread.join();
 }
 
 bool Worker::Post(std::function<void()> fn) {

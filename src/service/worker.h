@@ -5,12 +5,16 @@
 #include <functional>
 #include <memory>
 
+#include "lull/status.h"
+
 namespace lull {
 
 class Worker {
  public:
   Worker();
   ~Worker();  // drops what has not started and joins
+  // An error: the system refused the thread, and nothing that is posted will run.
+  const Status& start_status() const;
   // Runs fn on the worker's thread, in order; false where max_waiting jobs wait already.
   bool Post(std::function<void()> fn);
 

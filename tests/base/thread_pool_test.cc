@@ -6,6 +6,8 @@
 #include <thread>
 #include <vector>
 
+#include "tests/support/no_threads.h"
+
 namespace lull {
 namespace {
 
@@ -58,6 +60,20 @@ TEST(ThreadPoolTest, TilesOfAStuckThreadAreTaken) {
     ++done;
   });
   EXPECT_EQ(done, kTiles);
+}
+
+TEST(ThreadPoolTest, WorksAloneWhereThreadsAreRefused) {
+  const NoThreads refused;
+  ThreadPool pool(4);
+  ASSERT_FALSE(pool.start_status().ok());
+  EXPECT_EQ(pool.start_status().code(), ErrorCode::kOutOfMemory);
+  EXPECT_EQ(pool.start_status().error().where, "compute thread 1");
+  EXPECT_EQ(pool.threads(), 1);
+  ExecContext ctx;
+  ctx.pool = &pool;
+  int done = 0;
+  ParallelFor(ctx, 9, [&](size_t, int) { ++done; });
+  EXPECT_EQ(done, 9);
 }
 
 TEST(ThreadPoolTest, PoolsComeAndGoWhileWorkersWait) {

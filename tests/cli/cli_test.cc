@@ -119,6 +119,21 @@ TEST_F(CliTest, PerplexityAndBench) {
   EXPECT_GT(bench["results"][1]["decode_tok_s"]["median"], 0.0);
 }
 
+TEST_F(CliTest, BadOptionsAreNamed) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"--temp -1", "--temp"},     {"--temp x", "--temp"},       {"--temp nan", "--temp"},
+      {"--top-p 2", "--top-p"},    {"--top-k -3", "--top-k"},    {"--repeat-penalty 0", "--repeat-penalty"},
+      {"--cpu 130%", "--cpu"},     {"-n 0", "--max-tokens"},     {"--threads 5000", "--threads"},
+      {"--stop ''", "--stop"},     {"--no-such", "--no-such"},   {"--logprobs 100000", "--logprobs"},
+  };
+  for (const auto& [options, where] : cases) {
+    const Output output = Lull("run " + Tiny() + " --json --raw " + options + " x");
+    ExpectError(output, 2, "usage");
+    EXPECT_EQ(output.json()["error"]["where"], where) << output.text;
+  }
+  EXPECT_EQ(Lull("serve " + Tiny() + " --json --temp nan").json()["error"]["where"], "--temp");
+}
+
 TEST_F(CliTest, UsageErrorsExit2) {
   ExpectError(Lull("run " + Tiny() + " --json --isa sse9 x"), 2, "usage");
   ExpectError(Lull("run " + Tiny() + " --json --no-such-flag x"), 2, "usage");
@@ -133,7 +148,11 @@ TEST_F(CliTest, ModelAndInputErrorsExit3) {
   ExpectError(Lull("run no-such-model --json x"), 3, "not_found");
   ExpectError(Lull("run smollm2 --json x"), 3, "not_found");  // a name, but not fetched
   EXPECT_EQ(Lull("run " + Write("junk.gguf", "junk") + " --json x").exit_code, 3);
-  EXPECT_EQ(Lull("score " + Tiny() + " --json --tokens " + Write("bad.json", "{")).exit_code, 3);
+  const std::string bad = Write("bad.json", "[1, 2");
+  const Output score = Lull("score " + Tiny() + " --json --tokens " + bad);
+  ExpectError(score, 3, "invalid_input");
+  EXPECT_EQ(score.json()["error"]["where"], bad + " at byte 5");
+  ExpectError(Lull("score " + Tiny() + " --json --tokens " + Write("big.json", "[1e999]")), 3, "invalid_input");
   std::string text;
   for (int i = 0; i < 400; ++i) text += "word" + std::to_string(i) + " ";
   ExpectError(Lull("run " + Tiny() + " --raw --json --prompt-file " + Write("long", text)), 3, "context_overflow");

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include "base/os/os.h"
+#include "tests/engine/world.h"
+#include "tests/support/no_threads.h"
 
 namespace lull {
 namespace {
@@ -32,6 +34,17 @@ TEST(Runtime, InstructionSetByName) {
   ASSERT_FALSE(unknown.ok());
   EXPECT_EQ(unknown.error().code, ErrorCode::kUsage);
   EXPECT_NE(unknown.error().message.find("neon9"), std::string::npos);
+}
+
+TEST(Runtime, RefusedThreadsAreAnError) {
+  const testing::World world({.threads = 1});
+  const NoThreads refused;
+  const auto runtime = Runtime::Create({.threads = 3});
+  ASSERT_FALSE(runtime.ok());
+  EXPECT_EQ(runtime.error().where, "compute thread 1");
+  const auto engine = Engine::Create(*world.model, *world.runtime, {});
+  ASSERT_FALSE(engine.ok());
+  EXPECT_EQ(engine.error().where, "engine thread");
 }
 
 TEST(Runtime, RefusesNonsense) {

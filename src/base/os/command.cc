@@ -58,7 +58,9 @@ void Drain(Pipe& out, Pipe& err, std::string* out_text, std::string* err_text) {
 
 Result<std::string> RunCommand(const std::vector<std::string>& argv) {
   Pipe out, err;
-  if (argv.empty() || !out.Open() || !err.Open()) return Status(ErrorCode::kIo, "cannot start a program");
+  if (argv.empty()) return Status(ErrorCode::kInternal, "no program to start", "command");
+  if (!out.Open() || !err.Open())
+    return Status(ErrorCode::kIo, std::string("cannot make a pipe: ") + strerror(errno), argv[0]);
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);

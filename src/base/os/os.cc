@@ -82,11 +82,14 @@ Result<Memory> Memory::Allocate(size_t bytes) {
   Memory memory;
   if (bytes == 0) return memory;
   const size_t rounded = (bytes + kHuge - 1) / kHuge * kHuge;
-  if (rounded < bytes) return Status(ErrorCode::kOutOfMemory, "allocation size overflows");
+  if (rounded < bytes)
+    return Status(ErrorCode::kOutOfMemory, "cannot allocate " + std::to_string(bytes) + " bytes: the size overflows",
+                  "memory");
   // Over-allocate by one huge page so that the start can be aligned, then trim.
   void* raw = mmap(nullptr, rounded + kHuge, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (raw == MAP_FAILED)
-    return Status(ErrorCode::kOutOfMemory, "cannot allocate " + std::to_string(bytes) + " bytes");
+    return Status(ErrorCode::kOutOfMemory, "cannot allocate " + std::to_string(bytes) + " bytes", "memory",
+                  "close other programs, raise the limit (ulimit -v, cgroup), or use a smaller model or context");
   const uintptr_t base = reinterpret_cast<uintptr_t>(raw);
   const uintptr_t start = (base + kHuge - 1) / kHuge * kHuge;
   if (start > base) munmap(raw, start - base);

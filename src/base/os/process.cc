@@ -137,7 +137,8 @@ Result<std::unique_ptr<CpuSampler>> CpuSampler::Start(int pid, int64_t period_ns
   const size_t bytes = sizeof(Shared) + max_samples * sizeof(CpuSample);
   void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
                       MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (memory == MAP_FAILED) return Status(ErrorCode::kOutOfMemory, "no memory for CPU samples");
+  if (memory == MAP_FAILED)
+    return Status(ErrorCode::kOutOfMemory, "no memory for CPU samples", std::to_string(bytes) + " bytes");
   Shared* shared = new (memory) Shared();
   shared->capacity = max_samples;
   sampler->shared_ = shared;
@@ -145,7 +146,7 @@ Result<std::unique_ptr<CpuSampler>> CpuSampler::Start(int pid, int64_t period_ns
 
   const pid_t parent = getpid();
   const pid_t child = fork();
-  if (child < 0) return Status(ErrorCode::kIo, std::string("cannot fork: ") + strerror(errno));
+  if (child < 0) return Status(ErrorCode::kIo, std::string("cannot fork: ") + strerror(errno), "CPU sampler");
   if (child > 0) {
     sampler->child_ = child;
     return sampler;

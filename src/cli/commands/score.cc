@@ -10,7 +10,15 @@ constexpr size_t kLogitsRowsAtOnce = 16;  // bounds memory for large vocabularie
 
 Result<std::vector<int32_t>> ReadTokens(const std::string& path) {
   LULL_ASSIGN_OR_RETURN(const std::string text, ReadWholeFile(path));
-  Json json = Json::parse(text, nullptr, false);
+  Json json;
+  try {
+    json = Json::parse(text);
+  } catch (const Json::parse_error& error) {
+    return Status(ErrorCode::kInvalidInput, "not valid JSON", path + " at byte " + std::to_string(error.byte - 1),
+                  "a JSON array of token ids, or {\"tokens\":[...]} as lull tokenize prints");
+  } catch (const Json::exception&) {
+    return Status(ErrorCode::kInvalidInput, "a number that no double can hold", path);
+  }
   if (json.is_object() && json.contains("tokens")) json = Json(json["tokens"]);
   std::vector<int32_t> tokens;
   const Error bad = Status(ErrorCode::kInvalidInput, "not a list of token ids", path,

@@ -49,8 +49,8 @@ class ServeCommand : public Command {
     if (engine_.max_context_tokens == 0) engine_.max_context_tokens = std::min<int64_t>(4096, info.context_tokens);
     if (engine_.kv_pool_tokens == 0) engine_.kv_pool_tokens = 4 * engine_.max_context_tokens;
     Service service;
-    if (temperature_ < 0 || temperature_ > 100)
-      return Status(ErrorCode::kUsage, "--temp lies between 0 and 100", "command line", "leave it out");
+    if (!(temperature_ >= 0 && temperature_ <= 100))
+      return Status(ErrorCode::kUsage, "--temp lies between 0 and 100", "--temp", "leave it out");
     service.model = session.model.get();
     service.runtime = session.runtime.get();
     service.model_id = ModelId(model_);
@@ -66,6 +66,7 @@ class ServeCommand : public Command {
     LULL_ASSIGN_OR_RETURN(const auto engine, Engine::Create(*session.model, *session.runtime, engine_));
     service.engine = engine.get();
     Worker worker;
+    LULL_RETURN_IF_ERROR(worker.start_status());
     service.worker = &worker;
     Announce(session, server->port());
     server->Run(/*handle_signals=*/true, [&service, &server = *server] {
