@@ -82,9 +82,11 @@ TEST(ChatCheckpointTest, LongMessages) {
 
 TEST(ChatCheckpointTest, ManyMessages) {
   const std::string message = R"({"role":"user","content":"Is this file a risk?"})";
+  std::string messages = "[" + message;
+  for (int i = 0; i < 1000; ++i) messages += "," + message;
   ExpectRenderGaps("messages",
                    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}",
-                   std::string("[") + Times(message + ",", 1000) + message + "]");
+                   messages + "]");
 }
 
 }  // namespace
