@@ -458,6 +458,37 @@ TEST_F(ServiceTest, WhileDrainingHealthAndRequestsSay503) {
   EXPECT_NE(post.body.find("shutting down"), std::string::npos);
 }
 
+// Clients that leave at any moment, metrics beside them, and a drain in the middle: what the thread
+// sanitizer is to look at.
+TEST_F(ServiceTest, ClientsComeAndGoWhileItDrains) {
+  std::atomic<int> rounds{0};
+  std::vector<std::thread> clients;
+  for (int c = 0; c < 6; ++c) {
+    clients.emplace_back([&, c] {
+      const Json body = {{"prompt", "abc"}, {"max_tokens", 40 + c}, {"stream", c % 2 == 0}, {"ignore_eos", true}, {"logprobs", c % 3}};
+      for (int i = 0; i < 8; ++i, ++rounds) {
+        try {
+          Client client(port_);
+          if (c == 5) {
+            client.Send(RequestText("GET", i % 2 == 0 ? "/metrics" : "/health", ""));
+            client.ReadAll();
+            continue;
+          }
+          client.Send(RequestText("POST", "/v1/completions", body.dump()));
+          if (i % 3 == 0) client.ReadUntil("data: ");
+          else if (i % 3 == 1) client.ReadAll();
+          client.Close();
+        } catch (const boost::system::system_error&) {  // the server accepts no more
+        }
+      }
+    });
+  }
+  ASSERT_TRUE(Soon([&] { return rounds.load() >= 24; }));
+  server_->Drain();
+  for (std::thread& client : clients) client.join();
+  EXPECT_TRUE(Soon([&] { return ended_.load(); }));
+}
+
 TEST_F(ServiceTest, DrainingEndsAtItsDeadline) {
   Client client(port_);
   const Json body = {{"prompt", "abc"}, {"max_tokens", 2000}, {"ignore_eos", true}};
