@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -156,6 +157,16 @@ void SetCurrentThreadIdlePriority() {
 }
 
 void SetCurrentThreadTimerSlackNs(uint64_t ns) { prctl(PR_SET_TIMERSLACK, ns, 0, 0, 0); }
+
+bool RequestTileRegisters() {
+#if defined(__x86_64__)
+  constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
+  constexpr long kTileData = 18;               // the state component
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
 
 int ProcessId() { return static_cast<int>(getpid()); }
 

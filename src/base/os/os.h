@@ -62,6 +62,8 @@ int64_t PeakRssBytes();      // VmHWM of this process
 int64_t CurrentRssBytes();   // VmRSS of this process
 void SetCurrentThreadIdlePriority();
 void SetCurrentThreadTimerSlackNs(uint64_t ns);
+// Asks for AMX's tile registers on behalf of the process; false where the kernel refuses.
+bool RequestTileRegisters();
 std::string CpuModelName();
 bool IsTerminal(int fd);
 int ProcessId();
