@@ -14,12 +14,12 @@ struct CatalogPart {
 };
 
 struct CatalogEntry {
-  std::string name;       // "smollm2"
+  std::string name;  // "smollm2"
   std::string title;
   std::string license;    // one line for people, printed by pull
   std::string file_name;  // in the store
   uint64_t file_bytes;
-  std::string sha256;     // of the whole file
+  std::string sha256;              // of the whole file
   std::vector<CatalogPart> parts;  // concatenated in order
 };
 

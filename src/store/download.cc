@@ -111,7 +111,8 @@ Outcome TransferOnce(const std::string& url, Transfer& transfer, std::string* re
     *reason = "cannot write " + transfer.partial_path + " (disk full?)";
     return Outcome::kFailed;
   }
-  *reason = std::string(curl_easy_strerror(rc)) + (code > 0 ? ", HTTP " + std::to_string(code) : "");
+  *reason =
+      std::string(curl_easy_strerror(rc)) + (code > 0 ? ", HTTP " + std::to_string(code) : "");
   const bool permanent = code >= 400 && code < 500 && code != 408 && code != 429;
   return permanent ? Outcome::kFailed : Outcome::kRetry;
 }

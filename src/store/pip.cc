@@ -25,7 +25,8 @@ std::string Text(const nlohmann::json& object, const char* name) {
 
 Result<PackageFile> ParseReport(const std::string& report, const std::string& package) {
   const auto json = nlohmann::json::parse(report, nullptr, false);
-  if (json.is_object() && json.contains("install") && json["install"].is_array() && !json["install"].empty()) {
+  if (json.is_object() && json.contains("install") && json["install"].is_array() &&
+      !json["install"].empty()) {
     const nlohmann::json info = Field(json["install"][0], "download_info");
     const nlohmann::json archive = Field(info, "archive_info");
     PackageFile file{Text(info, "url"), Text(Field(archive, "hashes"), "sha256")};
@@ -34,14 +35,16 @@ Result<PackageFile> ParseReport(const std::string& report, const std::string& pa
     if (file.sha256.empty() && hash.rfind("sha256=", 0) == 0) file.sha256 = hash.substr(7);
     if (!file.url.empty() && !file.sha256.empty()) return file;
   }
-  return Status(ErrorCode::kIo, "pip's report names no location and SHA-256", package, "update pip");
+  return Status(ErrorCode::kIo, "pip's report names no location and SHA-256", package,
+                "update pip");
 }
 
 // --target keeps distribution-managed Pythons from refusing; with --dry-run nothing goes there.
-Result<std::string> RunReport(std::vector<std::string> argv, bool by_ranges, const std::string& package) {
-  for (const char* arg : {"install", "--dry-run", "--ignore-installed", "--no-deps", "--quiet", "--retries", "2",
-                          "--disable-pip-version-check", "--no-input", "--only-binary", ":all:", "--target",
-                          "/nonexistent", "--report", "-"})
+Result<std::string> RunReport(std::vector<std::string> argv, bool by_ranges,
+                              const std::string& package) {
+  for (const char* arg : {"install", "--dry-run", "--ignore-installed", "--no-deps", "--quiet",
+                          "--retries", "2", "--disable-pip-version-check", "--no-input",
+                          "--only-binary", ":all:", "--target", "/nonexistent", "--report", "-"})
     argv.push_back(arg);
   if (by_ranges) argv.push_back("--use-feature=fast-deps");
   argv.push_back(package);
@@ -66,16 +69,18 @@ Status PipLocator::ChoosePip() {
   const std::vector<std::string> own = {"python3", "-m", "pip"};
   const Result<std::string> version = os::RunCommand({"python3", "-m", "pip", "--version"});
   if (!version.ok())
-    return Status(ErrorCode::kNotFound, "python3 with pip is needed to locate the model: " + version.error().message,
+    return Status(ErrorCode::kNotFound,
+                  "python3 with pip is needed to locate the model: " + version.error().message,
                   version.error().where, "install python3 and python3-pip");
   pip_ = own;
   reads_ranges_ = PipReadsRanges(*version);
   if (reads_ranges_) return Status();
   std::error_code ec;
   fs::remove_all(scratch_folder_, ec);
-  const Result<std::string> fetched = os::RunCommand(
-      {"python3", "-m", "pip", "install", "--quiet", "--retries", "2", "--disable-pip-version-check", "--no-input",
-       "--no-deps", "--no-compile", "--only-binary", ":all:", "--target", scratch_folder_, kRangedPip});
+  const Result<std::string> fetched =
+      os::RunCommand({"python3", "-m", "pip", "install", "--quiet", "--retries", "2",
+                      "--disable-pip-version-check", "--no-input", "--no-deps", "--no-compile",
+                      "--only-binary", ":all:", "--target", scratch_folder_, kRangedPip});
   if (fetched.ok()) {  // else the pip that is there does it, at the price of a second download
     pip_ = {"python3", (fs::path(scratch_folder_) / "pip").string()};
     reads_ranges_ = true;
@@ -86,10 +91,13 @@ Status PipLocator::ChoosePip() {
 Result<PackageFile> PipLocator::Locate(const std::string& package) {
   LULL_RETURN_IF_ERROR(ChoosePip());
   Result<std::string> report = RunReport(pip_, reads_ranges_, package);
-  if (!report.ok() && reads_ranges_) report = RunReport(pip_, false, package);  // a pip without that feature
+  if (!report.ok() && reads_ranges_)
+    report = RunReport(pip_, false, package);  // a pip without that feature
   if (!report.ok())
-    return Status(ErrorCode::kIo, "pip could not locate the package: " + report.error().message, package,
-                  "check that the network and pip's package index are reachable (pip download " + package + ")");
+    return Status(ErrorCode::kIo, "pip could not locate the package: " + report.error().message,
+                  package,
+                  "check that the network and pip's package index are reachable (pip download " +
+                      package + ")");
   return ParseReport(*report, package);
 }
 

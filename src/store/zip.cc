@@ -55,12 +55,14 @@ Result<Member> ReadMember(std::span<const uint8_t> zip, const std::string& path,
   member.packed_bytes = Read(zip, entry + 20, 4);
   member.bytes = Read(zip, entry + 24, 4);
   const size_t local = Read(zip, entry + 42, 4);
-  if (local > zip.size() || zip.size() - local < kLocalBytes || Read(zip, local, 4) != kLocalSignature)
+  if (local > zip.size() || zip.size() - local < kLocalBytes ||
+      Read(zip, local, 4) != kLocalSignature)
     return Damaged(path, "local header of " + name);
   member.data_offset = local + kLocalBytes + Read(zip, local + 26, 2) + Read(zip, local + 28, 2);
   if (member.data_offset > zip.size() || zip.size() - member.data_offset < member.packed_bytes)
     return Damaged(path, "data of " + name);
-  if (member.method != 0 && member.method != 8) return Damaged(path, "unknown compression of " + name);
+  if (member.method != 0 && member.method != 8)
+    return Damaged(path, "unknown compression of " + name);
   return member;
 }
 

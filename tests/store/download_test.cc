@@ -27,16 +27,20 @@ class FileServer {
  public:
   struct Options {
     bool honours_ranges = true;
-    int status = 200;                    // anything else: no body
-    std::vector<size_t> cut_after = {};  // body bytes of the first, second, ... answer, then the line drops
+    int status = 200;  // anything else: no body
+    std::vector<size_t> cut_after =
+        {};  // body bytes of the first, second, ... answer, then the line drops
   };
-  FileServer(std::string body, Options options) : body_(std::move(body)), options_(std::move(options)) {
+  FileServer(std::string body, Options options)
+      : body_(std::move(body)), options_(std::move(options)) {
     listener_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     socklen_t size = sizeof address;
-    if (bind(listener_, reinterpret_cast<sockaddr*>(&address), size) != 0 || listen(listener_, 8) != 0) return;
+    if (bind(listener_, reinterpret_cast<sockaddr*>(&address), size) != 0 ||
+        listen(listener_, 8) != 0)
+      return;
     getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size);
     port_ = ntohs(address.sin_port);
     thread_ = std::thread([this] { Serve(); });
@@ -83,7 +87,8 @@ class FileServer {
     if (start > 0 && start >= body_.size()) return Send(client, Head(416, 0));
     std::string body = body_.substr(start);
     const std::string head = Head(start > 0 ? 206 : 200, body.size());
-    if (index < options_.cut_after.size()) body.resize(std::min(body.size(), options_.cut_after[index]));
+    if (index < options_.cut_after.size())
+      body.resize(std::min(body.size(), options_.cut_after[index]));
     Send(client, head + body);
   }
   static std::string Head(int status, size_t bytes) {
@@ -110,8 +115,9 @@ class FileServer {
 class DownloadTest : public testing::Test {
  protected:
   void SetUp() override {
-    folder_ = fs::path(testing::TempDir()) / ("download_" + std::to_string(::getpid()) + "_" +
-                                              testing::UnitTest::GetInstance()->current_test_info()->name());
+    folder_ = fs::path(testing::TempDir()) /
+              ("download_" + std::to_string(::getpid()) + "_" +
+               testing::UnitTest::GetInstance()->current_test_info()->name());
     fs::create_directories(folder_);
     setenv("no_proxy", "127.0.0.1", 1);
     for (size_t i = 0; i < 300'000; ++i) body_ += static_cast<char>((i * 2654435761u) >> 13);
@@ -126,7 +132,9 @@ class DownloadTest : public testing::Test {
     std::ifstream file(path, std::ios::binary);
     return std::string(std::istreambuf_iterator<char>(file), {});
   }
-  void WritePartial(const std::string& bytes) { std::ofstream(path_ + ".partial", std::ios::binary) << bytes; }
+  void WritePartial(const std::string& bytes) {
+    std::ofstream(path_ + ".partial", std::ios::binary) << bytes;
+  }
 
   fs::path folder_;
   std::string body_, hash_, path_;

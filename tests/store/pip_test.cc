@@ -17,8 +17,9 @@ namespace fs = std::filesystem;
 class PipTest : public testing::Test {
  protected:
   void SetUp() override {
-    folder_ = fs::path(testing::TempDir()) / ("pip_" + std::to_string(::getpid()) + "_" +
-                                              testing::UnitTest::GetInstance()->current_test_info()->name());
+    folder_ = fs::path(testing::TempDir()) /
+              ("pip_" + std::to_string(::getpid()) + "_" +
+               testing::UnitTest::GetInstance()->current_test_info()->name());
     fs::create_directories(folder_);
     path_before_ = getenv("PATH");
     setenv("PATH", (folder_.string() + ":/usr/bin:/bin").c_str(), 1);
@@ -29,7 +30,8 @@ class PipTest : public testing::Test {
   }
   void FakePython(const std::string& body) {
     const fs::path path = folder_ / "python3";
-    std::ofstream(path) << "#!/bin/sh\necho \"$*\" >> '" << (folder_ / "calls").string() << "'\n" << body;
+    std::ofstream(path) << "#!/bin/sh\necho \"$*\" >> '" << (folder_ / "calls").string() << "'\n"
+                        << body;
     fs::permissions(path, fs::perms::owner_all);
   }
   std::string Calls() {
@@ -55,7 +57,8 @@ TEST_F(PipTest, Versions) {
 }
 
 TEST_F(PipTest, ACurrentPipIsAskedDirectly) {
-  FakePython(std::string("case \"$*\" in *--version) echo 'pip 25.3 from x';; *) ") + kReport + ";; esac\n");
+  FakePython(std::string("case \"$*\" in *--version) echo 'pip 25.3 from x';; *) ") + kReport +
+             ";; esac\n");
   PipLocator locator(scratch());
   const Result<PackageFile> file = locator.Locate("some-package");
   ASSERT_TRUE(file.ok()) << file.error().message;
@@ -66,8 +69,8 @@ TEST_F(PipTest, ACurrentPipIsAskedDirectly) {
 }
 
 TEST_F(PipTest, AnOldPipFetchesACurrentOneOnceAndRemovesIt) {
-  FakePython("case \"$*\" in *--version) echo 'pip 23.0.1 from x';; *pip\\>=*) mkdir -p '" + scratch() +
-             "/pip';; " + scratch() + "/pip*) " + kReport + ";; *) exit 9;; esac\n");
+  FakePython("case \"$*\" in *--version) echo 'pip 23.0.1 from x';; *pip\\>=*) mkdir -p '" +
+             scratch() + "/pip';; " + scratch() + "/pip*) " + kReport + ";; *) exit 9;; esac\n");
   {
     PipLocator locator(scratch());
     ASSERT_TRUE(locator.Locate("one").ok());
@@ -81,22 +84,26 @@ TEST_F(PipTest, AnOldPipFetchesACurrentOneOnceAndRemovesIt) {
 }
 
 TEST_F(PipTest, WithoutACurrentPipTheOldOneAnswers) {
-  FakePython(std::string("case \"$*\" in *--version) echo 'pip 23.0.1 from x';; *pip\\>=*) exit 1;; *) ") + kReport +
-             ";; esac\n");
+  FakePython(
+      std::string("case \"$*\" in *--version) echo 'pip 23.0.1 from x';; *pip\\>=*) exit 1;; *) ") +
+      kReport + ";; esac\n");
   PipLocator locator(scratch());
   ASSERT_TRUE(locator.Locate("some-package").ok());
   EXPECT_EQ(Calls().find("fast-deps"), std::string::npos);
 }
 
 TEST_F(PipTest, AFeatureThatIsGoneIsDoneWithout) {
-  FakePython(std::string("case \"$*\" in *--version) echo 'pip 30.0 from x';; *fast-deps*) exit 2;; *) ") + kReport +
-             ";; esac\n");
+  FakePython(
+      std::string("case \"$*\" in *--version) echo 'pip 30.0 from x';; *fast-deps*) exit 2;; *) ") +
+      kReport + ";; esac\n");
   PipLocator locator(scratch());
   EXPECT_TRUE(locator.Locate("some-package").ok());
 }
 
 TEST_F(PipTest, FailuresSayWhatAndWhatToDo) {
-  FakePython("case \"$*\" in *--version) echo 'pip 25.3 from x';; *) echo 'no route to index' >&2; exit 1;; esac\n");
+  FakePython(
+      "case \"$*\" in *--version) echo 'pip 25.3 from x';; *) echo 'no route to index' >&2; exit "
+      "1;; esac\n");
   const Result<PackageFile> unreachable = PipLocator(scratch()).Locate("some-package");
   ASSERT_FALSE(unreachable.ok());
   EXPECT_NE(unreachable.error().message.find("no route to index"), std::string::npos);

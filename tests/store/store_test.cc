@@ -17,8 +17,9 @@ namespace fs = std::filesystem;
 class StoreTest : public testing::Test {
  protected:
   void SetUp() override {
-    folder_ = fs::path(testing::TempDir()) / ("store_" + std::to_string(::getpid()) + "_" +
-                                              testing::UnitTest::GetInstance()->current_test_info()->name());
+    folder_ = fs::path(testing::TempDir()) /
+              ("store_" + std::to_string(::getpid()) + "_" +
+               testing::UnitTest::GetInstance()->current_test_info()->name());
     fs::create_directories(folder_);
   }
   void TearDown() override { fs::remove_all(folder_); }
@@ -35,10 +36,11 @@ std::string StoredZip() {
   const auto u16 = [](uint32_t v) { return std::string{char(v), char(v >> 8)}; };
   const auto u32 = [&](uint32_t v) { return u16(v & 0xffff) + u16(v >> 16); };
   const uint32_t crc = 0x3610a686;  // of "hello"
-  const std::string common = u16(0) + u16(0) + u16(0) + u16(0) + u32(crc) + u32(5) + u32(5) + u16(3) + u16(0);
+  const std::string common =
+      u16(0) + u16(0) + u16(0) + u16(0) + u32(crc) + u32(5) + u32(5) + u16(3) + u16(0);
   const std::string local = u32(0x04034b50) + u16(20) + common + "a/b" + "hello";
-  const std::string central = u32(0x02014b50) + u16(20) + u16(20) + common + u16(0) + u16(0) + u16(0) +
-                              u32(0) + u32(0) + "a/b";
+  const std::string central = u32(0x02014b50) + u16(20) + u16(20) + common + u16(0) + u16(0) +
+                              u16(0) + u32(0) + u32(0) + "a/b";
   const std::string end = u32(0x06054b50) + u16(0) + u16(0) + u16(1) + u16(1) +
                           u32(static_cast<uint32_t>(central.size())) +
                           u32(static_cast<uint32_t>(local.size())) + u16(0);
