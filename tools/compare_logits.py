@@ -4,16 +4,20 @@
 Tiny random-weight models of every architecture and type, or one real model:
   compare_logits.py --oracle build/oracle/logits_oracle --build build/release
   compare_logits.py --oracle ... --build ... --model smollm2.gguf --tokens ids.txt
+  compare_logits.py --oracle ... --build ... --defects
 
-Positions at which a router's choice is a near-tie (a gap below --tie between a chosen and a
-rejected expert, in the double-precision reference) are counted apart: which expert wins there is
-noise. Prints one line per model, then a JSON summary; exits 1 where a median cosine to llama.cpp is
-below --limit and Lull is also farther from the double-precision result than llama.cpp.
+Which expert wins a near-tie of a router (a gap below --tie between a chosen and a rejected expert, in
+the double-precision reference) is noise. Positions with one are counted apart, and so are the
+positions whose convolutions still see a near-tie at which the two programs did part.
+
+Exits 1 where the cosine at any other position is below --limit. --defects gives Lull files with one
+seeded defect each, and exits 1 where one of them would have passed (needs the gguf package).
 """
 import argparse
 import json
 import pathlib
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,6 +25,7 @@ import tempfile
 import numpy as np
 
 ARCHS = ["llama", "gemma3", "lfm2", "lfm2moe", "qwen2", "qwen3"]
+CONVOLUTION_REACH = 2  # tokens behind a position, of the tiny models' three taps
 TYPES = ["F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K"]
 
 
@@ -37,29 +42,120 @@ def cosines(a, b):
 
 
 def load(path, count):
-    return np.fromfile(path, np.float32).reshape(count, -1)
+    logits = np.fromfile(path, np.float32).reshape(count, -1)
+    if not np.isfinite(logits).all():
+        sys.exit(f"{path.stem}: a logit is not finite")
+    return logits
 
 
-def measure(args, model, tokens_path, count, folder, reference):
+def split_near_ties(cos, margins, args):
+    """Which positions count, and how many near-ties there are, parted, and behind those."""
+    near = margins < args.tie
+    parted = np.flatnonzero(near & (cos < args.limit))
+    behind = np.zeros(len(cos), bool)
+    for position in parted:
+        behind[position + 1:position + 1 + CONVOLUTION_REACH] = True
+    counts = {"near_ties": int(near.sum()), "parted": len(parted), "behind_parted": int((behind & ~near).sum())}
+    return ~near & ~behind, counts
+
+
+def measure(args, model, tokens_path, count, folder, reference, lulls_model=None):
+    """lulls_model: another file for Lull than for llama.cpp and the reference."""
     lull, oracle, exact = folder / "lull.f32", folder / "oracle.f32", folder / "exact.f32"
     dump = args.build / "logits_dump"
-    run([dump, model, tokens_path, lull] + (["--isa", args.isa] if args.isa else []))
+    run([dump, lulls_model or model, tokens_path, lull] + (["--isa", args.isa] if args.isa else []))
     run([args.oracle, model, tokens_path, oracle])
     a, b = load(lull, count), load(oracle, count)
-    row = {"positions": count}
-    clear = np.ones(count, bool)
+    cos, counted, row = cosines(a, b), np.ones(count, bool), {"positions": count}
     if reference:
-        margins = np.array([float(x) for x in run([dump, model, tokens_path, exact, "--reference"]).split()])
-        clear = margins >= args.tie
+        margins = [float(x) for x in run([dump, model, tokens_path, exact, "--reference"]).split()]
+        counted, counts = split_near_ties(cos, np.array(margins), args)
+        row.update(counts)
+        if not counted.any():
+            sys.exit(f"{model.name}: near-ties at every position; take another --seed")
         c = load(exact, count)
-        keep = clear if clear.any() else np.ones(count, bool)
-        row["lull_to_double"] = float(np.median(cosines(a, c)[keep]))
-        row["llama_cpp_to_double"] = float(np.median(cosines(b, c)[keep]))
-    row["near_ties_excluded"] = int((~clear).sum())
-    cos = cosines(a, b)[clear] if clear.any() else np.array([1.0])
+        row["lull_to_double"] = float(np.median(cosines(a, c)[counted]))
+        row["llama_cpp_to_double"] = float(np.median(cosines(b, c)[counted]))
+    cos = cos[counted]
+    row["counted"], row["below_limit"] = len(cos), int((cos < args.limit).sum())
     row["cosine_min"], row["cosine_median"] = float(cos.min()), float(np.median(cos))
-    row["top1_agreement"] = float((a.argmax(1) == b.argmax(1))[clear].mean()) if clear.any() else 1.0
+    row["top1_agreement"] = float((a.argmax(1) == b.argmax(1))[counted].mean())
     return row
+
+
+def swap(first, second):
+    """Exchanges two tensors of one shape and type in the last layer that has both."""
+    def apply(reader):
+        tensors = {tensor.name: tensor for tensor in reader.tensors}
+        pairs = [(tensor, tensors[name.replace(first, second)]) for name, tensor in tensors.items()
+                 if first in name and name.replace(first, second) in tensors]
+        if not pairs:
+            return False
+        a, b = max(pairs, key=lambda pair: pair[0].name)
+        kept = a.data.copy()
+        a.data[:], b.data[:] = b.data, kept
+        return True
+    return apply
+
+
+def scale_key(key, factor):
+    def apply(reader):
+        for name, field in reader.fields.items():
+            if name.endswith(key):
+                field.parts[field.data[0]][0] *= factor
+                return True
+        return False
+    return apply
+
+
+def reverse_taps(reader):
+    for tensor in reader.tensors:
+        if tensor.name.endswith("shortconv.conv.weight"):
+            tensor.data[:] = tensor.data[:, ::-1].copy()
+            return True
+    return False
+
+
+DEFECTS = {"rope base x 0.1": scale_key("rope.freq_base", 0.1), "two norms swapped": swap("attn_norm.", "ffn_norm."),
+           "gate and up of one layer swapped": swap("ffn_gate.", "ffn_up."),
+           "experts' gate and up of one layer swapped": swap("ffn_gate_exps", "ffn_up_exps"),
+           "K and V of one layer swapped": swap("attn_k.", "attn_v."),
+           "one convolution backwards": reverse_taps}
+
+
+def measure_defects(args, arch, kind, model, tokens, folder):
+    from gguf import GGUFReader
+    rows = []
+    for name, apply in DEFECTS.items():
+        broken = folder / "broken.gguf"
+        shutil.copy(model, broken)
+        if apply(GGUFReader(broken, "r+")):
+            rows.append({"model": f"{arch} {kind}", "defect": name,
+                         **measure(args, model, tokens, args.count, folder, False, broken)})
+            print(f"{arch:8} {kind:5} {name:42} cosine_min {rows[-1]['cosine_min']:.6g} "
+                  f"cosine_median {rows[-1]['cosine_median']:.6g} below_limit {rows[-1]['below_limit']}", flush=True)
+    return rows
+
+
+def measure_tiny(args, folder):
+    rows, tokens, model = [], folder / "tokens", folder / "tiny.gguf"
+    rng = random.Random(args.seed)
+    tokens.write_text(" ".join(str(rng.randrange(320)) for _ in range(args.count)))
+    for arch in args.arch:
+        for kind in args.type:
+            run([args.build / "make_tiny_model", "--arch", arch, "--type", kind, "--seed", args.seed,
+                 "--embd", args.embd, "--out", model])
+            if args.defects:
+                rows += measure_defects(args, arch, kind, model, tokens, folder)
+                continue
+            rows.append({"model": f"{arch} {kind}", **measure(args, model, tokens, args.count, folder, True)})
+            print(f"{arch:8} {kind:5} " + " ".join(f"{k} {v:.6g}" for k, v in rows[-1].items() if k != "model"),
+                  flush=True)
+    return rows
+
+
+def total(rows, key):
+    return sum(row.get(key, 0) for row in rows)
 
 
 def main():
@@ -75,29 +171,27 @@ def main():
     parser.add_argument("--embd", type=int, default=256, help="width of the tiny models")
     parser.add_argument("--count", type=int, default=48, help="tokens per tiny model")
     parser.add_argument("--tie", type=float, default=0.02)
+    parser.add_argument("--defects", action="store_true", help="show that seeded defects are caught")
     parser.add_argument("--limit", type=float, default=0.999)
     args = parser.parse_args()
-    rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         if args.model:
             count = len(args.tokens.read_text().split())
-            rows.append({"model": args.model.name, **measure(args, args.model, args.tokens, count, folder, False)})
+            rows = [{"model": args.model.name, **measure(args, args.model, args.tokens, count, folder, False)}]
         else:
-            tokens = folder / "tokens"
-            rng = random.Random(args.seed)
-            tokens.write_text(" ".join(str(rng.randrange(320)) for _ in range(args.count)))
-            for arch in args.arch:
-                for kind in args.type:
-                    model = folder / "tiny.gguf"
-                    run([args.build / "make_tiny_model", "--arch", arch, "--type", kind, "--seed", args.seed,
-                         "--embd", args.embd, "--out", model])
-                    rows.append({"model": f"{arch} {kind}", **measure(args, model, tokens, args.count, folder, True)})
-                    print(f"{arch:8} {kind:5} " + " ".join(f"{k} {v:.6g}" for k, v in rows[-1].items() if k != "model"))
+            rows = measure_tiny(args, folder)
     print(json.dumps({"results": rows}))
-    bad = [row for row in rows if row["cosine_median"] < args.limit
-           and not row.get("lull_to_double", 0) >= row.get("llama_cpp_to_double", 1)]
-    sys.exit(bool(bad))
+    if args.defects:
+        missed = [f"{row['model']}: {row['defect']}" for row in rows if row["cosine_min"] >= args.limit]
+        print(f"{len(rows) - len(missed)} of {len(rows)} seeded defects caught" + "".join(f"\nmissed: {m}" for m in missed))
+        sys.exit(bool(missed))
+    low = [row["model"] for row in rows if row["below_limit"]]
+    print(f"{len(rows)} models, {total(rows, 'positions')} positions, {total(rows, 'near_ties')} near-ties apart "
+          f"({total(rows, 'parted')} parted, {total(rows, 'behind_parted')} positions behind those), "
+          f"{total(rows, 'counted')} counted; lowest cosine {min(row['cosine_min'] for row in rows):.6f}; "
+          f"{total(rows, 'below_limit')} below {args.limit}" + "".join(f"\nbelow: {name}" for name in low))
+    sys.exit(bool(low))
 
 
 if __name__ == "__main__":

@@ -1,14 +1,16 @@
 // Logits of Lull for given token ids:
-//   logits_dump MODEL TOKENS_FILE OUT [--isa I] [--threads N] [--chunk C] [--kv f16|bf16|f32]
+//   logits_dump MODEL TOKENS_FILE OUT [--lines] [--isa I] [--threads N] [--chunk C] [--kv f16|bf16|f32]
 //   logits_dump MODEL TOKENS_FILE OUT --reference     in double precision, by tests/support
 //   logits_dump MODEL TOKENS_FILE - --time            speed of prefill and decode
-// TOKENS_FILE holds decimal ids separated by white space; OUT gets f32 [tokens, vocab]. --reference
-// also prints, per position, the least gap between a chosen and a rejected expert.
+// TOKENS_FILE holds decimal ids separated by white space; OUT gets f32 [tokens, vocab]. With --lines
+// every line is a sequence of its own: the first position whose logits are wanted, then its ids.
+// --reference also prints, per position, the least gap between a chosen and a rejected expert.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -29,8 +31,15 @@ struct Options {
   int threads = 1;
   int chunk = 512;
   KvType kv = KvType::kF16;
+  bool lines = false;
   bool reference = false;
   bool time = false;
+};
+
+// Logits are wanted from position `first` on.
+struct TokenSequence {
+  size_t first = 0;
+  std::vector<int32_t> tokens;
 };
 
 int Fail(const Status& status) {
@@ -53,6 +62,10 @@ bool Parse(int argc, char** argv, Options* o) {
       o->time = true;
       continue;
     }
+    if (arg == "--lines") {
+      o->lines = true;
+      continue;
+    }
     if (++i >= argc) return false;
     if (arg == "--isa")
       o->isa = argv[i];
@@ -70,21 +83,33 @@ bool Parse(int argc, char** argv, Options* o) {
   return true;
 }
 
-std::vector<int32_t> ReadTokens(const std::string& path) {
-  std::vector<int32_t> tokens;
-  std::ifstream in(path);
-  for (int32_t id; in >> id;) tokens.push_back(id);
-  return tokens;
+std::vector<TokenSequence> ReadSequences(const std::string& path, bool lines) {
+  std::ifstream file(path);
+  std::vector<TokenSequence> sequences;
+  if (!lines) {
+    sequences.emplace_back();
+    for (int32_t id; file >> id;) sequences[0].tokens.push_back(id);
+    return sequences;
+  }
+  for (std::string line; std::getline(file, line);) {
+    std::istringstream fields(line);
+    TokenSequence sequence;
+    fields >> sequence.first;
+    for (int32_t id; fields >> id;) sequence.tokens.push_back(id);
+    sequences.push_back(std::move(sequence));
+  }
+  return sequences;
 }
 
-// Feeds tokens [begin, end) of one sequence; logits of all of them, or of the last where !all.
+// Feeds tokens [begin, end) of one sequence; logits from position `first` on.
 Status Feed(const ExecContext& ctx, Runner& runner, int sequence,
-            const std::vector<int32_t>& tokens, size_t begin, size_t end, bool all, float* logits) {
+            const std::vector<int32_t>& tokens, size_t begin, size_t end, size_t first,
+            float* logits) {
   std::vector<BatchRow> rows;
   std::vector<int32_t> wanted;
   for (size_t i = begin; i < end; ++i) {
     rows.push_back({sequence, static_cast<int32_t>(i), tokens[i]});
-    if (all || i + 1 == end) wanted.push_back(static_cast<int32_t>(i - begin));
+    if (i >= first) wanted.push_back(static_cast<int32_t>(i - begin));
   }
   return runner.Forward(ctx, rows, wanted, logits);
 }
@@ -97,7 +122,8 @@ Status Time(const ExecContext& ctx, Runner& runner, const std::vector<int32_t>& 
     int64_t start = os::MonotonicNs();
     for (size_t i = 0; i < tokens.size(); i += chunk)
       LULL_RETURN_IF_ERROR(Feed(ctx, runner, sequence, tokens, i,
-                                std::min(tokens.size(), i + chunk), false, logits.data()));
+                                std::min(tokens.size(), i + chunk), tokens.size() - 1,
+                                logits.data()));
     const double prefill_s = static_cast<double>(os::MonotonicNs() - start) * 1e-9;
     constexpr int kSteps = 64;
     start = os::MonotonicNs();
@@ -126,11 +152,33 @@ Status Reference(const GgufFile& file, const std::vector<int32_t>& tokens, std::
   return Status::Ok();
 }
 
+// Writes the wanted logits of one sequence, `chunk` tokens at a time.
+Status Dump(const ExecContext& ctx, Runner& runner, const TokenSequence& input, size_t chunk,
+            std::ofstream& out) {
+  const std::vector<int32_t>& tokens = input.tokens;
+  LULL_ASSIGN_OR_RETURN(const int sequence, runner.OpenSequence());
+  std::vector<float> logits(chunk * static_cast<size_t>(runner.vocab_size()));
+  for (size_t i = 0; i < tokens.size(); i += chunk) {
+    const size_t end = std::min(tokens.size(), i + chunk);
+    LULL_RETURN_IF_ERROR(Feed(ctx, runner, sequence, tokens, i, end, input.first, logits.data()));
+    const size_t rows = end - std::min(end, std::max(i, input.first));
+    out.write(reinterpret_cast<const char*>(logits.data()),
+              static_cast<std::streamsize>(rows * static_cast<size_t>(runner.vocab_size()) *
+                                           sizeof(float)));
+  }
+  runner.CloseSequence(sequence);
+  return out.good() ? Status::Ok() : Status(ErrorCode::kIo, "cannot write", "OUT");
+}
+
 Status Run(const Options& o) {
-  const std::vector<int32_t> tokens = ReadTokens(o.tokens);
+  const std::vector<TokenSequence> sequences = ReadSequences(o.tokens, o.lines);
+  size_t longest = 0;
+  for (const TokenSequence& sequence : sequences)
+    longest = std::max(longest, sequence.tokens.size());
+  if (longest == 0) return Status(ErrorCode::kUsage, "no tokens", o.tokens, "give at least one");
   LULL_ASSIGN_OR_RETURN(const auto file, GgufFile::Open(o.model));
   std::ofstream out(o.out == "-" ? "/dev/null" : o.out, std::ios::binary);
-  if (o.reference) return Reference(*file, tokens, out);
+  if (o.reference) return Reference(*file, sequences[0].tokens, out);
   const Kernels* kernels = &BestKernels();
   if (!o.isa.empty()) {
     LULL_ASSIGN_OR_RETURN(kernels, FindKernels(o.isa.c_str()));
@@ -143,20 +191,13 @@ Status Run(const Options& o) {
           model->info().load_s);
   RunnerOptions options;
   options.kv_type = o.kv;
-  options.max_context_tokens = static_cast<int64_t>(tokens.size()) + 128;
+  options.max_context_tokens = static_cast<int64_t>(longest) + 128;
   LULL_ASSIGN_OR_RETURN(const auto runner, MakeRunner(*model, *kernels, options));
   const size_t chunk = static_cast<size_t>(std::min(o.chunk, runner->max_batch_rows()));
-  if (o.time) return Time(ctx, *runner, tokens, chunk);
-  LULL_ASSIGN_OR_RETURN(const int sequence, runner->OpenSequence());
-  std::vector<float> logits(chunk * static_cast<size_t>(runner->vocab_size()));
-  for (size_t i = 0; i < tokens.size(); i += chunk) {
-    const size_t end = std::min(tokens.size(), i + chunk);
-    LULL_RETURN_IF_ERROR(Feed(ctx, *runner, sequence, tokens, i, end, true, logits.data()));
-    out.write(reinterpret_cast<const char*>(logits.data()),
-              static_cast<std::streamsize>((end - i) * static_cast<size_t>(runner->vocab_size()) *
-                                           sizeof(float)));
-  }
-  return out.good() ? Status::Ok() : Status(ErrorCode::kIo, "cannot write", o.out);
+  if (o.time) return Time(ctx, *runner, sequences[0].tokens, chunk);
+  for (const TokenSequence& sequence : sequences)
+    LULL_RETURN_IF_ERROR(Dump(ctx, *runner, sequence, chunk, out));
+  return Status::Ok();
 }
 
 }  // namespace
@@ -165,8 +206,8 @@ int main(int argc, char** argv) {
   Options options;
   if (!Parse(argc, argv, &options)) {
     fprintf(stderr,
-            "usage: logits_dump MODEL TOKENS_FILE OUT [--isa I] [--threads N] [--chunk C] [--kv T] "
-            "[--reference] [--time]\n");
+            "usage: logits_dump MODEL TOKENS_FILE OUT [--lines] [--isa I] [--threads N] [--chunk C] "
+            "[--kv T] [--reference] [--time]\n");
     return 2;
   }
   const Status status = Run(options);

@@ -35,8 +35,8 @@ constexpr BlockRecipe kRecipes[] = {
     {6, 32, 22, 9.2f, 0.0f, 0},       // Q5_0: codes -16..15
     {7, 32, 24, 9.2f, -15.5f, 0},     // Q5_1: codes 0..31, m
     {8, 32, 34, 73.9f, 0.0f, 0},      // Q8_0
-    {12, 256, 144, 258.0f, 7.5f, 0},  // Q4_K: 6-bit scales and mins
-    {13, 256, 176, 526.0f, 15.5f, 0}, // Q5_K
+    {12, 256, 144, 173.0f, 7.5f, 0},  // Q4_K: 6-bit scales and mins
+    {13, 256, 176, 350.0f, 15.5f, 0}, // Q5_K
     {14, 256, 210, 684.0f, 0.0f, 208},  // Q6_K: d last, sub-scales halved below
 };
 
@@ -46,8 +46,20 @@ const BlockRecipe* FindRecipe(uint32_t type_id) {
   return nullptr;
 }
 
+// The 6-bit minimums of Q4_K and Q5_K: their scales but for the low bits, so that the values of a
+// sub-block lie around 0, as a quantizer's do.
+void PairMins(TestRandom& random, uint8_t* codes) {
+  for (size_t i = 0; i < 4; ++i) {
+    const uint64_t bits = random.Next();
+    codes[4 + i] = static_cast<uint8_t>(codes[i] ^ (bits & 7));
+    const uint8_t scale = codes[8 + i] & 15;
+    codes[8 + i] = static_cast<uint8_t>(scale | ((scale ^ (bits >> 8 & 7)) << 4));
+  }
+}
+
 void FillBlock(TestRandom& random, const BlockRecipe& recipe, float deviation, uint8_t* block) {
   FillBytes(random, block, recipe.block_bytes);
+  if (recipe.type_id == 12 || recipe.type_id == 13) PairMins(random, block + 4);
   if (recipe.type_id == 14)  // int8 sub-scales within -64..63 keep d clear of subnormals
     for (size_t i = 192; i < 208; ++i) block[i] = static_cast<uint8_t>(static_cast<int8_t>(block[i]) / 2);
   float d = deviation / recipe.code_deviation * random.Uniform(0.6f, 1.4f);

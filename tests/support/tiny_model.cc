@@ -12,6 +12,10 @@ namespace {
 
 constexpr uint32_t kF32 = 0;
 constexpr uint32_t kNoType = ~uint32_t{0};
+// Logits of a normed state against rows of the head spread over about +-3.
+constexpr float kHeadGain = 3.0f;
+// Of Q and of K: scores spread enough that attention prefers some positions.
+constexpr float kScoreGain = 1.2f;
 
 uint32_t TypeIdByName(const std::string& name) {
   for (uint32_t id = 0; id < 64; ++id)
@@ -53,6 +57,16 @@ class Builder {
   uint64_t KvHeads(uint64_t layer) const {
     return spec_.kv_heads_per_layer.empty() ? spec_.kv_heads : spec_.kv_heads_per_layer[layer];
   }
+
+  // A branch adds a quarter of what the embedding put into the residual stream, and attention more.
+  // Larger branches make a network that amplifies the rounding of its activations from layer to
+  // layer, and then two correct programs part.
+  float EmbeddingRms() const {
+    const bool head_decides = spec_.tied_head || spec_.arch == "gemma3";
+    return head_decides ? kHeadGain / std::sqrt(static_cast<float>(spec_.embd)) : 4.0f;
+  }
+  // gemma3 norms what its branches add.
+  float BranchGain() const { return spec_.arch == "gemma3" ? 1.0f : 0.25f * EmbeddingRms(); }
 
   // [k, rows(, experts)]; values scaled so that a unit-variance input gives unit-variance output.
   void AddMatrix(const std::string& name, std::vector<uint64_t> dims, const std::string& type, float gain = 1.0f);
@@ -123,17 +137,18 @@ void Builder::AddF32(const std::string& name, std::vector<uint64_t> dims, float 
 void Builder::AddAttention(uint64_t layer) {
   const uint64_t q = spec_.heads * spec_.head_dim;
   const uint64_t kv = KvHeads(layer) * spec_.head_dim;
-  AddMatrix(Name(layer, "attn_q.weight"), {spec_.embd, q}, spec_.type);
-  AddMatrix(Name(layer, "attn_k.weight"), {spec_.embd, kv}, spec_.type);
+  AddMatrix(Name(layer, "attn_q.weight"), {spec_.embd, q}, spec_.type, kScoreGain);
+  AddMatrix(Name(layer, "attn_k.weight"), {spec_.embd, kv}, spec_.type, kScoreGain);
   AddMatrix(Name(layer, "attn_v.weight"), {spec_.embd, kv}, spec_.type);
-  AddMatrix(Name(layer, "attn_output.weight"), {q, spec_.embd}, spec_.type);
+  // Averages of V are small.
+  AddMatrix(Name(layer, "attn_output.weight"), {q, spec_.embd}, spec_.type, 2.5f * BranchGain());
   if (spec_.arch == "qwen2") {
     AddF32(Name(layer, "attn_q.bias"), {q}, -0.5f, 0.5f);
     AddF32(Name(layer, "attn_k.bias"), {kv}, -0.5f, 0.5f);
     AddF32(Name(layer, "attn_v.bias"), {kv}, -0.5f, 0.5f);
   } else if (spec_.arch != "llama") {
-    AddNorm(Name(layer, "attn_q_norm.weight"), spec_.head_dim);
-    AddNorm(Name(layer, "attn_k_norm.weight"), spec_.head_dim);
+    for (const char* name : {"attn_q_norm.weight", "attn_k_norm.weight"})
+      AddF32(Name(layer, name), {spec_.head_dim}, 0.8f * kScoreGain, 1.2f * kScoreGain);
   }
   if (spec_.arch == "gemma3") AddNorm(Name(layer, "post_attention_norm.weight"), spec_.embd);
 }
@@ -141,14 +156,18 @@ void Builder::AddAttention(uint64_t layer) {
 void Builder::AddConvolution(uint64_t layer) {
   AddF32(Name(layer, "shortconv.conv.weight"), {spec_.conv_l_cache, spec_.embd}, -1.0f, 1.0f);
   AddMatrix(Name(layer, "shortconv.in_proj.weight"), {spec_.embd, 3 * spec_.embd}, spec_.type);
-  AddMatrix(Name(layer, "shortconv.out_proj.weight"), {spec_.embd, spec_.embd}, spec_.type);
+  // Its input is a product of three: long tails, which 8-bit blocks round coarsely.
+  AddMatrix(Name(layer, "shortconv.out_proj.weight"), {spec_.embd, spec_.embd}, spec_.type,
+            0.5f * BranchGain());
 }
 
 void Builder::AddFeedForward(uint64_t layer) {
   AddMatrix(Name(layer, "ffn_gate.weight"), {spec_.embd, spec_.ffn}, spec_.type, 1.5f);
   AddMatrix(Name(layer, "ffn_up.weight"), {spec_.embd, spec_.ffn}, spec_.type);
-  AddMatrix(Name(layer, "ffn_down.weight"), {spec_.ffn, spec_.embd}, spec_.type, 1.5f);
-  if (spec_.arch == "gemma3") AddNorm(Name(layer, "post_ffw_norm.weight"), spec_.embd);
+  AddMatrix(Name(layer, "ffn_down.weight"), {spec_.ffn, spec_.embd}, spec_.type,
+            1.5f * BranchGain());
+  if (spec_.arch == "gemma3")
+    AddF32(Name(layer, "post_ffw_norm.weight"), {spec_.embd}, 0.4f, 0.6f);
 }
 
 void Builder::AddExperts(uint64_t layer) {
@@ -156,7 +175,8 @@ void Builder::AddExperts(uint64_t layer) {
   AddF32(Name(layer, "exp_probs_b.bias"), {spec_.experts}, -0.1f, 0.1f);
   AddMatrix(Name(layer, "ffn_gate_exps.weight"), {spec_.embd, spec_.expert_ffn, spec_.experts}, spec_.type, 1.5f);
   AddMatrix(Name(layer, "ffn_up_exps.weight"), {spec_.embd, spec_.expert_ffn, spec_.experts}, spec_.type);
-  AddMatrix(Name(layer, "ffn_down_exps.weight"), {spec_.expert_ffn, spec_.embd, spec_.experts}, spec_.type, 1.5f);
+  AddMatrix(Name(layer, "ffn_down_exps.weight"), {spec_.expert_ffn, spec_.embd, spec_.experts}, spec_.type,
+            1.5f * BranchGain());
 }
 
 // Rises from 1 (fast dimensions unchanged) to 8, as Llama 3.1's factors do.
@@ -172,9 +192,10 @@ void Builder::AddRopeFactors() {
 }
 
 void Builder::AddTensors() {
-  // Logits of a normed state against these rows spread over about +-3.
-  AddMatrix("token_embd.weight", {spec_.embd, spec_.vocab}, spec_.embedding_type, 3.0f);
-  if (!spec_.tied_head) AddMatrix("output.weight", {spec_.embd, spec_.vocab}, spec_.output_type, 3.0f);
+  const float embedding_gain = EmbeddingRms() * std::sqrt(static_cast<float>(spec_.embd));
+  AddMatrix("token_embd.weight", {spec_.embd, spec_.vocab}, spec_.embedding_type, embedding_gain);
+  if (!spec_.tied_head)
+    AddMatrix("output.weight", {spec_.embd, spec_.vocab}, spec_.output_type, kHeadGain);
   AddNorm(IsLfm2(spec_) ? "token_embd_norm.weight" : "output_norm.weight", spec_.embd);
   if (spec_.llama3_rope) AddRopeFactors();
   for (uint64_t layer = 0; layer < spec_.layers; ++layer) {
