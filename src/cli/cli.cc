@@ -44,6 +44,43 @@ std::string OptionIn(const std::string& message) {
   return "command line";
 }
 
+// The option that sets a field of the library's structs, where one does.
+struct OptionOfField {
+  const char* field;
+  const char* option;
+};
+constexpr OptionOfField kOptions[] = {
+    {"temperature", "--temp"},
+    {"top_k", "--top-k"},
+    {"top_p", "--top-p"},
+    {"min_p", "--min-p"},
+    {"repetition_penalty", "--repeat-penalty"},
+    {"frequency_penalty", "--frequency-penalty"},
+    {"presence_penalty", "--presence-penalty"},
+    {"logprobs", "--logprobs"},
+    {"max_new_tokens", "--max-tokens"},
+    {"threads", "--threads"},
+    {"isa", "--isa"},
+    {"kv_type", "--kv-type"},
+    {"max_context_tokens", "--ctx"},
+    {"kv_pool_tokens", "--kv-tokens"},
+    {"max_sequences", "--parallel"},
+    {"max_queue", "--queue"},
+    {"prefill_chunk_tokens", "--prefill-chunk"},
+};
+
+// A usage error of the library in terms of the verb's options.
+Error InTermsOfOptions(Error error, const CLI::App& verb) {
+  if (error.code != ErrorCode::kUsage) return error;
+  for (const OptionOfField& row : kOptions)
+    if (error.where == row.field && verb.get_option_no_throw(row.option) != nullptr) {
+      error.where = row.option;
+      break;
+    }
+  if (error.where.starts_with("stop")) error.where = "--stop";
+  return error;
+}
+
 int ReportUsage(const CLI::App& app, const CLI::ParseError& error, bool json) {
   if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
   const Error usage{ErrorCode::kUsage, error.what(), OptionIn(error.what()), "see lull --help"};
@@ -75,9 +112,10 @@ int RunCli(int argc, char** argv) {
   }
   for (size_t i = 0; i < commands.size(); ++i) {
     if (!verbs[i]->parsed() || !verbs[i]->get_subcommands().empty()) continue;
-    const Status status = RunGuarded(*commands[i]);
+    Status status = RunGuarded(*commands[i]);
+    if (status.ok()) status = FlushStdout();
     if (status.ok()) return 0;
-    PrintError(status.error(), commands[i]->json);
+    PrintError(InTermsOfOptions(status.error(), *verbs[i]), commands[i]->json);
     return ExitCode(status.code());
   }
   return ExitCode(ErrorCode::kUsage);

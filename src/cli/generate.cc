@@ -24,30 +24,6 @@ void GenerationFlags::AddTo(CLI::App& app) {
 
 namespace {
 
-// The option that sets a field of a request, where one does.
-struct FlagOfField {
-  const char* field;
-  const char* flag;
-};
-constexpr FlagOfField kFlags[] = {
-    {"temperature", "--temp"},
-    {"top_k", "--top-k"},
-    {"top_p", "--top-p"},
-    {"min_p", "--min-p"},
-    {"repetition_penalty", "--repeat-penalty"},
-    {"frequency_penalty", "--frequency-penalty"},
-    {"presence_penalty", "--presence-penalty"},
-    {"logprobs", "--logprobs"},
-    {"max_new_tokens", "--max-tokens"},
-};
-
-Error InTermsOfFlags(Error error) {
-  for (const FlagOfField& row : kFlags)
-    if (error.where == row.field) error.where = row.flag;
-  if (error.where.starts_with("stop")) error.where = "--stop";
-  return error;
-}
-
 // Collects the events of one request; the engine's thread writes, the caller waits.
 struct Collector {
   std::mutex mutex;
@@ -91,7 +67,7 @@ Result<Generation> Generate(Engine& engine, const std::vector<int32_t>& prompt_t
   collector.on_text = &on_text;
   const Result<RequestId> id =
       engine.Submit(std::move(request), [&](const Event& event) { collector.OnEvent(event); });
-  if (!id.ok()) return InTermsOfFlags(id.error());
+  if (!id.ok()) return id.error();
   std::unique_lock<std::mutex> lock(collector.mutex);
   collector.done_cv.wait(lock, [&] { return collector.done; });
   if (collector.generation.reason == FinishReason::kError) return collector.error;

@@ -1,15 +1,39 @@
 #include "cli/output.h"
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
-#include <fstream>
-#include <iostream>
-#include <iterator>
-#include <sstream>
+#include <cstring>
+#include <memory>
+#include <vector>
 
 #include "base/os/os.h"
 
 namespace lull {
+namespace {
+
+constexpr size_t kMaxInputBytes = size_t{1} << 30;
+
+struct FileCloser {
+  void operator()(FILE* file) const { fclose(file); }
+};
+
+Result<std::string> ReadAll(FILE* file, const std::string& where) {
+  std::string text;
+  std::vector<char> piece(1 << 16);
+  size_t bytes = 0;
+  while ((bytes = fread(piece.data(), 1, piece.size(), file)) > 0) {
+    text.append(piece.data(), bytes);
+    if (text.size() > kMaxInputBytes)
+      return Status(ErrorCode::kInvalidInput, "more than 1 GiB of input", where, "give less at once");
+  }
+  if (ferror(file) != 0)
+    return Status(ErrorCode::kIo, std::string("cannot read: ") + strerror(errno), where,
+                  "give a file that can be read");
+  return text;
+}
+
+}  // namespace
 
 int ExitCode(ErrorCode code) {
   switch (code) {
@@ -82,15 +106,21 @@ std::string DataFolder() {
 std::string ModelsFolder() { return DataFolder() + "/models"; }
 
 Result<std::string> ReadWholeFile(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  if (!file || !(text << file.rdbuf() || file.peek() == EOF))
-    return Status(ErrorCode::kNotFound, "cannot read file", path);
-  return text.str();
+  const std::unique_ptr<FILE, FileCloser> file(fopen(path.c_str(), "rb"));
+  if (file == nullptr) {
+    const ErrorCode code = errno == ENOENT ? ErrorCode::kNotFound : ErrorCode::kIo;
+    return Status(code, std::string("cannot open: ") + strerror(errno), path,
+                  "give a file that can be read");
+  }
+  return ReadAll(file.get(), path);
 }
 
-std::string ReadStdin() {
-  return std::string(std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>());
+Result<std::string> ReadStdin() { return ReadAll(stdin, "stdin"); }
+
+Status FlushStdout() {
+  const bool flushed = fflush(stdout) == 0;
+  if (flushed && ferror(stdout) == 0) return Status();
+  return Status(ErrorCode::kIo, "the output could not be written", "stdout", "is the disk full?");
 }
 
 }  // namespace lull

@@ -32,7 +32,10 @@ class ProgressBar {
 std::string DataFolder();
 std::string ModelsFolder();
 
+// 1 GiB at most: no verb has use for more.
 Result<std::string> ReadWholeFile(const std::string& path);
-std::string ReadStdin();
+Result<std::string> ReadStdin();
+// An error where anything that went to stdout was lost.
+Status FlushStdout();
 
 }  // namespace lull

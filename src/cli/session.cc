@@ -14,6 +14,9 @@ void RuntimeFlags::AddTo(CLI::App& app) {
   app.add_flag("--idle", idle_priority, "compute threads at SCHED_IDLE: everything else goes first");
 }
 
+namespace {
+
+// ParseCpuShare with the flag's name in the error.
 Result<double> ParseShareFlag(const std::string& flag, const std::string& text) {
   Result<double> share = ParseCpuShare(text);
   if (share.ok()) return share;
@@ -22,15 +25,23 @@ Result<double> ParseShareFlag(const std::string& flag, const std::string& text) 
   return error;
 }
 
+}  // namespace
+
+Result<CpuBudget> ParseBudgetFlags(const std::string& cpu, const std::string& cpu_p99) {
+  CpuBudget budget;
+  LULL_ASSIGN_OR_RETURN(budget.mean_share, ParseShareFlag("--cpu", cpu));
+  LULL_ASSIGN_OR_RETURN(budget.p99_share, ParseShareFlag("--cpu-p99", cpu_p99));
+  if (budget.p99_share > 0 && !budget.capped())
+    return Status(ErrorCode::kUsage, "--cpu-p99 without --cpu", "--cpu-p99", "add --cpu 35%");
+  return budget;
+}
+
 Result<RuntimeOptions> RuntimeFlags::ToOptions() const {
   RuntimeOptions options;
   options.threads = threads;
   options.isa = isa;
   options.idle_priority = idle_priority;
-  LULL_ASSIGN_OR_RETURN(options.cpu.mean_share, ParseShareFlag("--cpu", cpu));
-  LULL_ASSIGN_OR_RETURN(options.cpu.p99_share, ParseShareFlag("--cpu-p99", cpu_p99));
-  if (options.cpu.p99_share > 0 && options.cpu.mean_share == 0)
-    return Status(ErrorCode::kUsage, "--cpu-p99 without --cpu", "command line", "add --cpu 35%");
+  LULL_ASSIGN_OR_RETURN(options.cpu, ParseBudgetFlags(cpu, cpu_p99));
   return options;
 }
 

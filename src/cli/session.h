@@ -31,8 +31,8 @@ struct Session {
   static Result<Session> Open(const std::string& model, const RuntimeFlags& flags);
 };
 
-// ParseCpuShare with the flag's name in the error.
-Result<double> ParseShareFlag(const std::string& flag, const std::string& text);
+// What --cpu and --cpu-p99 say; errors name the flag.
+Result<CpuBudget> ParseBudgetFlags(const std::string& cpu, const std::string& cpu_p99);
 // The path a MODEL argument means.
 Result<std::string> ResolveModel(const std::string& model);
 // Tokenizer and template alone.

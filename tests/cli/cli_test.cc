@@ -41,8 +41,11 @@ class CliTest : public testing::Test {
   }
   // stdout and exit code of lull ARGS < input.
   static Output Lull(const std::string& args, const std::string& input = "") {
-    const std::string in = Write("stdin", input);
-    const std::string command = "LULL_HOME=" + folder_.string() + " " LULL_BINARY " " + args + " <" + in + " 2>/dev/null";
+    return Shell(args + " <'" + Write("stdin", input) + "'");
+  }
+  // The same with what the shell is to do with the streams.
+  static Output Shell(const std::string& args) {
+    const std::string command = "LULL_HOME='" + folder_.string() + "' " LULL_BINARY " " + args + " 2>/dev/null";
     Output output;
     FILE* pipe = popen(command.c_str(), "r");
     if (pipe == nullptr) return output;
@@ -125,13 +128,29 @@ TEST_F(CliTest, BadOptionsAreNamed) {
       {"--top-p 2", "--top-p"},    {"--top-k -3", "--top-k"},    {"--repeat-penalty 0", "--repeat-penalty"},
       {"--cpu 130%", "--cpu"},     {"-n 0", "--max-tokens"},     {"--threads 5000", "--threads"},
       {"--stop ''", "--stop"},     {"--no-such", "--no-such"},   {"--logprobs 100000", "--logprobs"},
+      {"--kv-type f9", "--kv-type"}, {"--ctx 100000", "--ctx"},  {"--isa sse9", "--isa"},
+      {"--cpu-p99 50%", "--cpu-p99"},
   };
   for (const auto& [options, where] : cases) {
     const Output output = Lull("run " + Tiny() + " --json --raw " + options + " x");
     ExpectError(output, 2, "usage");
     EXPECT_EQ(output.json()["error"]["where"], where) << output.text;
   }
-  EXPECT_EQ(Lull("serve " + Tiny() + " --json --temp nan").json()["error"]["where"], "--temp");
+  for (const auto& [options, where] : {std::pair{"--temp nan", "--temp"}, std::pair{"--queue 0", "--queue"},
+                                       std::pair{"--kv-tokens -1", "--kv-tokens"}})
+    EXPECT_EQ(Lull("serve " + Tiny() + " --port 0 --json " + options).json()["error"]["where"], where);
+  for (const auto& [options, where] : {std::pair{"--cpu-p99 50%", "--cpu-p99"}, std::pair{"--requests -1", "--requests"},
+                                       std::pair{"--concurrency 2000", "--concurrency"}})
+    EXPECT_EQ(Lull(std::string("bench budget --port 1 --json ") + options).json()["error"]["where"], where);
+}
+
+TEST_F(CliTest, LostInputAndOutputAreErrors) {
+  const std::string folder = "'" + folder_.string() + "'";
+  ExpectError(Shell("tokenize " + Tiny() + " --json <" + folder), 3, "io");
+  ExpectError(Shell("run " + Tiny() + " --raw --json --prompt-file " + folder), 3, "io");
+  ExpectError(Shell("run " + Tiny() + " --raw --json --prompt-file no-such-file"), 3, "not_found");
+  EXPECT_EQ(Shell("inspect " + Tiny() + " >/dev/full").exit_code, 3);
+  EXPECT_EQ(Shell("inspect " + Tiny() + " --json >/dev/full").exit_code, 3);
 }
 
 TEST_F(CliTest, UsageErrorsExit2) {

@@ -44,13 +44,13 @@ class ServeCommand : public Command {
   }
 
   Status Run() override {
+    if (!(temperature_ >= 0 && temperature_ <= 100))
+      return Status(ErrorCode::kUsage, "--temp lies between 0 and 100", "--temp", "leave it out");
     LULL_ASSIGN_OR_RETURN(Session session, Session::Open(model_, runtime_));
     const ModelInfo& info = session.model->info();
     if (engine_.max_context_tokens == 0) engine_.max_context_tokens = std::min<int64_t>(4096, info.context_tokens);
     if (engine_.kv_pool_tokens == 0) engine_.kv_pool_tokens = 4 * engine_.max_context_tokens;
     Service service;
-    if (!(temperature_ >= 0 && temperature_ <= 100))
-      return Status(ErrorCode::kUsage, "--temp lies between 0 and 100", "--temp", "leave it out");
     service.model = session.model.get();
     service.runtime = session.runtime.get();
     service.model_id = ModelId(model_);

@@ -20,8 +20,9 @@ class TemplateCommand : public Command {
   }
   Status Run() override {
     LULL_ASSIGN_OR_RETURN(const auto model, OpenVocabulary(model_));
+    LULL_ASSIGN_OR_RETURN(const std::string messages, ReadStdin());
     LULL_ASSIGN_OR_RETURN(const std::string prompt,
-                          model->RenderChat(ReadStdin(), variables_, !no_generation_prompt_));
+                          model->RenderChat(messages, variables_, !no_generation_prompt_));
     if (json) PrintJson({{"prompt", prompt}});
     else fwrite(prompt.data(), 1, prompt.size(), stdout);
     return Status();

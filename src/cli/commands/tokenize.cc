@@ -18,10 +18,11 @@ class TokenizeCommand : public Command {
   }
   Status Run() override {
     LULL_ASSIGN_OR_RETURN(const auto model, OpenVocabulary(model_));
+    LULL_ASSIGN_OR_RETURN(const std::string text, ReadStdin());
     TokenizeOptions options;
     options.force_bos = bos_;
     options.parse_special = !no_special_;
-    LULL_ASSIGN_OR_RETURN(const std::vector<int32_t> tokens, model->Tokenize(ReadStdin(), options));
+    LULL_ASSIGN_OR_RETURN(const std::vector<int32_t> tokens, model->Tokenize(text, options));
     if (json) {
       PrintJson({{"tokens", tokens}});
       return Status();
