@@ -15,7 +15,7 @@ class Worker {
   ~Worker();  // drops what has not started and joins
   // An error: the system refused the thread, and nothing that is posted will run.
   const Status& start_status() const;
-  // Runs fn on the worker's thread, in order; false where max_waiting jobs wait already.
+  // Runs fn on the worker's thread, in order; false where too many wait already.
   bool Post(std::function<void()> fn);
 
  private:

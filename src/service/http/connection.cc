@@ -82,6 +82,8 @@ Connection::Connection(asio::ip::tcp::socket socket, ConnectionHub& hub)
   hub_.open.fetch_add(1);
   ErrorCodeB ec;
   stream_.socket().set_option(asio::ip::tcp::no_delay(true), ec);
+  // No plain call may wait for a client: the 100 Continue of one that reads nothing is dropped.
+  stream_.socket().non_blocking(true, ec);
 }
 
 Connection::~Connection() {
@@ -116,8 +118,8 @@ void Connection::ReadHeader() {
   parser_->body_limit(options_.max_body_bytes);
   stream_.expires_after(std::chrono::seconds(options_.header_deadline_s));
   http::async_read_header(stream_, buffer_, *parser_, [self = shared_from_this()](ErrorCodeB ec, size_t) {
-    if (ec == http::error::header_limit) return self->Refuse(431, "request header too large");
-    if (ec == http::error::body_limit) return self->Refuse(413, "request body too large");
+    if (ec == http::error::header_limit) return self->RefuseHeader();
+    if (ec == http::error::body_limit) return self->RefuseBody();
     if (ec == http::error::end_of_stream || ec == beast::error::timeout) return self->Drop();
     if (ec) return self->Refuse(400, "malformed request: " + ec.message());
     self->ReadBody();
@@ -132,7 +134,7 @@ void Connection::ReadBody() {
     stream_.socket().write_some(asio::buffer(kContinue), ec);
   }
   http::async_read(stream_, buffer_, *parser_, [self = shared_from_this()](ErrorCodeB ec, size_t) {
-    if (ec == http::error::body_limit) return self->Refuse(413, "request body too large");
+    if (ec == http::error::body_limit) return self->RefuseBody();
     if (ec == beast::error::timeout) return self->Drop();
     if (ec) return self->Refuse(400, "malformed request: " + ec.message());
     self->Dispatch();
@@ -182,12 +184,24 @@ void Connection::OnWatched(ErrorCodeB ec, size_t bytes) {
   WatchForDisconnect();
 }
 
+void Connection::RefuseHeader() {
+  const std::string most = std::to_string(options_.max_header_bytes);
+  Refuse(431, "the request's header is longer than " + most + " bytes");
+}
+
+void Connection::RefuseBody() {
+  const std::string most = std::to_string(options_.max_body_bytes);
+  Refuse(413, "the request's body is longer than " + most + " bytes");
+}
+
 void Connection::Refuse(int status, const std::string& message) {
   keep_alive_ = false;
   last_queued_ = false;
   finished_ = false;
   ++answer_number_;
-  const std::string body = "{\"error\":{\"message\":\"" + message + "\",\"type\":\"invalid_request_error\"}}";
+  // The messages are fixed texts and numbers: nothing in them needs escaping.
+  const std::string body = R"({"error":{"message":")" + message +
+                           R"(","type":"invalid_request_error","param":null,"code":"invalid_input"}})";
   Queue(Head(status, "application/json", static_cast<int64_t>(body.size()), {}) + body, true);
 }
 

@@ -43,6 +43,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void OnWatched(boost::system::error_code ec, size_t bytes);
   void SetAnswering(bool answering);
   void Refuse(int status, const std::string& message);
+  void RefuseHeader();
+  void RefuseBody();
   void Queue(std::string bytes, bool last);
   void WriteNext();
   void FinishAnswer();
