@@ -53,7 +53,6 @@ compare_goldens() {
   return "$status"
 }
 compare_quality() {
-  [ -f tools/compare_quality.py ] || { echo "tools/compare_quality.py is not there"; return 1; }
   python3 tools/compare_quality.py --build "$build" --oracle "$oracles" --model "smollm2=${real_models[0]}" \
     --model "gemma3-270m=${real_models[1]}"
 }

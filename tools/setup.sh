@@ -75,6 +75,7 @@ show_progress() {
     esac
     percent=${line#*:*:}
     percent=${percent%%[.:]*}
+    case "$percent" in ''|*[!0-9]*) continue ;; esac
     step="$text $((percent / (terminal ? 1 : 20)))"
     [ "$step" = "$last" ] && continue
     last=$step
