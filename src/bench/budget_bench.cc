@@ -62,7 +62,13 @@ Result<HttpReply> WaitForHealth(const BudgetBenchOptions& o) {
 
 // The process to watch: as told, as the server says itself, or as the kernel knows.
 Result<int> FindServer(const BudgetBenchOptions& o) {
-  LULL_ASSIGN_OR_RETURN(const HttpReply health, WaitForHealth(o));
+  const Result<HttpReply> reply = WaitForHealth(o);
+  if (!reply.ok()) {
+    Error error = reply.error();
+    error.hint = "start the server first: lull serve MODEL --port " + std::to_string(o.port);
+    return error;
+  }
+  const HttpReply& health = *reply;
   if (health.status != 200) {
     return Status(ErrorCode::kBusy, "the server is not ready: HTTP " + std::to_string(health.status),
                   o.host + ":" + std::to_string(o.port) + "/health");

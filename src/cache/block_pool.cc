@@ -10,7 +10,7 @@ Result<BlockPool> BlockPool::Create(size_t page_bytes, size_t num_pages) {
     return Status(ErrorCode::kOutOfMemory,
                   "a KV pool of " + std::to_string(num_pages) + " pages of " +
                       std::to_string(page_bytes) + " bytes is too large",
-                  "kv_pool_tokens");
+                  "kv_pool_tokens", "give the pool fewer tokens");
   BlockPool pool;
   LULL_ASSIGN_OR_RETURN(pool.memory_, os::Memory::Allocate(page_bytes * num_pages));
   pool.page_bytes_ = page_bytes;

@@ -20,7 +20,8 @@ constexpr size_t kMaxSourceBytes = 1 << 20;
 Status CollectVariables(const TemplateInput& input, Run& run, Variables* out) {
   LULL_ASSIGN_OR_RETURN(Value messages, jinja::ParseJson(run, input.messages_json, "messages"));
   if (!messages.is(Kind::kList)) {
-    return Status(ErrorCode::kInvalidInput, "must be an array of messages", "messages");
+    return Status(ErrorCode::kInvalidInput, "must be an array of messages", "messages",
+                  "give [{\"role\": \"user\", \"content\": \"...\"}]");
   }
   for (const std::string* token : {&input.bos_token, &input.eos_token}) {
     if (!jinja::ValidUtf8(run.work(), *token)) {

@@ -47,7 +47,7 @@ class Builder : public nlohmann::json_sax<nlohmann::ordered_json> {
   }
   bool parse_error(std::size_t position, const std::string&,
                    const nlohmann::detail::exception&) override {
-    return Fail("not valid JSON (or not UTF-8) at byte " + std::to_string(position));
+    return Fail("not valid JSON (or not UTF-8) at byte " + std::to_string(position > 0 ? position - 1 : 0));
   }
 
   Value root;

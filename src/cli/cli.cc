@@ -44,12 +44,13 @@ std::string OptionIn(const std::string& message) {
   return "command line";
 }
 
-// The option that sets a field of the library's structs, where one does.
+// The option or argument that sets a field of the library's structs, where one does.
 struct OptionOfField {
   const char* field;
   const char* option;
 };
 constexpr OptionOfField kOptions[] = {
+    {"prompt_tokens", "prompt"},
     {"temperature", "--temp"},
     {"top_k", "--top-k"},
     {"top_p", "--top-p"},
@@ -69,15 +70,15 @@ constexpr OptionOfField kOptions[] = {
     {"prefill_chunk_tokens", "--prefill-chunk"},
 };
 
-// A usage error of the library in terms of the verb's options.
+// An error of the library in terms of the verb's options.
 Error InTermsOfOptions(Error error, const CLI::App& verb) {
-  if (error.code != ErrorCode::kUsage) return error;
   for (const OptionOfField& row : kOptions)
     if (error.where == row.field && verb.get_option_no_throw(row.option) != nullptr) {
       error.where = row.option;
       break;
     }
-  if (error.where.starts_with("stop")) error.where = "--stop";
+  const bool stop = error.code == ErrorCode::kUsage && error.where.starts_with("stop");
+  if (stop) error.where = "--stop";
   return error;
 }
 

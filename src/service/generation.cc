@@ -231,11 +231,15 @@ void SubmitCompletion(Service& service, CompletionParams params, std::shared_ptr
         service.engine->max_context_tokens() - static_cast<int64_t>(request.prompt_tokens.size());
     request.max_new_tokens = std::max<int64_t>(room, 1);
   }
-  auto answering = std::make_shared<Answering>(service, params, std::move(shape), responder);
+  auto answering = std::make_shared<Answering>(service, params, shape, responder);
   Engine* engine = service.engine;
   const Result<RequestId> id =
       engine->Submit(std::move(request), [answering](const Event& event) { answering->OnEvent(event); });
-  if (!id.ok()) return SendError(service, *responder, id.error());
+  if (!id.ok()) {
+    Error error = id.error();
+    if (error.where == "prompt_tokens") error.where = shape->prompt_field();
+    return SendError(service, *responder, error);
+  }
   responder->OnDisconnect([engine, id = *id] { engine->Cancel(id); });
 }
 

@@ -33,6 +33,7 @@ class AnswerShape {
   virtual const char* whole_object() const = 0;   // "chat.completion"
   virtual const char* stream_object() const = 0;  // "chat.completion.chunk"
   virtual const char* id_prefix() const = 0;      // "chatcmpl-"
+  virtual const char* prompt_field() const = 0;   // "messages"
   // One token's logprobs appended to the accumulated object.
   // text_offset: characters of the answer before it.
   virtual void AddLogprobs(const Model& model, const Event& event, int64_t text_offset, Json* logprobs) const = 0;

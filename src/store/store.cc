@@ -97,6 +97,8 @@ Result<std::string> Store::Resolve(const std::string& model) const {
   std::error_code ec;
   if (fs::is_regular_file(model, ec)) return model;
   const CatalogEntry* entry = FindCatalogEntry(model);
+  if (entry == nullptr && fs::exists(model, ec))
+    return Status(ErrorCode::kInvalidInput, "not a regular file", model, "give the path of a GGUF file");
   if (entry == nullptr) {
     std::string names;
     for (const CatalogEntry& known : Catalog()) names += (names.empty() ? "" : ", ") + known.name;

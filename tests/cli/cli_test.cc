@@ -172,12 +172,21 @@ TEST_F(CliTest, ModelAndInputErrorsExit3) {
   ExpectError(score, 3, "invalid_input");
   EXPECT_EQ(score.json()["error"]["where"], bad + " at byte 5");
   ExpectError(Lull("score " + Tiny() + " --json --tokens " + Write("big.json", "[1e999]")), 3, "invalid_input");
+  const Output beyond = Lull("score " + Tiny() + " --json --tokens " + Write("beyond.json", "[1, 99999]"));
+  ExpectError(beyond, 3, "invalid_input");
+  EXPECT_TRUE(beyond.json()["error"]["where"].get<std::string>().ends_with("beyond.json: token 1"));
+  ExpectError(Lull("inspect " + folder_.string() + " --json"), 3, "invalid_input");
   std::string text;
   for (int i = 0; i < 400; ++i) text += "word" + std::to_string(i) + " ";
-  ExpectError(Lull("run " + Tiny() + " --raw --json --prompt-file " + Write("long", text)), 3, "context_overflow");
+  const Output overflow = Lull("run " + Tiny() + " --raw --json --prompt-file " + Write("long", text));
+  ExpectError(overflow, 3, "context_overflow");
+  EXPECT_EQ(overflow.json()["error"]["where"], "prompt");
 }
 
 TEST_F(CliTest, ImpossibleBudgetExits4) {
+  const Output pool = Lull("serve " + Tiny() + " --port 0 --json --kv-tokens 100000000000");
+  ExpectError(pool, 4, "out_of_memory");
+  EXPECT_EQ(pool.json()["error"]["where"], "--kv-tokens");
   ExpectError(Lull("run " + Tiny() + " --raw --json --cpu 50% --cpu-p99 20% x"), 4, "budget_impossible");
 }
 

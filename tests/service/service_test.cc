@@ -312,6 +312,9 @@ TEST_F(ServiceTest, BadRequestsAreNamed) {
   const Reply overflow = Post("/v1/completions", long_prompt);
   EXPECT_EQ(overflow.status, 400);
   EXPECT_EQ(overflow.json()["error"]["code"], "context_overflow");
+  EXPECT_EQ(overflow.json()["error"]["param"], "prompt");
+  const Reply beyond = Post("/v1/completions", {{"prompt", Json::array({UINT64_MAX})}});
+  EXPECT_NE(beyond.body.find("18446744073709551615"), std::string::npos) << beyond.body;
 }
 
 TEST_F(ServiceTest, LimitsOfHttp) {

@@ -51,6 +51,7 @@ class ScoreCommand : public Command {
   Status Run() override {
     LULL_ASSIGN_OR_RETURN(const std::vector<int32_t> tokens, ReadTokens(tokens_file_));
     LULL_ASSIGN_OR_RETURN(Session session, Session::Open(model_, runtime_));
+    LULL_RETURN_IF_ERROR(CheckTokens(tokens, session.model->info().vocab_size));
     DecoderOptions options;
     options.kv_type = kv_type_;
     options.max_context_tokens = static_cast<int64_t>(tokens.size());
@@ -82,6 +83,15 @@ class ScoreCommand : public Command {
   }
 
  private:
+  Status CheckTokens(const std::vector<int32_t>& tokens, int64_t vocab) const {
+    for (size_t i = 0; i < tokens.size(); ++i)
+      if (tokens[i] >= vocab)
+        return Status(ErrorCode::kInvalidInput, "token id " + std::to_string(tokens[i]) + " is not in the vocabulary",
+                      tokens_file_ + ": token " + std::to_string(i),
+                      "ids run from 0 to " + std::to_string(vocab - 1) + "; lull tokenize gives them");
+    return Status();
+  }
+
   std::string model_, tokens_file_;
   std::string kv_type_ = "f16";
   int top_ = 10;

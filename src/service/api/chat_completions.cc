@@ -22,6 +22,7 @@ class ChatShape : public AnswerShape {
   const char* whole_object() const override { return "chat.completion"; }
   const char* stream_object() const override { return "chat.completion.chunk"; }
   const char* id_prefix() const override { return "chatcmpl-"; }
+  const char* prompt_field() const override { return "messages"; }
 
   void AddLogprobs(const Model& model, const Event& event, int64_t, Json* logprobs) const override {
     if (logprobs->is_null()) *logprobs = {{"content", Json::array()}};

@@ -15,6 +15,7 @@ class TextShape : public AnswerShape {
   const char* whole_object() const override { return "text_completion"; }
   const char* stream_object() const override { return "text_completion"; }
   const char* id_prefix() const override { return "cmpl-"; }
+  const char* prompt_field() const override { return "prompt"; }
 
   void AddLogprobs(const Model& model, const Event& event, int64_t text_offset, Json* logprobs) const override {
     if (logprobs->is_null())
@@ -41,10 +42,10 @@ Result<std::vector<int32_t>> PromptTokens(const Model& model, const Json* prompt
   }
   if (!prompt->is_array()) return Status(ErrorCode::kUsage, "prompt: must be a string or an array of token ids", "prompt");
   for (const Json& id : *prompt) {
-    if (!id.is_number_integer()) return Status(ErrorCode::kUnsupported, "prompt: one prompt per request", "prompt");
-    const int64_t value = id.get<int64_t>();
+    if (!id.is_number_integer()) return Status(ErrorCode::kUnsupported, "prompt: must be one prompt, as a string or as token ids", "prompt");
+    const int64_t value = id.is_number_unsigned() && id.get<uint64_t>() > INT64_MAX ? -1 : id.get<int64_t>();
     if (value < 0 || value >= model.info().vocab_size)
-      return Status(ErrorCode::kUsage, "prompt: token id " + std::to_string(value) + " is not in the vocabulary", "prompt");
+      return Status(ErrorCode::kUsage, "prompt: token id " + id.dump() + " is not in the vocabulary", "prompt");
     tokens.push_back(static_cast<int32_t>(value));
   }
   return tokens;
