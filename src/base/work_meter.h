@@ -75,7 +75,7 @@ inline void AppendPaced(WorkMeter* meter, std::string_view text, std::string* ou
     AppendPaced(meter, *out, &grown);
     FreePaced(meter, out);
     out->swap(grown);
-  } else {
+  } else if (size > out->capacity()) {
     out->reserve(std::max(size, std::min(2 * out->capacity(), size + kPiece)));
   }
   for (; text.size() > kPiece; text.remove_prefix(kPiece)) {

@@ -47,7 +47,7 @@ struct AttentionArgs {
   const KvPage* pages = nullptr;  // pages[i] holds positions [(first_page + i) * 64, ...)
   const KvPage* next = nullptr;   // fetched into cache while the last of `pages` is read; null: none
   int64_t first_page = 0;
-  int64_t begin_position = 0;     // first visible position (sliding window), in pages[0]
+  int64_t begin_position = 0;     // first visible position (sliding window); may be in any page
   int64_t end_position = 0;       // one past the last visible position (the query's own + 1)
   float* out = nullptr;           // [num_q, head_dim]
 };

@@ -64,7 +64,6 @@ void Batcher::CancelAll(std::vector<Delivery>* out) {
 void Batcher::Step(std::vector<Delivery>* out) {
   const int64_t cpu_begin_ns = os::ProcessCpuNs();
   Admit();
-  ReservePages();
   BuildBatch();
   if (!rows_.empty()) {
     ++counts_.steps;
@@ -74,9 +73,11 @@ void Batcher::Step(std::vector<Delivery>* out) {
   Retire(static_cast<double>(os::ProcessCpuNs() - cpu_begin_ns) * 1e-6, out);
 }
 
-// First in, first out: a request that does not fit holds the ones behind it, so none starves. The
-// running ones stay in the order of the queue.
+// What runs gets its pages first; what is left decides who may come in. First in, first out: a
+// request that does not fit holds the ones behind it, so none starves. The running ones stay in the
+// order of the queue.
 void Batcher::Admit() {
+  ReservePages();
   while (!waiting_.empty() && static_cast<int>(running_.size()) < options_.max_sequences) {
     if (!TryAdmit(waiting_.front().get())) return;
     running_.push_back(std::move(waiting_.front()));
@@ -232,7 +233,9 @@ void Batcher::ComputeAlone(const Share& share) {
   const Status status = runner_.Forward(
       ctx_, std::span<const BatchRow>(rows_).subspan(share.row_begin, share.num_rows),
       std::span<const int32_t>(&last_row, wants_logits ? 1 : 0), logits);
-  if (!status.ok()) share.sequence->End(FinishReason::kError, status.error());
+  if (status.ok()) return;
+  const FinishReason reason = ctx_.Cancelled() ? FinishReason::kCancelled : FinishReason::kError;
+  share.sequence->End(reason, status.error());
 }
 
 void Batcher::Sample(std::vector<Delivery>* out) {
@@ -259,13 +262,12 @@ void Batcher::Retire(double step_cpu_ms, std::vector<Delivery>* out) {
 }
 
 void Batcher::Release(Sequence* sequence) {
+  reserved_pages_ -= std::exchange(sequence->reserved_pages, 0);
   if (sequence->runner_sequence < 0) return;
   const int64_t before = runner_.kv_usage().bytes_used;
   runner_.CloseSequence(sequence->runner_sequence);
   sequence->kv_bytes = before - runner_.kv_usage().bytes_used;
   sequence->runner_sequence = -1;
-  reserved_pages_ -= sequence->reserved_pages;
-  sequence->reserved_pages = 0;
 }
 
 Delivery Batcher::Finish(Sequence* sequence) {

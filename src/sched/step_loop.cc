@@ -11,6 +11,8 @@
 namespace lull {
 namespace {
 
+constexpr int64_t kMaxTimeoutMs = int64_t{1} << 40;  // clocks count nanoseconds in 64 bits
+
 ExecContext WithCancel(ExecContext ctx, const std::atomic<bool>* cancelled) {
   ctx.cancelled = cancelled;
   return ctx;
@@ -31,6 +33,7 @@ StepLoop::StepLoop(std::unique_ptr<Runner> runner, const Tokenizer& tokenizer,
 StepLoop::~StepLoop() {
   {
     std::lock_guard<std::mutex> lock(mutex_);
+    draining_ = true;  // an event of the last ones could submit what nobody would end
     stop_.store(true, std::memory_order_relaxed);
   }
   wake_.notify_one();
@@ -79,7 +82,8 @@ bool StepLoop::Stop(int64_t timeout_ms) {
   std::unique_lock<std::mutex> lock(mutex_);
   draining_ = true;
   const auto none_open = [this] { return open_ == 0; };
-  if (ended_.wait_for(lock, std::chrono::milliseconds(timeout_ms), none_open)) return true;
+  const std::chrono::milliseconds timeout(std::clamp<int64_t>(timeout_ms, 0, kMaxTimeoutMs));
+  if (ended_.wait_for(lock, timeout, none_open)) return true;
   cancel_all_ = true;
   wake_.notify_one();
   ended_.wait(lock, none_open);
@@ -118,11 +122,13 @@ bool StepLoop::TakeInbox(std::vector<Delivery>* out) {
   const std::vector<RequestId> cancels = std::exchange(cancels_, {});
   const bool cancel_all = std::exchange(cancel_all_, false);
   stats_.waiting += static_cast<int64_t>(submissions.size());
+  // Read with the queues: what is submitted from here on is still to be ended.
+  const bool go_on = !stop_.load(std::memory_order_relaxed);
   lock.unlock();
   for (Submission& submission : submissions) batcher_.Add(std::move(submission));
   for (const RequestId id : cancels) batcher_.Cancel(id, out);
   if (cancel_all) batcher_.CancelAll(out);
-  return !stop_.load(std::memory_order_relaxed);
+  return go_on;
 }
 
 void StepLoop::Publish() {

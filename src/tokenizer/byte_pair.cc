@@ -161,15 +161,15 @@ class BytePair : public Family {
     scratch->symbols.reserve(word.size() * 4);  // growing would copy megabytes between checkpoints
     scratch->text.clear();
     uint32_t begin = 0;
-    for (uint32_t code : word) {
+    for (size_t at = 0; at < word.size(); ++at) {
+      if ((at & 0xFF) == 0xFF) meter->Spend(0x100);
       char utf8[4];
-      const size_t length = EncodeUtf8(code, utf8);
+      const size_t length = EncodeUtf8(word[at], utf8);
       for (size_t i = 0; i < length; ++i) {
         const uint8_t byte = static_cast<uint8_t>(utf8[i]);
         scratch->symbols.push_back({begin++, 1, byte_symbols_[byte]});
         if (pretokenizer_.traits().ignore_merges) scratch->text += alphabet.text[byte];
       }
-      if ((begin & 0xFF) == 0) meter->Spend(0x40);
     }
     if (pretokenizer_.traits().ignore_merges && EmitWholeWord(scratch->text, tokens)) return;
     Merge(meter, scratch);
@@ -182,9 +182,9 @@ class BytePair : public Family {
                         std::vector<int32_t>* tokens) const {
     scratch->text.clear();
     scratch->text.reserve(word.size() * 4);
-    for (uint32_t code : word) {
-      AppendUtf8(code, &scratch->text);
-      if ((scratch->text.size() & 0xFF) == 0) meter->Spend(0x40);
+    for (size_t at = 0; at < word.size(); ++at) {
+      if ((at & 0xFF) == 0xFF) meter->Spend(0x100);
+      AppendUtf8(word[at], &scratch->text);
     }
     const PretokenizerTraits& traits = pretokenizer_.traits();
     if (traits.ignore_merges || (traits.newline_words && word.front() == '\n')) {

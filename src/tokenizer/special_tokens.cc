@@ -65,10 +65,11 @@ int32_t SpecialTokens::Child(int32_t node, char byte) const {
   return edges_.Find(node, static_cast<uint8_t>(byte), &edge) ? edge.id : -1;
 }
 
-int32_t SpecialTokens::LongestAt(std::string_view text, size_t begin) const {
+int32_t SpecialTokens::LongestAt(std::string_view text, size_t begin, WorkMeter* meter) const {
   int32_t longest = -1;
   int32_t node = 0;
   for (size_t i = begin; i < text.size(); ++i) {
+    meter->Spend(1);
     node = Child(node, text[i]);
     if (node < 0) break;
     if (nodes_[node].rank >= 0) longest = nodes_[node].rank;
@@ -82,7 +83,7 @@ std::vector<Fragment> SpecialTokens::Split(std::string_view text, WorkMeter* met
     if ((i & 0xFF) == 0) meter->Spend(0x20);
     if (!starts_[static_cast<uint8_t>(text[i])]) continue;
     meter->Spend(8);
-    const int32_t rank = LongestAt(text, i);
+    const int32_t rank = LongestAt(text, i, meter);
     if (rank >= 0) matches.push_back({rank, i});
   }
   if (matches.empty()) {
@@ -95,10 +96,15 @@ std::vector<Fragment> SpecialTokens::Split(std::string_view text, WorkMeter* met
   fragments.reserve(2 * matches.size() + 1);
   size_t pos = 0;
   const auto add_text = [&](size_t end) {
-    while (pos < end && taken[pos]) ++pos;  // white space that a token took along
-    size_t last = pos;
-    while (last < end && !taken[last]) ++last;
-    meter->Spend((last - pos) / 8);
+    const auto run_of = [&](bool value) {
+      size_t at = pos;
+      for (; at < end && taken[at] == value; ++at) {
+        if ((at & 0xFF) == 0) meter->Spend(0x20);
+      }
+      return at;
+    };
+    pos = run_of(true);  // white space that a token took along
+    const size_t last = run_of(false);
     if (last > pos) fragments.push_back({kNoToken, pos, last - pos});
     pos = end;
   };
@@ -139,21 +145,23 @@ void SpecialTokens::Resolve(std::string_view text, Matches* matches, std::vector
     }
     match.rank = rank;
     for (size_t i = 0; i < token.size; ++i) (*taken)[match.begin + i] = true;
-    Strip(text, match, taken);
+    Strip(text, match, taken, meter);
   }
 }
 
-void SpecialTokens::Strip(std::string_view text, const Match& match,
-                          std::vector<bool>* taken) const {
+void SpecialTokens::Strip(std::string_view text, const Match& match, std::vector<bool>* taken,
+                          WorkMeter* meter) const {
   const Token& token = tokens_[match.rank];
   if (token.strip_left) {
     for (size_t i = match.begin; i > 0 && !(*taken)[i - 1] && IsSpace(text[i - 1]); --i) {
+      meter->Spend(1);
       (*taken)[i - 1] = true;
     }
   }
   if (token.strip_right) {
     for (size_t i = match.begin + token.size; i < text.size() && !(*taken)[i] && IsSpace(text[i]);
          ++i) {
+      meter->Spend(1);
       (*taken)[i] = true;
     }
   }

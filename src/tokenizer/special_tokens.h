@@ -49,15 +49,16 @@ class SpecialTokens {
 
   bool Takes(const Vocabulary& vocab, int32_t id, bool all) const;
   int32_t Child(int32_t node, char byte) const;
-  int32_t LongestAt(std::string_view text, size_t begin) const;
+  int32_t LongestAt(std::string_view text, size_t begin, WorkMeter* meter) const;
   void Resolve(std::string_view text, Matches* matches, std::vector<bool>* taken,
                WorkMeter* meter) const;
-  void Strip(std::string_view text, const Match& match, std::vector<bool>* taken) const;
+  void Strip(std::string_view text, const Match& match, std::vector<bool>* taken,
+             WorkMeter* meter) const;
 
   std::vector<Token> tokens_;  // by rank: in the order in which they take text
   std::vector<Node> nodes_;
-  PairTable edges_;                // (node, byte) -> node
-  std::array<bool, 256> starts_{};               // bytes that some token starts with
+  PairTable edges_;                 // (node, byte) -> node
+  std::array<bool, 256> starts_{};  // bytes that some token starts with
 };
 
 }  // namespace lull

@@ -12,6 +12,8 @@ constexpr char kPrefix[] = "tokenizer.ggml.";
 constexpr uint64_t kMaxTokens = uint64_t{1} << 24;
 constexpr size_t kMaxTextBytes = size_t{1} << 30;
 constexpr size_t kMaxSpecialBytes = 512;
+// Of all special tokens: finding them takes some 40 bytes of memory for each.
+constexpr size_t kMaxAllSpecialBytes = size_t{4} << 20;
 
 std::string Key(std::string_view name) { return kPrefix + std::string(name); }
 
@@ -271,6 +273,7 @@ class Reader {
   }
 
   Status ListSpecial() {
+    size_t all_bytes = 0;
     for (int32_t id = 0; id < vocab_.num_tokens(); ++id) {
       if ((id & 0xFF) == 0) meter_->Spend(0x20);
       if ((vocab_.attrs[id] & (kAttrControl | kAttrUserDefined | kAttrUnknown)) == 0) continue;
@@ -279,6 +282,10 @@ class Reader {
         return Bad("special token " + std::to_string(id) + " is " + std::to_string(text.size()) +
                        " bytes long, at most 512 are allowed",
                    Key("tokens"));
+      }
+      all_bytes += text.size();
+      if (all_bytes > kMaxAllSpecialBytes) {
+        return Bad("special tokens of more than 4 MiB of text", Key("tokens"));
       }
       vocab_.special.push_back(id);
     }

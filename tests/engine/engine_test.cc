@@ -186,13 +186,19 @@ TEST(Engine, StopLetsFinishWhatRuns) {
 
 TEST(Engine, StopCancelsAfterItsTime) {
   World world;
-  const auto engine = world.NewEngine();
-  Answer answer;
-  ASSERT_TRUE(engine->Submit(SampledRequest(0, 10, 480), answer.Fn()).ok());
-  ASSERT_TRUE(answer.WaitTokens(1));
+  const auto engine = world.NewEngine({.max_sequences = 1});
+  Answer first, last;
+  ASSERT_TRUE(engine->Submit(SampledRequest(0, 10, 480), first.Fn()).ok());
+  std::list<Answer> between;  // seconds of work, so that the last one cannot have ended
+  for (int i = 1; i < 100; ++i) {
+    ASSERT_TRUE(engine->Submit(SampledRequest(i, 10, 480), between.emplace_back().Fn()).ok());
+  }
+  ASSERT_TRUE(engine->Submit(SampledRequest(0, 10, 480), last.Fn()).ok());
+  ASSERT_TRUE(first.WaitTokens(1));
   EXPECT_FALSE(engine->Stop(0));
-  EXPECT_EQ(answer.finishes, 1);
-  EXPECT_EQ(answer.reason, FinishReason::kCancelled);
+  EXPECT_EQ(first.finishes, 1);
+  EXPECT_EQ(last.finishes, 1);
+  EXPECT_EQ(last.reason, FinishReason::kCancelled);
 }
 
 TEST(Engine, RefusesAtOnce) {

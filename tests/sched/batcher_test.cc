@@ -219,6 +219,39 @@ TEST(Batcher, LongAnswersGrowAndGiveWayToOlderOnes) {
   }
 }
 
+// The pages that one who runs is about to need do not go to a new one, only to be taken back.
+TEST(Batcher, WhoRunsGetsPagesBeforeWhoWaits) {
+  FakeRunner::Options options;
+  options.pool_pages = 4;
+  World world(options, {.kv_pool_tokens = 256, .answer_room_tokens = 64});
+  Request request = MakeRequest({1}, 240);
+  request.ignore_eog = true;
+  world.Add(1, request);
+  while (world.batcher.counts().new_tokens < 128) world.Step();
+  request.max_new_tokens = 100;
+  world.Add(2, request);
+  world.Drain();
+  EXPECT_EQ(world.batcher.counts().preempted, 0);
+  EXPECT_EQ(world.answers[1].tokens.size(), 240u);
+  EXPECT_EQ(world.answers[2].tokens.size(), 100u);
+}
+
+TEST(Batcher, ARequestThatCannotBeOpenedKeepsNoPages) {
+  FakeRunner::Options options;
+  options.max_sequences = 2;
+  World world(options, {.kv_pool_tokens = 2048});
+  const std::vector<int> taken = {*world.runner.OpenSequence(), *world.runner.OpenSequence()};
+  for (uint64_t id = 1; id <= 10; ++id) {
+    world.Add(id, MakeRequest({1}, 400));
+    world.Drain();
+    EXPECT_EQ(world.answers[id].reason, FinishReason::kError);
+  }
+  for (const int sequence : taken) world.runner.CloseSequence(sequence);
+  for (uint64_t id = 11; id <= 12; ++id) world.Add(id, MakeRequest({1}, 400));
+  world.Step();
+  EXPECT_EQ(world.batcher.counts().running, 2);
+}
+
 TEST(Batcher, ARequestThePoolCanNeverHoldEndsWithAnError) {
   FakeRunner::Options options;
   options.pool_pages = 2;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <limits>
 #include <map>
 #include <random>
 #include <thread>
@@ -58,11 +59,12 @@ class Inbox {
 };
 
 struct World {
-  explicit World(const StepLoopOptions& options = {}, FakeRunner::Options runner_options = {})
+  explicit World(const StepLoopOptions& options = {}, FakeRunner::Options runner_options = {},
+                 const ExecContext& ctx = {})
       : tokenizer(FakeTokenizer::Letters(runner_options.vocab_size)) {
     auto owned = std::make_unique<FakeRunner>(runner_options);
     runner = owned.get();
-    loop = std::make_unique<StepLoop>(std::move(owned), tokenizer, ExecContext{}, options);
+    loop = std::make_unique<StepLoop>(std::move(owned), tokenizer, ctx, options);
   }
   FakeTokenizer tokenizer;
   FakeRunner* runner;
@@ -169,6 +171,70 @@ TEST(StepLoop, DestructionEndsWhatRunsAndWaits) {
   for (int i = 0; i < 5; ++i) {
     EXPECT_EQ(inbox.reasons()[i], std::vector<FinishReason>{FinishReason::kCancelled}) << i;
   }
+}
+
+// Stops whoever computes at his first checkpoint.
+class GatePacer : public Pacer {
+ public:
+  void Checkpoint() override {
+    entered_.store(true);
+    while (!open_.load()) std::this_thread::yield();
+  }
+  bool capped() const override { return false; }
+  void AwaitEntered() {
+    while (!entered_.load()) std::this_thread::yield();
+  }
+  void Open() { open_.store(true); }
+
+ private:
+  std::atomic<bool> entered_{false};
+  std::atomic<bool> open_{false};
+};
+
+TEST(StepLoop, DestructionEndsWhatCameWhileAPromptWasTakenIn) {
+  Inbox inbox;
+  GatePacer gate;
+  World world({}, {}, {nullptr, &gate, nullptr});
+  Request first = Endless(1, 3);
+  first.prompt_tokens.assign(400, 1);
+  first.sampling.presence_penalty = 0.5;
+  ASSERT_TRUE(world.loop->Submit(first, inbox.For(1)).ok());
+  gate.AwaitEntered();  // the loop has taken the first out of its inbox
+  ASSERT_TRUE(world.loop->Submit(Endless(2, 3), inbox.For(2)).ok());
+  std::thread opener([&gate] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    gate.Open();
+  });
+  world.loop.reset();
+  opener.join();
+  EXPECT_EQ(inbox.reasons()[1].size(), 1u);
+  EXPECT_EQ(inbox.reasons()[2].size(), 1u);
+}
+
+TEST(StepLoop, LastEventsMaySubmitInVain) {
+  Gate gate;
+  World world;
+  gate.Install(world.runner);
+  StepLoop& loop = *world.loop;
+  int ended = 0;
+  ErrorCode code = ErrorCode::kInternal;
+  ASSERT_TRUE(loop.Submit(Endless(1), [&](const Event&) {
+    ++ended;
+    const Result<RequestId> again = loop.Submit(Endless(2), [&](const Event&) { ++ended; });
+    if (!again.ok()) code = again.error().code;
+  }).ok());
+  gate.AwaitEntered();
+  world.loop.reset();
+  EXPECT_EQ(ended, 1);
+  EXPECT_EQ(code, ErrorCode::kBusy);
+}
+
+TEST(StepLoop, StopMayWaitForEver) {
+  Inbox inbox;
+  World world;
+  ASSERT_TRUE(world.loop->Submit(Endless(1, 400), inbox.For(1)).ok());
+  EXPECT_TRUE(world.loop->Stop(std::numeric_limits<int64_t>::max()));
+  EXPECT_EQ(inbox.reasons()[1], std::vector<FinishReason>{FinishReason::kLength});
 }
 
 TEST(StepLoop, EventsMaySubmitCancelAndThrow) {

@@ -53,6 +53,12 @@ VocabBuilder SentencePieceVocab() {
   return builder;
 }
 
+std::string Times(std::string_view text, int count) {
+  std::string out;
+  for (int i = 0; i < count; ++i) out += text;
+  return out;
+}
+
 class CheckpointTest : public ::testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
@@ -108,6 +114,9 @@ TEST_P(CheckpointTest, EncodingAndDecoding) {
       {"spaces", std::string(1'000'000, ' ')},
       {"almost special", std::string(1'000'000, '<')},
       {"special", specials},
+      {"a special token before a long text", "<|special_7|><unused12>" + english},
+      {"odd widths", "a" + Times("\u00E9", 300'000)},
+      {"odd widths, wide", "!" + Times("\U0001F600", 200'000)},
       {"malformed", std::string(1'000'000, '\x80')}};
   for (const auto& [name, text] : texts) {
     std::vector<int32_t> tokens;

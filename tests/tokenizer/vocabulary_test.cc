@@ -85,6 +85,17 @@ TEST(Vocabulary, WrongTypes) {
   EXPECT_FALSE(builder.Build().ok());
 }
 
+// Finding special tokens takes many times the memory of their texts.
+TEST(Vocabulary, TooMuchTextInSpecialTokens) {
+  ExpectError(
+      [](VocabBuilder& b) {
+        for (int i = 0; i < 9000; ++i) {
+          b.Add(std::to_string(i) + std::string(500, 'x'), kTypeControl);
+        }
+      },
+      ErrorCode::kInvalidModel, "tokenizer.ggml.tokens", "4 MiB");
+}
+
 TEST(Vocabulary, ByteTokensThatNameNoByte) {
   for (const char* text : {"<0x-1>", "<0x>", "<0xGG>", "<0x001>", "0x41", "<0X41>", ""}) {
     ExpectError([&](VocabBuilder& b) { b.Add(text, kTypeByte); }, ErrorCode::kInvalidModel,
