@@ -92,8 +92,9 @@ int ReportUsage(const CLI::App& app, const CLI::ParseError& error, bool json) {
 }  // namespace
 
 int RunCli(int argc, char** argv) {
-  CLI::App app("Lull serves language models in the background of a busy machine, inside a declared budget.",
-               "lull");
+  CLI::App app(
+      "Lull serves language models in the background of a busy machine, inside a declared budget.",
+      "lull");
   app.require_subcommand(1);
   app.set_version_flag("--version", std::string("lull ") + kVersion + ", arithmetic version " +
                                         std::to_string(kArithmeticVersion));

@@ -11,12 +11,14 @@ void GenerationFlags::AddTo(CLI::App& app) {
   app.add_option("--temp", sampling.temperature, "temperature; 0 is greedy (default)");
   app.add_option("--top-k", sampling.top_k, "keep the k likeliest tokens; 0: off");
   app.add_option("--top-p", sampling.top_p, "keep the likeliest tokens up to this mass; 1: off");
-  app.add_option("--min-p", sampling.min_p, "drop tokens below this share of the likeliest; 0: off");
+  app.add_option("--min-p", sampling.min_p,
+                 "drop tokens below this share of the likeliest; 0: off");
   app.add_option("--repeat-penalty", sampling.repetition_penalty, "1: off");
   app.add_option("--frequency-penalty", sampling.frequency_penalty, "0: off");
   app.add_option("--presence-penalty", sampling.presence_penalty, "0: off");
   app.add_option("--seed", sampling.seed, "seed of the counter-based randomness");
-  app.add_option("--stop", stop, "stop string; may be given several times")->allow_extra_args(false);
+  app.add_option("--stop", stop, "stop string; may be given several times")
+      ->allow_extra_args(false);
   app.add_option("--logprobs", logprobs, "log-probabilities of the K likeliest tokens")
       ->check(CLI::Range(0, 1000));
   app.add_flag("--ignore-eog", ignore_eog, "go on past end-of-generation tokens");

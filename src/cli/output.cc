@@ -25,7 +25,8 @@ Result<std::string> ReadAll(FILE* file, const std::string& where) {
   while ((bytes = fread(piece.data(), 1, piece.size(), file)) > 0) {
     text.append(piece.data(), bytes);
     if (text.size() > kMaxInputBytes)
-      return Status(ErrorCode::kInvalidInput, "more than 1 GiB of input", where, "give less at once");
+      return Status(ErrorCode::kInvalidInput, "more than 1 GiB of input", where,
+                    "give less at once");
   }
   if (ferror(file) != 0)
     return Status(ErrorCode::kIo, std::string("cannot read: ") + strerror(errno), where,
@@ -37,12 +38,16 @@ Result<std::string> ReadAll(FILE* file, const std::string& where) {
 
 int ExitCode(ErrorCode code) {
   switch (code) {
-    case ErrorCode::kOk: return 0;
-    case ErrorCode::kUsage: return 2;
+    case ErrorCode::kOk:
+      return 0;
+    case ErrorCode::kUsage:
+      return 2;
     case ErrorCode::kOutOfMemory:
     case ErrorCode::kBudgetImpossible:
-    case ErrorCode::kBusy: return 4;
-    default: return 3;
+    case ErrorCode::kBusy:
+      return 4;
+    default:
+      return 3;
   }
 }
 
@@ -64,7 +69,8 @@ void PrintJson(const Json& value) {
   fflush(stdout);
 }
 
-void ProgressBar::Update(const std::string& label, uint64_t done, uint64_t total, const char* unit) {
+void ProgressBar::Update(const std::string& label, uint64_t done, uint64_t total,
+                         const char* unit) {
   if (!os::IsTerminal(2)) {
     if (label != label_) fprintf(stderr, "%s\n", label.c_str());
     label_ = label;

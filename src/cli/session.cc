@@ -11,7 +11,8 @@ void RuntimeFlags::AddTo(CLI::App& app) {
   app.add_option("--isa", isa, "scalar, avx2, avx2vnni, avx512 or amx (default: the best here)");
   app.add_option("--cpu", cpu, "mean share of the CPUs it may use, e.g. 35%");
   app.add_option("--cpu-p99", cpu_p99, "share that 99 % of 100 ms windows stay within, e.g. 50%");
-  app.add_flag("--idle", idle_priority, "compute threads at SCHED_IDLE: everything else goes first");
+  app.add_flag("--idle", idle_priority,
+               "compute threads at SCHED_IDLE: everything else goes first");
 }
 
 namespace {

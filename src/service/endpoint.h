@@ -18,7 +18,7 @@ struct Service {
   Runtime* runtime = nullptr;
   Engine* engine = nullptr;
   Worker* worker = nullptr;  // runs the endpoints that tokenize
-  std::string model_id;     // as /v1/models shows it
+  std::string model_id;      // as /v1/models shows it
   int64_t start_unix_s = 0;
   double default_temperature = 1.0;
   std::atomic<bool> draining{false};

@@ -18,7 +18,8 @@ std::string Dump(const Json& json) {
 }
 
 int64_t UnixSeconds() {
-  return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
+  return std::chrono::duration_cast<std::chrono::seconds>(
+             std::chrono::system_clock::now().time_since_epoch())
       .count();
 }
 
@@ -49,11 +50,13 @@ void ReadStop(JsonFields& fields, Request* request) {
 void ReadLogitBias(JsonFields& fields, Request* request) {
   const Json* bias = fields.Get("logit_bias");
   if (bias == nullptr) return;
-  if (!bias->is_object() || bias->size() > 1024) return fields.Fail("logit_bias", "must be an object of at most 1024 entries");
+  if (!bias->is_object() || bias->size() > 1024)
+    return fields.Fail("logit_bias", "must be an object of at most 1024 entries");
   for (const auto& [key, value] : bias->items()) {
     char* end = nullptr;
     const long long id = strtoll(key.c_str(), &end, 10);
-    if (key.empty() || *end != 0 || id < 0 || id > std::numeric_limits<int32_t>::max() || !value.is_number())
+    if (key.empty() || *end != 0 || id < 0 || id > std::numeric_limits<int32_t>::max() ||
+        !value.is_number())
       return fields.Fail("logit_bias", "must map token ids to numbers");
     request->sampling.logit_bias.push_back({static_cast<int32_t>(id), value.get<double>()});
   }
@@ -65,20 +68,22 @@ int64_t Characters(const std::string& text) {
 
 // OpenAI's fields that change nothing here, whatever their value.
 void IgnoreFields(JsonFields& fields) {
-  for (const char* name : {"model", "user", "store", "metadata", "service_tier", "safety_identifier",
-                           "prompt_cache_key", "parallel_tool_calls"})
+  for (const char* name : {"model", "user", "store", "metadata", "service_tier",
+                           "safety_identifier", "prompt_cache_key", "parallel_tool_calls"})
     fields.Ignore(name);
 }
 
 // Fields of which only the value that asks for nothing is supported.
 void ReadNeutralFields(JsonFields& fields) {
-  if (const Json* tools = fields.Get("tools"); tools != nullptr && !(tools->is_array() && tools->empty()))
+  if (const Json* tools = fields.Get("tools");
+      tools != nullptr && !(tools->is_array() && tools->empty()))
     fields.Fail("tools", "not supported");
   if (const Json* format = fields.Get("response_format"); format != nullptr) {
     const bool text = format->is_object() && format->value("type", Json()) == "text";
     if (!text) fields.Fail("response_format", "only {\"type\": \"text\"} is supported");
   }
-  if (fields.Integer("n", 1, 1, 1 << 20) != 1) fields.Fail("n", "only 1 answer per request is supported");
+  if (fields.Integer("n", 1, 1, 1 << 20) != 1)
+    fields.Fail("n", "only 1 answer per request is supported");
   if (fields.Integer("best_of", 1, 1, 1 << 20) != 1) fields.Fail("best_of", "only 1 is supported");
 }
 
@@ -92,29 +97,42 @@ uint64_t FreshSeed() {
 // Turns the events of one request into HTTP. Used from the engine's thread only.
 class Answering {
  public:
-  Answering(const Service& service, const CompletionParams& params, std::shared_ptr<AnswerShape> shape,
-            ResponderPtr responder)
-      : service_(service), stream_(params.stream), include_usage_(params.include_usage),
-        logprobs_(params.request.logprobs > 0), shape_(std::move(shape)), responder_(std::move(responder)),
-        id_(NextId(shape_->id_prefix())), created_(UnixSeconds()) {}
+  Answering(const Service& service, const CompletionParams& params,
+            std::shared_ptr<AnswerShape> shape, ResponderPtr responder)
+      : service_(service),
+        stream_(params.stream),
+        include_usage_(params.include_usage),
+        logprobs_(params.request.logprobs > 0),
+        shape_(std::move(shape)),
+        responder_(std::move(responder)),
+        id_(NextId(shape_->id_prefix())),
+        created_(UnixSeconds()) {}
 
   void OnEvent(const Event& event) {
     if (event.kind == Event::Kind::kToken) {
       if (logprobs_) shape_->AddLogprobs(*service_.model, event, text_characters_, &logprob_rows_);
       text_characters_ += Characters(event.text);
-      if (stream_) StreamPiece(event.text);
-      else text_ += event.text;
+      if (stream_)
+        StreamPiece(event.text);
+      else
+        text_ += event.text;
       return;
     }
     if (event.reason == FinishReason::kError) return Fail(event.error);
-    if (event.reason == FinishReason::kCancelled) return Fail({ErrorCode::kCancelled, "cancelled", "", ""});
-    if (stream_) FinishStream(event);
-    else FinishWhole(event);
+    if (event.reason == FinishReason::kCancelled)
+      return Fail({ErrorCode::kCancelled, "cancelled", "", ""});
+    if (stream_)
+      FinishStream(event);
+    else
+      FinishWhole(event);
   }
 
  private:
   Json Envelope(const char* object, Json choices) const {
-    return {{"id", id_}, {"object", object}, {"created", created_}, {"model", service_.model_id},
+    return {{"id", id_},
+            {"object", object},
+            {"created", created_},
+            {"model", service_.model_id},
             {"choices", std::move(choices)}};
   }
   static Json Usage(const RequestStats& stats) {
@@ -124,8 +142,11 @@ class Answering {
   }
   // What the request cost, beside the standard fields.
   static Json Receipt(const RequestStats& stats) {
-    return {{"queue_ms", stats.queue_ms}, {"prefill_ms", stats.prefill_ms}, {"decode_ms", stats.decode_ms},
-            {"cpu_ms", stats.cpu_ms}, {"kv_bytes", stats.kv_bytes}};
+    return {{"queue_ms", stats.queue_ms},
+            {"prefill_ms", stats.prefill_ms},
+            {"decode_ms", stats.decode_ms},
+            {"cpu_ms", stats.cpu_ms},
+            {"kv_bytes", stats.kv_bytes}};
   }
   Json TakeLogprobs() { return logprobs_ ? std::exchange(logprob_rows_, Json()) : Json(nullptr); }
 
@@ -204,15 +225,17 @@ CompletionParams ReadCompletionParams(const Service& service, JsonFields& fields
   sampling.repetition_penalty = fields.Number("repetition_penalty", 1.0, 0.01, 100.0);
   sampling.penalty_last_n = -1;
   const bool seeded = fields.Get("seed") != nullptr;
-  const int64_t seed =
-      fields.Integer("seed", 0, std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max());
+  const int64_t seed = fields.Integer("seed", 0, std::numeric_limits<int64_t>::min(),
+                                      std::numeric_limits<int64_t>::max());
   sampling.seed = seeded ? static_cast<uint64_t>(seed) : FreshSeed();
   const int64_t max_tokens = fields.Integer("max_tokens", 0, 1, kMaxTokens);
-  params.request.max_new_tokens = fields.Integer("max_completion_tokens", max_tokens, 1, kMaxTokens);
+  params.request.max_new_tokens =
+      fields.Integer("max_completion_tokens", max_tokens, 1, kMaxTokens);
   params.request.ignore_eog = fields.Bool("ignore_eos", false);
   params.stream = fields.Bool("stream", false);
   if (const Json* options = fields.Get("stream_options"); options != nullptr) {
-    if (!options->is_object()) fields.Fail("stream_options", "must be an object");
+    if (!options->is_object())
+      fields.Fail("stream_options", "must be an object");
     else if (const auto it = options->find("include_usage"); it != options->end())
       params.include_usage = it->is_boolean() && it->get<bool>();
   }
@@ -225,7 +248,8 @@ void SubmitCompletion(Service& service, CompletionParams params, std::shared_ptr
                       ResponderPtr responder) {
   Request& request = params.request;
   if (request.logprobs > kMaxLogprobs)
-    return SendError(service, *responder, {ErrorCode::kUsage, "at most 20 logprobs", "logprobs", ""});
+    return SendError(service, *responder,
+                     {ErrorCode::kUsage, "at most 20 logprobs", "logprobs", ""});
   if (request.max_new_tokens == 0) {
     const int64_t room =
         service.engine->max_context_tokens() - static_cast<int64_t>(request.prompt_tokens.size());
@@ -233,8 +257,8 @@ void SubmitCompletion(Service& service, CompletionParams params, std::shared_ptr
   }
   auto answering = std::make_shared<Answering>(service, params, shape, responder);
   Engine* engine = service.engine;
-  const Result<RequestId> id =
-      engine->Submit(std::move(request), [answering](const Event& event) { answering->OnEvent(event); });
+  const Result<RequestId> id = engine->Submit(
+      std::move(request), [answering](const Event& event) { answering->OnEvent(event); });
   if (!id.ok()) {
     Error error = id.error();
     if (error.where == "prompt_tokens") error.where = shape->prompt_field();

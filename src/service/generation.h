@@ -36,7 +36,8 @@ class AnswerShape {
   virtual const char* prompt_field() const = 0;   // "messages"
   // One token's logprobs appended to the accumulated object.
   // text_offset: characters of the answer before it.
-  virtual void AddLogprobs(const Model& model, const Event& event, int64_t text_offset, Json* logprobs) const = 0;
+  virtual void AddLogprobs(const Model& model, const Event& event, int64_t text_offset,
+                           Json* logprobs) const = 0;
 };
 
 void SubmitCompletion(Service& service, CompletionParams params, std::shared_ptr<AnswerShape> shape,

@@ -22,8 +22,10 @@ JsonShape ShapeOf(WorkMeter* work, const std::string& text) {
     if ((i & 0xFF) == 0) work->Spend(0x40);
     const char c = text[i];
     if (in_string) {
-      if (c == '\\') ++i;
-      else if (c == '"') in_string = false;
+      if (c == '\\')
+        ++i;
+      else if (c == '"')
+        in_string = false;
     } else if (c == '"') {
       in_string = true;
     } else if (c == '[' || c == '{') {
@@ -52,7 +54,8 @@ class ErrorFinder : public nlohmann::json_sax<Json> {
   bool end_object() override { return true; }
   bool start_array(std::size_t) override { return true; }
   bool end_array() override { return true; }
-  bool parse_error(std::size_t bytes_read, const std::string&, const nlohmann::detail::exception&) override {
+  bool parse_error(std::size_t bytes_read, const std::string&,
+                   const nlohmann::detail::exception&) override {
     offset = bytes_read > 0 ? bytes_read - 1 : 0;
     return false;
   }
@@ -61,9 +64,11 @@ class ErrorFinder : public nlohmann::json_sax<Json> {
 
 Status SyntaxError(WorkMeter* work, const std::string& text) {
   ErrorFinder finder;
-  Json::sax_parse(PacedChars(work, text.data()), PacedChars(work, text.data() + text.size()), &finder);
+  Json::sax_parse(PacedChars(work, text.data()), PacedChars(work, text.data() + text.size()),
+                  &finder);
   const std::string offset = std::to_string(std::min(finder.offset, text.size()));
-  const char* what = finder.offset >= text.size() ? "the body ends before its JSON does, at byte " : "the body is not valid JSON at byte ";
+  const char* what = finder.offset >= text.size() ? "the body ends before its JSON does, at byte "
+                                                  : "the body is not valid JSON at byte ";
   return Status(ErrorCode::kInvalidInput, what + offset, "body");
 }
 
@@ -73,13 +78,17 @@ Result<Json> ParseJson(const std::string& text, const JsonLimits& limits, const 
   WorkMeter work(ctx);
   const JsonShape shape = ShapeOf(&work, text);
   if (shape.depth > limits.max_depth)
-    return Status(ErrorCode::kInvalidInput, "JSON nested deeper than " + std::to_string(limits.max_depth), "body");
+    return Status(ErrorCode::kInvalidInput,
+                  "JSON nested deeper than " + std::to_string(limits.max_depth), "body");
   if (shape.members > limits.max_members)
     return Status(ErrorCode::kInvalidInput,
-                  "JSON with more than " + std::to_string(limits.max_members) + " object members", "body");
-  Json json = Json::parse(PacedChars(&work, text.data()), PacedChars(&work, text.data() + text.size()), nullptr, false);
+                  "JSON with more than " + std::to_string(limits.max_members) + " object members",
+                  "body");
+  Json json = Json::parse(PacedChars(&work, text.data()),
+                          PacedChars(&work, text.data() + text.size()), nullptr, false);
   if (json.is_discarded()) return SyntaxError(&work, text);
-  if (!json.is_object()) return Status(ErrorCode::kInvalidInput, "the body is not a JSON object", "body");
+  if (!json.is_object())
+    return Status(ErrorCode::kInvalidInput, "the body is not a JSON object", "body");
   return json;
 }
 
@@ -110,9 +119,10 @@ double JsonFields::Number(const char* name, double fallback, double min, double 
 int64_t JsonFields::Integer(const char* name, int64_t fallback, int64_t min, int64_t max) {
   const Json* field = Get(name);
   if (field == nullptr) return fallback;
-  const bool whole = field->is_number_integer() ||
-                     (field->is_number_float() && std::nearbyint(field->get<double>()) == field->get<double>() &&
-                      std::fabs(field->get<double>()) < 9e15);
+  const bool whole =
+      field->is_number_integer() ||
+      (field->is_number_float() && std::nearbyint(field->get<double>()) == field->get<double>() &&
+       std::fabs(field->get<double>()) < 9e15);
   if (!whole) return Fail(name, "must be an integer"), fallback;
   const bool huge = field->is_number_unsigned() && field->get<uint64_t>() > uint64_t{INT64_MAX};
   const int64_t value = huge ? INT64_MAX : field->get<int64_t>();

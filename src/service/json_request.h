@@ -19,8 +19,8 @@ struct JsonLimits {
   int64_t max_members = 8192;  // of all objects together: their look-up is linear
 };
 
-// Parses within limits that are checked before a tree is built. An error names the byte. Checkpoints
-// ctx.
+// Parses within limits that are checked before a tree is built. An error names the byte.
+// Checkpoints ctx.
 Result<Json> ParseJson(const std::string& text, const JsonLimits& limits = {},
                        const ExecContext& ctx = ExecContext());
 

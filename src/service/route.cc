@@ -1,8 +1,7 @@
-#include "service/endpoint.h"
-
 #include <exception>
 #include <string_view>
 
+#include "service/endpoint.h"
 #include "service/status_map.h"
 
 namespace lull {
@@ -27,22 +26,28 @@ bool Matches(std::string_view pattern, std::string_view path) {
 }
 
 // What reads a body tokenizes, which may take long and sleep under a budget: off the HTTP thread.
-void Call(const Endpoint& endpoint, Service& service, const HttpRequest& request, const ResponderPtr& responder) {
-  if (std::string_view(endpoint.method) != "POST") return endpoint.handle(service, request, responder);
+void Call(const Endpoint& endpoint, Service& service, const HttpRequest& request,
+          const ResponderPtr& responder) {
+  if (std::string_view(endpoint.method) != "POST")
+    return endpoint.handle(service, request, responder);
   if (service.draining.load()) {
     service.requests_refused.fetch_add(1);
-    HttpResponse response = ErrorResponse({ErrorCode::kBusy, "the server is shutting down", request.path, "ask another one"});
+    HttpResponse response = ErrorResponse(
+        {ErrorCode::kBusy, "the server is shutting down", request.path, "ask another one"});
     response.status = 503;
     return responder->Send(std::move(response));
   }
-  const bool posted = service.worker->Post([&service, handle = endpoint.handle, request, responder] {
-    try {  // a third party's exception ends its request, not the server
-      handle(service, request, responder);
-    } catch (const std::exception& error) {
-      responder->Send(ErrorResponse({ErrorCode::kInternal, error.what(), request.path, ""}));
-    }
-  });
-  if (!posted) SendError(service, *responder, {ErrorCode::kBusy, "too many requests waiting", request.path, "try again"});
+  const bool posted =
+      service.worker->Post([&service, handle = endpoint.handle, request, responder] {
+        try {  // a third party's exception ends its request, not the server
+          handle(service, request, responder);
+        } catch (const std::exception& error) {
+          responder->Send(ErrorResponse({ErrorCode::kInternal, error.what(), request.path, ""}));
+        }
+      });
+  if (!posted)
+    SendError(service, *responder,
+              {ErrorCode::kBusy, "too many requests waiting", request.path, "try again"});
 }
 
 }  // namespace
@@ -50,8 +55,10 @@ void Call(const Endpoint& endpoint, Service& service, const HttpRequest& request
 void SendError(Service& service, Responder& responder, const Error& error) {
   HttpResponse response = ErrorResponse(error);
   const bool load = response.status == 429 || response.status == 503;
-  if (load) service.requests_refused.fetch_add(1);
-  else if (response.status < 500) service.requests_invalid.fetch_add(1);
+  if (load)
+    service.requests_refused.fetch_add(1);
+  else if (response.status < 500)
+    service.requests_invalid.fetch_add(1);
   responder.Send(std::move(response));
 }
 
@@ -60,12 +67,14 @@ void Route(Service& service, const HttpRequest& request, ResponderPtr responder)
   for (const Endpoint& endpoint : kEndpoints) {
     if (!Matches(endpoint.path, request.path)) continue;
     const bool head = request.method == "HEAD" && std::string_view(endpoint.method) == "GET";
-    if (head || request.method == endpoint.method) return Call(endpoint, service, request, responder);
+    if (head || request.method == endpoint.method)
+      return Call(endpoint, service, request, responder);
     allowed += (allowed.empty() ? "" : ", ") + std::string(endpoint.method);
   }
   const std::string what = request.method + " " + request.path.substr(0, 200);
   HttpResponse response =
-      ErrorResponse({ErrorCode::kNotFound, allowed.empty() ? "no such route: " + what : "use " + allowed, what, ""});
+      ErrorResponse({ErrorCode::kNotFound,
+                     allowed.empty() ? "no such route: " + what : "use " + allowed, what, ""});
   if (!allowed.empty()) {
     response.status = 405;
     response.headers.push_back({"Allow", allowed});

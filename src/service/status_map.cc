@@ -6,16 +6,22 @@ namespace lull {
 
 int HttpStatusOf(ErrorCode code) {
   switch (code) {
-    case ErrorCode::kOk: return 200;
+    case ErrorCode::kOk:
+      return 200;
     case ErrorCode::kUsage:
     case ErrorCode::kInvalidInput:
     case ErrorCode::kUnsupported:
-    case ErrorCode::kContextOverflow: return 400;
-    case ErrorCode::kNotFound: return 404;
-    case ErrorCode::kBusy: return 429;
+    case ErrorCode::kContextOverflow:
+      return 400;
+    case ErrorCode::kNotFound:
+      return 404;
+    case ErrorCode::kBusy:
+      return 429;
     case ErrorCode::kOutOfMemory:
-    case ErrorCode::kBudgetImpossible: return 503;
-    default: return 500;
+    case ErrorCode::kBudgetImpossible:
+      return 503;
+    default:
+      return 500;
   }
 }
 
@@ -33,7 +39,8 @@ HttpResponse ErrorResponse(const Error& error) {
                        {"param", error.where.empty() ? Json(nullptr) : Json(error.where)},
                        {"code", ErrorCodeName(error.code)}}}};
   response.body = body.dump(-1, ' ', false, Json::error_handler_t::replace);
-  if (response.status == 429 || response.status == 503) response.headers.push_back({"Retry-After", "1"});
+  if (response.status == 429 || response.status == 503)
+    response.headers.push_back({"Retry-After", "1"});
   return response;
 }
 

@@ -38,7 +38,8 @@ struct Worker::Rep {
 };
 
 Worker::Worker() : rep_(std::make_unique<Rep>()) {
-  rep_->start_status = os::StartThread("tokenizing thread", [rep = rep_.get()] { rep->Loop(); }, &rep_->thread);
+  rep_->start_status = os::StartThread(
+      "tokenizing thread", [rep = rep_.get()] { rep->Loop(); }, &rep_->thread);
 }
 
 const Status& Worker::start_status() const { return rep_->start_status; }

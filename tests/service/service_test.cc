@@ -36,7 +36,8 @@ struct Reply {
 class Client {
  public:
   explicit Client(int port) : socket_(context_) {
-    socket_.connect(tcp::endpoint(asio::ip::make_address("127.0.0.1"), static_cast<uint16_t>(port)));
+    socket_.connect(
+        tcp::endpoint(asio::ip::make_address("127.0.0.1"), static_cast<uint16_t>(port)));
   }
   void Send(const std::string& bytes) {
     boost::system::error_code ec;
@@ -64,7 +65,8 @@ class Client {
   std::string text_;
 };
 
-std::string RequestText(const std::string& method, const std::string& path, const std::string& body) {
+std::string RequestText(const std::string& method, const std::string& path,
+                        const std::string& body) {
   return method + " " + path + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: " +
          std::to_string(body.size()) + "\r\n\r\n" + body;
 }
@@ -72,10 +74,12 @@ std::string RequestText(const std::string& method, const std::string& path, cons
 class ServiceTest : public testing::Test {
  protected:
   void SetUp() override {
-    path_ = (std::filesystem::path(testing::TempDir()) /
-             ("service_" + std::to_string(std::hash<std::thread::id>()(std::this_thread::get_id())) + "_" +
-              std::to_string(std::chrono::steady_clock::now().time_since_epoch().count()) + ".gguf"))
-                .string();
+    path_ =
+        (std::filesystem::path(testing::TempDir()) /
+         ("service_" + std::to_string(std::hash<std::thread::id>()(std::this_thread::get_id())) +
+          "_" + std::to_string(std::chrono::steady_clock::now().time_since_epoch().count()) +
+          ".gguf"))
+            .string();
     TinyModelSpec spec;
     spec.ctx = 2048;
     ASSERT_TRUE(WriteTinyModel(spec, path_).ok());
@@ -91,9 +95,10 @@ class ServiceTest : public testing::Test {
     http.max_body_bytes = 1 << 20;
     http.header_deadline_s = 1;
     http.drain_timeout_s = 1.0;
-    server_ = Value(HttpServer::Create(http, [this](const HttpRequest& request, ResponderPtr responder) {
-      Route(service_, request, std::move(responder));
-    }));
+    server_ =
+        Value(HttpServer::Create(http, [this](const HttpRequest& request, ResponderPtr responder) {
+          Route(service_, request, std::move(responder));
+        }));
     engine_ = Value(Engine::Create(*model_, *runtime_, engine));
     port_ = server_->port();
     service_.model = model_.get();
@@ -136,7 +141,9 @@ class ServiceTest : public testing::Test {
     reply.status = atoi(reply.head.c_str() + 9);
     return reply;
   }
-  Reply Post(const std::string& path, const Json& body) { return Ask(RequestText("POST", path, body.dump())); }
+  Reply Post(const std::string& path, const Json& body) {
+    return Ask(RequestText("POST", path, body.dump()));
+  }
 
   std::string path_;
   std::unique_ptr<Runtime> runtime_;
@@ -170,7 +177,8 @@ TEST_F(ServiceTest, HealthModelsAndMetrics) {
 }
 
 TEST_F(ServiceTest, WholeAndStreamedAnswersAgree) {
-  Json body = {{"messages", kMessages}, {"max_tokens", 12}, {"temperature", 0}, {"ignore_eos", true}};
+  Json body = {
+      {"messages", kMessages}, {"max_tokens", 12}, {"temperature", 0}, {"ignore_eos", true}};
   const Reply whole = Post("/v1/chat/completions", body);
   ASSERT_EQ(whole.status, 200) << whole.body;
   EXPECT_EQ(whole.json()["usage"]["completion_tokens"], 12);
@@ -201,11 +209,13 @@ TEST_F(ServiceTest, WholeAndStreamedAnswersAgree) {
 }
 
 TEST_F(ServiceTest, CompletionsTakeTextAndTokens) {
-  const Json common = {{"max_tokens", 6}, {"temperature", 0}, {"ignore_eos", true}, {"logprobs", 2}};
+  const Json common = {
+      {"max_tokens", 6}, {"temperature", 0}, {"ignore_eos", true}, {"logprobs", 2}};
   Json by_text = common, by_tokens = common;
   by_text["prompt"] = "abc def";
   by_tokens["prompt"] = Value(model_->Tokenize("abc def", {}));
-  const Json a = Post("/v1/completions", by_text).json(), b = Post("/v1/completions", by_tokens).json();
+  const Json a = Post("/v1/completions", by_text).json(),
+             b = Post("/v1/completions", by_tokens).json();
   EXPECT_EQ(a["choices"][0]["text"], b["choices"][0]["text"]);
   EXPECT_EQ(a["choices"][0]["logprobs"]["token_logprobs"].size(), 6u);
   EXPECT_EQ(a["choices"][0]["logprobs"]["text_offset"].size(), 6u);
@@ -220,21 +230,34 @@ TEST_F(ServiceTest, WireFormOfAnswers) {
     return json.dump();
   };
   const auto text = [&](const Json& prompt, int tokens) {
-    Json body = {{"prompt", prompt}, {"max_tokens", tokens}, {"temperature", 0}, {"ignore_eos", true}};
+    Json body = {
+        {"prompt", prompt}, {"max_tokens", tokens}, {"temperature", 0}, {"ignore_eos", true}};
     return Post("/v1/completions", body).json()["choices"][0]["text"];
   };
   const Json answer = text("abc", 2);
-  Json body = {{"model", "any"}, {"prompt", Json::array({"abc"})}, {"max_tokens", 2}, {"temperature", 0},
-               {"ignore_eos", true}, {"n", 1}, {"best_of", 1}, {"echo", false}, {"user", "u"}};
+  Json body = {{"model", "any"},     {"prompt", Json::array({"abc"})},
+               {"max_tokens", 2},    {"temperature", 0},
+               {"ignore_eos", true}, {"n", 1},
+               {"best_of", 1},       {"echo", false},
+               {"user", "u"}};
   const size_t prompt_tokens = Value(model_->TokenizePrompt("abc")).size();
-  const Json usage = {{"prompt_tokens", prompt_tokens}, {"completion_tokens", 2}, {"total_tokens", prompt_tokens + 2}};
+  const Json usage = {{"prompt_tokens", prompt_tokens},
+                      {"completion_tokens", 2},
+                      {"total_tokens", prompt_tokens + 2}};
   EXPECT_EQ(normal(Post("/v1/completions", body).json()),
-            Json({{"object", "text_completion"}, {"model", "tiny"},
-                  {"choices", Json::array({{{"index", 0}, {"text", answer}, {"logprobs", nullptr}, {"finish_reason", "length"}}})},
-                  {"usage", usage}}).dump());
+            Json({{"object", "text_completion"},
+                  {"model", "tiny"},
+                  {"choices", Json::array({{{"index", 0},
+                                            {"text", answer},
+                                            {"logprobs", nullptr},
+                                            {"finish_reason", "length"}}})},
+                  {"usage", usage}})
+                .dump());
 
-  Json chat = {{"messages", kMessages}, {"max_completion_tokens", 2}, {"temperature", 0}, {"ignore_eos", true},
-               {"tools", Json::array()}, {"response_format", {{"type", "text"}}}, {"store", false}, {"seed", 7}};
+  Json chat = {{"messages", kMessages},  {"max_completion_tokens", 2},
+               {"temperature", 0},       {"ignore_eos", true},
+               {"tools", Json::array()}, {"response_format", {{"type", "text"}}},
+               {"store", false},         {"seed", 7}};
   const Json whole = Post("/v1/chat/completions", chat).json();
   EXPECT_EQ(whole["object"], "chat.completion");
   EXPECT_EQ(whole["choices"][0]["message"]["role"], "assistant");
@@ -242,9 +265,11 @@ TEST_F(ServiceTest, WireFormOfAnswers) {
   EXPECT_TRUE(whole["id"].get<std::string>().starts_with("chatcmpl-"));
 
   chat["logprobs"] = true;
-  const Json entry = Post("/v1/chat/completions", chat).json()["choices"][0]["logprobs"]["content"][0];
+  const Json entry =
+      Post("/v1/chat/completions", chat).json()["choices"][0]["logprobs"]["content"][0];
   EXPECT_EQ(entry["top_logprobs"], Json::array());
-  for (const char* field : {"token", "logprob", "bytes"}) EXPECT_TRUE(entry.contains(field)) << field;
+  for (const char* field : {"token", "logprob", "bytes"})
+    EXPECT_TRUE(entry.contains(field)) << field;
 
   chat.erase("logprobs");
   chat["stream"] = true;
@@ -252,12 +277,18 @@ TEST_F(ServiceTest, WireFormOfAnswers) {
   EXPECT_NE(streamed.head.find("Content-Type: text/event-stream"), std::string::npos);
   std::vector<Json> chunks;
   for (size_t at = 0; (at = streamed.body.find("data: {", at)) != std::string::npos; ++at)
-    chunks.push_back(Json::parse(streamed.body.substr(at + 6, streamed.body.find("\n\n", at) - at - 6)));
+    chunks.push_back(
+        Json::parse(streamed.body.substr(at + 6, streamed.body.find("\n\n", at) - at - 6)));
   ASSERT_GE(chunks.size(), 2u);
-  EXPECT_EQ(normal(chunks.front()),
-            R"({"object":"chat.completion.chunk","model":"tiny","choices":[{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]})");
-  EXPECT_EQ(normal(chunks.back()),
-            R"({"object":"chat.completion.chunk","model":"tiny","choices":[{"index":0,"delta":{},"logprobs":null,"finish_reason":"length"}]})");
+  EXPECT_EQ(
+      normal(chunks.front()),
+      R"({"object":"chat.completion.chunk","model":"tiny","choices":)"
+      R"([{"index":0,"delta":{"role":"assistant","content":""},)"
+      R"("logprobs":null,"finish_reason":null}]})");
+  EXPECT_EQ(
+      normal(chunks.back()),
+      R"({"object":"chat.completion.chunk","model":"tiny","choices":)"
+      R"([{"index":0,"delta":{},"logprobs":null,"finish_reason":"length"}]})");
 }
 
 TEST_F(ServiceTest, OneModelByItsName) {
@@ -291,22 +322,30 @@ TEST_F(ServiceTest, BadRequestsAreNamed) {
       {{{"messages", kMessages}, {"max_tokens", 1.5}}, "max_tokens"},
       {{{"messages", kMessages}, {"n", 2}}, "n:"},
       {{{"messages", kMessages}, {"tools", Json::array({1})}}, "tools"},
-      {{{"messages", kMessages}, {"response_format", {{"type", "json_object"}}}}, "response_format"},
+      {{{"messages", kMessages}, {"response_format", {{"type", "json_object"}}}},
+       "response_format"},
       {{{"messages", kMessages}, {"stop", 3}}, "stop"},
       {{{"messages", kMessages}, {"logit_bias", {{"x", 1}}}}, "logit_bias"},
       {{{"messages", kMessages}, {"logit_bias", {{"999999", 1}}}}, "999999"},
       {{{"messages", Json::array()}}, "messages"},
       {{{"messages", Json::array({{{"content", "x"}}})}}, "role"},
-      {{{"messages", Json::array({{{"role", "user"}, {"content", Json::array({{{"type", "image_url"}}})}}})}}, "text parts"},
+      {{{"messages",
+         Json::array({{{"role", "user"}, {"content", Json::array({{{"type", "image_url"}}})}}})}},
+       "text parts"},
       {Json::object(), "messages"},
-      {{{"messages", Json::array({{{"role", "user"}, {"content", Json::array({{{"type", 1}, {"text", "x"}}})}}})}}, "text parts"},
-      {{{"messages", Json::array({{{"role", "user"}, {"content", Json::array({{{"type", nullptr}}})}}})}}, "text parts"},
+      {{{"messages", Json::array({{{"role", "user"},
+                                   {"content", Json::array({{{"type", 1}, {"text", "x"}}})}}})}},
+       "text parts"},
+      {{{"messages",
+         Json::array({{{"role", "user"}, {"content", Json::array({{{"type", nullptr}}})}}})}},
+       "text parts"},
   };
   for (const Case& c : cases) {
     const Reply reply = Post("/v1/chat/completions", c.body);
     EXPECT_EQ(reply.status, 400) << c.body;
     ASSERT_TRUE(reply.json().is_object()) << reply.body;
-    EXPECT_NE(reply.json()["error"]["message"].get<std::string>().find(c.says), std::string::npos) << reply.body;
+    EXPECT_NE(reply.json()["error"]["message"].get<std::string>().find(c.says), std::string::npos)
+        << reply.body;
   }
   const Json long_prompt = {{"prompt", std::string(20000, 'x')}, {"max_tokens", 4}};
   const Reply overflow = Post("/v1/completions", long_prompt);
@@ -325,7 +364,8 @@ TEST_F(ServiceTest, LimitsOfHttp) {
   EXPECT_EQ(Ask("GET /health HTTP/1.1\r\nX: " + std::string(40000, 'a') + "\r\n\r\n").status, 431);
   const Reply big = Ask(RequestText("POST", "/v1/completions", std::string(2 << 20, ' ')));
   EXPECT_EQ(big.status, 413);
-  EXPECT_NE(big.json()["error"]["message"].get<std::string>().find("1048576 bytes"), std::string::npos);
+  EXPECT_NE(big.json()["error"]["message"].get<std::string>().find("1048576 bytes"),
+            std::string::npos);
   EXPECT_EQ(Ask("nonsense\r\n\r\n").status, 400);
   const Reply deep = Ask(RequestText("POST", "/v1/completions", std::string(200000, '[')));
   EXPECT_EQ(deep.status, 400);
@@ -366,7 +406,8 @@ TEST_F(ServiceTest, SlowHeadersAreCut) {
 
 TEST_F(ServiceTest, DisconnectCancelsAndFreesKv) {
   Client client(port_);
-  const Json body = {{"prompt", "abc"}, {"max_tokens", 2000}, {"stream", true}, {"ignore_eos", true}};
+  const Json body = {
+      {"prompt", "abc"}, {"max_tokens", 2000}, {"stream", true}, {"ignore_eos", true}};
   client.Send(RequestText("POST", "/v1/completions", body.dump()));
   client.ReadUntil("data: ");
   client.Close();
@@ -382,8 +423,9 @@ TEST_F(ServiceTest, DisconnectCancelsAndFreesKv) {
 TEST_F(ServiceTest, DisconnectIsNoticedBehindAPipelinedRequest) {
   Client client(port_);
   const Json body = {{"prompt", "abc"}, {"max_tokens", 2000}, {"ignore_eos", true}};
-  client.Send("POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: " + std::to_string(body.dump().size()) +
-              "\r\n\r\n" + body.dump() + "GET /health HTTP/1.1\r\nHost: x\r\n\r\n");
+  client.Send("POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: " +
+              std::to_string(body.dump().size()) + "\r\n\r\n" + body.dump() +
+              "GET /health HTTP/1.1\r\nHost: x\r\n\r\n");
   ASSERT_TRUE(Soon([&] { return engine_->stats().running == 1; }));
   client.Close();
   EXPECT_TRUE(Soon([&] { return engine_->stats().requests_cancelled == 1; }));
@@ -394,8 +436,8 @@ TEST_F(ServiceTest, PipelinedRequestsAreAnsweredInOrder) {
   const Json body = {{"prompt", "abc"}, {"max_tokens", 3}, {"ignore_eos", true}};
   std::string all;
   for (int i = 0; i < 3; ++i)
-    all += "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: " + std::to_string(body.dump().size()) +
-           "\r\n\r\n" + body.dump();
+    all += "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: " +
+           std::to_string(body.dump().size()) + "\r\n\r\n" + body.dump();
   client.Send(all + "GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
   const std::string text = client.ReadAll();
   size_t answers = 0, at = 0;
@@ -406,8 +448,9 @@ TEST_F(ServiceTest, PipelinedRequestsAreAnsweredInOrder) {
 
 TEST_F(ServiceTest, Http10StreamsEndWithTheConnection) {
   const Json body = {{"prompt", "abc"}, {"max_tokens", 4}, {"stream", true}, {"ignore_eos", true}};
-  const Reply reply = Ask("POST /v1/completions HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: " +
-                          std::to_string(body.dump().size()) + "\r\n\r\n" + body.dump());
+  const Reply reply =
+      Ask("POST /v1/completions HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: " +
+          std::to_string(body.dump().size()) + "\r\n\r\n" + body.dump());
   EXPECT_EQ(reply.status, 200);
   EXPECT_EQ(reply.head.find("chunked"), std::string::npos) << reply.head;
   EXPECT_NE(reply.head.find("Connection: close"), std::string::npos);
@@ -449,7 +492,8 @@ TEST_F(ServiceTest, DrainingFinishesWhatRunsAndTakesNothingNew) {
   boost::system::error_code ec;
   asio::io_context context;
   tcp::socket late(context);
-  late.connect(tcp::endpoint(asio::ip::make_address("127.0.0.1"), static_cast<uint16_t>(port_)), ec);
+  late.connect(tcp::endpoint(asio::ip::make_address("127.0.0.1"), static_cast<uint16_t>(port_)),
+               ec);
   EXPECT_TRUE(ec.failed()) << "still accepts";
 }
 
@@ -470,7 +514,11 @@ TEST_F(ServiceTest, ClientsComeAndGoWhileItDrains) {
   std::vector<std::thread> clients;
   for (int c = 0; c < 6; ++c) {
     clients.emplace_back([&, c] {
-      const Json body = {{"prompt", "abc"}, {"max_tokens", 40 + c}, {"stream", c % 2 == 0}, {"ignore_eos", true}, {"logprobs", c % 3}};
+      const Json body = {{"prompt", "abc"},
+                         {"max_tokens", 40 + c},
+                         {"stream", c % 2 == 0},
+                         {"ignore_eos", true},
+                         {"logprobs", c % 3}};
       for (int i = 0; i < 8; ++i, ++rounds) {
         try {
           Client client(port_);
@@ -480,8 +528,10 @@ TEST_F(ServiceTest, ClientsComeAndGoWhileItDrains) {
             continue;
           }
           client.Send(RequestText("POST", "/v1/completions", body.dump()));
-          if (i % 3 == 0) client.ReadUntil("data: ");
-          else if (i % 3 == 1) client.ReadAll();
+          if (i % 3 == 0)
+            client.ReadUntil("data: ");
+          else if (i % 3 == 1)
+            client.ReadAll();
           client.Close();
         } catch (const boost::system::system_error&) {  // the server accepts no more
         }
@@ -495,16 +545,21 @@ TEST_F(ServiceTest, ClientsComeAndGoWhileItDrains) {
 }
 
 TEST_F(ServiceTest, ManyClientsGetTheAnswerOfOneAlone) {
-  const Json body = {{"messages", kMessages}, {"max_tokens", 16}, {"temperature", 0}, {"ignore_eos", true}};
-  const std::string want = Post("/v1/chat/completions", body).json()["choices"][0]["message"]["content"];
+  const Json body = {
+      {"messages", kMessages}, {"max_tokens", 16}, {"temperature", 0}, {"ignore_eos", true}};
+  const std::string want =
+      Post("/v1/chat/completions", body).json()["choices"][0]["message"]["content"];
   std::vector<std::thread> clients;
   std::atomic<int> equal{0}, refused{0}, other{0};
   for (int i = 0; i < 16; ++i) {
     clients.emplace_back([&] {
       const Reply reply = Post("/v1/chat/completions", body);
-      if (reply.status == 429) ++refused;
-      else if (reply.status == 200 && reply.json()["choices"][0]["message"]["content"] == want) ++equal;
-      else ++other;
+      if (reply.status == 429)
+        ++refused;
+      else if (reply.status == 200 && reply.json()["choices"][0]["message"]["content"] == want)
+        ++equal;
+      else
+        ++other;
     });
   }
   for (std::thread& client : clients) client.join();
@@ -518,8 +573,10 @@ TEST(HttpServer, DrainingEndsAtItsDeadline) {
   std::shared_ptr<Responder> held;  // a request that is never answered
   HttpServerOptions options;
   options.drain_timeout_s = 0.3;
-  const auto created = HttpServer::Create(
-      options, [&](const HttpRequest&, std::shared_ptr<Responder> responder) { held = std::move(responder); });
+  const auto created =
+      HttpServer::Create(options, [&](const HttpRequest&, std::shared_ptr<Responder> responder) {
+        held = std::move(responder);
+      });
   ASSERT_TRUE(created.ok());
   HttpServer& server = **created;
   std::thread thread([&] { server.Run(false); });
@@ -539,7 +596,8 @@ TEST(HttpServer, TakenPortIsAClearError) {
   ASSERT_TRUE(first.ok());
   HttpServerOptions same;
   same.port = (*first)->port();
-  const auto second = HttpServer::Create(same, [](const HttpRequest&, std::shared_ptr<Responder>) {});
+  const auto second =
+      HttpServer::Create(same, [](const HttpRequest&, std::shared_ptr<Responder>) {});
   ASSERT_FALSE(second.ok());
   EXPECT_NE(second.error().where.find(std::to_string(same.port)), std::string::npos);
 }

@@ -50,14 +50,17 @@ std::vector<int32_t> PseudoTokens(int64_t count, int64_t vocab, uint32_t seed) {
 class BenchCommand : public Command {
  public:
   const char* name() const override { return "bench"; }
-  const char* help() const override { return "Measure prefill and decode speed beside the machine's roof"; }
+  const char* help() const override {
+    return "Measure prefill and decode speed beside the machine's roof";
+  }
   void AddOptions(CLI::App& app) override {
     app.add_option("model", model_, "path or name");
     app.add_option("-p", prompt_tokens_, "prompt tokens; 0 leaves prefill out (default 512)")
         ->check(CLI::Range(0, 1 << 20));
     app.add_option("-n", new_tokens_, "new tokens; 0 leaves decode out (default 128)")
         ->check(CLI::Range(0, 1 << 20));
-    app.add_option("-d", depth_, "tokens already in the context (default 0)")->check(CLI::Range(0, 1 << 20));
+    app.add_option("-d", depth_, "tokens already in the context (default 0)")
+        ->check(CLI::Range(0, 1 << 20));
     app.add_option("-t,--threads", threads_, "comma-separated thread counts")
         ->delimiter(',')
         ->allow_extra_args(false)
@@ -69,7 +72,8 @@ class BenchCommand : public Command {
 
   Status Run() override {
     if (model_.empty())
-      return Status(ErrorCode::kUsage, "no model", "command line", "lull bench MODEL, or lull bench budget");
+      return Status(ErrorCode::kUsage, "no model", "command line",
+                    "lull bench MODEL, or lull bench budget");
     if (threads_.empty()) threads_.push_back(os::AvailableCpus());
     Json results = Json::array();
     ModelInfo info;
@@ -86,14 +90,15 @@ class BenchCommand : public Command {
       if (!json) PrintRow(measured, info);
     }
     if (!json) return Status();
-    PrintJson({{"model", info.name},
-               {"file_type", info.file_type},
-               {"prompt_tokens", prompt_tokens_},
-               {"new_tokens", new_tokens_},
-               {"depth_tokens", depth_},
-               {"results", results},
-               {"arithmetic_version", kArithmeticVersion},
-               {"machine", {{"cpu", os::CpuModelName()}, {"cpus", os::AvailableCpus()}, {"isa", isa}}}});
+    PrintJson(
+        {{"model", info.name},
+         {"file_type", info.file_type},
+         {"prompt_tokens", prompt_tokens_},
+         {"new_tokens", new_tokens_},
+         {"depth_tokens", depth_},
+         {"results", results},
+         {"arithmetic_version", kArithmeticVersion},
+         {"machine", {{"cpu", os::CpuModelName()}, {"cpus", os::AvailableCpus()}, {"isa", isa}}}});
     return Status();
   }
 
@@ -104,7 +109,8 @@ class BenchCommand : public Command {
     DecoderOptions options;
     options.kv_type = kv_type_;
     options.max_context_tokens = depth_ + std::max(prompt_tokens_, new_tokens_) + 1;
-    LULL_ASSIGN_OR_RETURN(const auto decoder, Decoder::Create(*session.model, *session.runtime, options));
+    LULL_ASSIGN_OR_RETURN(const auto decoder,
+                          Decoder::Create(*session.model, *session.runtime, options));
     ProgressBar bar;
     for (int round = -1; round < rounds_; ++round) {  // round -1 warms up
       LULL_RETURN_IF_ERROR(Round(session, *decoder, round < 0 ? nullptr : &measured));
@@ -144,7 +150,9 @@ class BenchCommand : public Command {
     for (int64_t i = 0; i < depth_ + count; ++i)
       rows.push_back({sequence, static_cast<int32_t>(i), tokens[static_cast<size_t>(i)]});
     const std::span<const BatchRow> all(rows);
-    if (depth_ > 0) LULL_RETURN_IF_ERROR(decoder.Forward(all.first(static_cast<size_t>(depth_)), {}, logits.data()));
+    if (depth_ > 0)
+      LULL_RETURN_IF_ERROR(
+          decoder.Forward(all.first(static_cast<size_t>(depth_)), {}, logits.data()));
     const std::span<const BatchRow> timed = all.subspan(static_cast<size_t>(depth_));
     const int64_t cpu_ns = os::ProcessCpuNs(), wall_ns = os::MonotonicNs();
     if (one_by_one) {
@@ -159,7 +167,8 @@ class BenchCommand : public Command {
     const double cpu_s = static_cast<double>(os::ProcessCpuNs() - cpu_ns) * 1e-9;
     decoder.CloseSequence(sequence);
     if (tok_s != nullptr) tok_s->values.push_back(static_cast<double>(count) / wall_s);
-    if (cpu_s_per_1k != nullptr) cpu_s_per_1k->values.push_back(1000.0 * cpu_s / static_cast<double>(count));
+    if (cpu_s_per_1k != nullptr)
+      cpu_s_per_1k->values.push_back(1000.0 * cpu_s / static_cast<double>(count));
     return Status();
   }
 
@@ -168,32 +177,35 @@ class BenchCommand : public Command {
   }
   // The head is computed for the prompt's last token alone.
   double PeakShare(const Measured& m, const ModelInfo& info) const {
-    const double head_macs = static_cast<double>(info.vocab_size) * static_cast<double>(info.embedding_length);
+    const double head_macs =
+        static_cast<double>(info.vocab_size) * static_cast<double>(info.embedding_length);
     const double macs = static_cast<double>(info.macs_per_token) - head_macs +
                         head_macs / static_cast<double>(std::max<int64_t>(prompt_tokens_, 1));
     return m.prefill_tok_s.Median() * macs / m.int8_peak;
   }
 
   Json ToJson(const Measured& m, const ModelInfo& info) const {
-    return {{"threads", m.threads},
-            {"prefill_tok_s", m.prefill_tok_s.ToJson()},
-            {"decode_tok_s", m.decode_tok_s.ToJson()},
-            {"cpu_s_per_1k_prefill", m.prefill_cpu_s_per_1k.Median()},
-            {"cpu_s_per_1k_decode", m.decode_cpu_s_per_1k.Median()},
-            {"bytes_per_token", info.active_bytes_per_token},
-            {"gb_s", m.decode_tok_s.Median() * static_cast<double>(info.active_bytes_per_token) * 1e-9},
-            {"bandwidth_gb_s", m.bandwidth * 1e-9},
-            {"bandwidth_share", BandwidthShare(m, info)},
-            {"int8_peak_gmac_s", m.int8_peak * 1e-9},
-            {"int_peak_share", PeakShare(m, info)}};
+    return {
+        {"threads", m.threads},
+        {"prefill_tok_s", m.prefill_tok_s.ToJson()},
+        {"decode_tok_s", m.decode_tok_s.ToJson()},
+        {"cpu_s_per_1k_prefill", m.prefill_cpu_s_per_1k.Median()},
+        {"cpu_s_per_1k_decode", m.decode_cpu_s_per_1k.Median()},
+        {"bytes_per_token", info.active_bytes_per_token},
+        {"gb_s", m.decode_tok_s.Median() * static_cast<double>(info.active_bytes_per_token) * 1e-9},
+        {"bandwidth_gb_s", m.bandwidth * 1e-9},
+        {"bandwidth_share", BandwidthShare(m, info)},
+        {"int8_peak_gmac_s", m.int8_peak * 1e-9},
+        {"int_peak_share", PeakShare(m, info)}};
   }
 
   void PrintRow(const Measured& m, const ModelInfo& info) const {
-    printf("%d threads: prefill %8.1f tok/s (%2.0f %% of the int8 peak)   decode %7.1f tok/s "
-           "(%2.0f %% of the read bandwidth, %.1f GB/s)   CPU s per 1k tokens: %.2f / %.2f\n",
-           m.threads, m.prefill_tok_s.Median(), 100 * PeakShare(m, info), m.decode_tok_s.Median(),
-           100 * BandwidthShare(m, info), m.bandwidth * 1e-9, m.prefill_cpu_s_per_1k.Median(),
-           m.decode_cpu_s_per_1k.Median());
+    printf(
+        "%d threads: prefill %8.1f tok/s (%2.0f %% of the int8 peak)   decode %7.1f tok/s "
+        "(%2.0f %% of the read bandwidth, %.1f GB/s)   CPU s per 1k tokens: %.2f / %.2f\n",
+        m.threads, m.prefill_tok_s.Median(), 100 * PeakShare(m, info), m.decode_tok_s.Median(),
+        100 * BandwidthShare(m, info), m.bandwidth * 1e-9, m.prefill_cpu_s_per_1k.Median(),
+        m.decode_cpu_s_per_1k.Median());
   }
 
   std::string model_, isa_;

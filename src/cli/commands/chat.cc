@@ -24,7 +24,8 @@ class ChatCommand : public Command {
     LULL_ASSIGN_OR_RETURN(Session session, Session::Open(model_, runtime_));
     EngineOptions options;
     options.max_sequences = 1;
-    LULL_ASSIGN_OR_RETURN(const auto engine, Engine::Create(*session.model, *session.runtime, options));
+    LULL_ASSIGN_OR_RETURN(const auto engine,
+                          Engine::Create(*session.model, *session.runtime, options));
     Json messages = Json::array();
     if (!system_.empty()) messages.push_back({{"role", "system"}, {"content", system_}});
     std::string line;

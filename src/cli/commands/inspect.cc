@@ -27,15 +27,18 @@ class InspectCommand : public Command {
   Status Run() override {
     LULL_ASSIGN_OR_RETURN(const std::string path, ResolveModel(model_));
     LULL_ASSIGN_OR_RETURN(const auto file, GgufFile::Open(path));
-    if (json) PrintJson(ToJson(*file));
-    else PrintText(*file);
+    if (json)
+      PrintJson(ToJson(*file));
+    else
+      PrintText(*file);
     return Status();
   }
 
  private:
   static std::map<std::string, uint64_t> BytesByType(const GgufFile& file) {
     std::map<std::string, uint64_t> bytes;
-    for (const GgufTensor& tensor : file.tensors()) bytes[GgufTypeName(tensor.type_id)] += tensor.data.size();
+    for (const GgufTensor& tensor : file.tensors())
+      bytes[GgufTypeName(tensor.type_id)] += tensor.data.size();
     return bytes;
   }
 
@@ -59,14 +62,16 @@ class InspectCommand : public Command {
   void PrintText(const GgufFile& file) const {
     printf("%s\nGGUF v%u, %.1f MiB, %zu tensors\n\n", file.path().c_str(), file.version(),
            static_cast<double>(file.file_bytes()) / (1 << 20), file.tensors().size());
-    for (const std::string& key : file.Keys()) printf("  %-44s %s\n", key.c_str(), file.Describe(key).c_str());
+    for (const std::string& key : file.Keys())
+      printf("  %-44s %s\n", key.c_str(), file.Describe(key).c_str());
     printf("\n");
     for (const auto& [type, bytes] : BytesByType(file))
       printf("  %-8s %10.1f MiB\n", type.c_str(), static_cast<double>(bytes) / (1 << 20));
     if (!tensors_) return;
     printf("\n");
     for (const GgufTensor& tensor : file.tensors())
-      printf("  %-44s %-6s %s\n", tensor.name.c_str(), GgufTypeName(tensor.type_id), DimsText(tensor).c_str());
+      printf("  %-44s %-6s %s\n", tensor.name.c_str(), GgufTypeName(tensor.type_id),
+             DimsText(tensor).c_str());
   }
 
   std::string model_;

@@ -24,8 +24,8 @@ class ListCommand : public Command {
     }
     if (models.empty()) fprintf(stderr, "no models yet; try: lull pull smollm2\n");
     for (const StoredModel& model : models)
-      printf("%-14s %8.1f MiB  %s\n", model.name.c_str(), static_cast<double>(model.bytes) / (1 << 20),
-             model.path.c_str());
+      printf("%-14s %8.1f MiB  %s\n", model.name.c_str(),
+             static_cast<double>(model.bytes) / (1 << 20), model.path.c_str());
     return Status();
   }
 };

@@ -23,7 +23,8 @@ class PerplexityCommand : public Command {
   void AddOptions(CLI::App& app) override {
     app.add_option("model", model_, "path or name")->required();
     app.add_option("file", file_, "text file")->required();
-    app.add_option("--ctx", ctx_tokens_, "chunk length (default 512)")->check(CLI::Range(8, 1 << 20));
+    app.add_option("--ctx", ctx_tokens_, "chunk length (default 512)")
+        ->check(CLI::Range(8, 1 << 20));
     app.add_option("--chunks", max_chunks_, "stop after so many chunks; 0: all");
     app.add_option("--kv-type", kv_type_, "f16, bf16 or f32");
     runtime_.AddTo(app);
@@ -56,20 +57,24 @@ class PerplexityCommand : public Command {
     ProgressBar bar;
     for (size_t chunk = 0; chunk < chunks; ++chunk) {
       const std::span<int32_t> piece(tokens.data() + chunk * ctx, ctx);
-      if (session.model->adds_bos() && session.model->bos_token() >= 0) piece[0] = session.model->bos_token();
+      if (session.model->adds_bos() && session.model->bos_token() >= 0)
+        piece[0] = session.model->bos_token();
       LULL_RETURN_IF_ERROR(ScoreChunk(*session.model, *decoder, piece, &sum));
       bar.Update("perplexity", chunk + 1, chunks, "chunks");
     }
     bar.Finish();
     const double perplexity = std::exp(sum.nll / static_cast<double>(sum.tokens));
-    if (json) PrintJson({{"perplexity", perplexity}, {"tokens", sum.tokens}, {"chunks", chunks}});
-    else printf("perplexity %.4f over %lld tokens in %zu chunks of %lld\n", perplexity,
-                static_cast<long long>(sum.tokens), chunks, static_cast<long long>(ctx_tokens_));
+    if (json)
+      PrintJson({{"perplexity", perplexity}, {"tokens", sum.tokens}, {"chunks", chunks}});
+    else
+      printf("perplexity %.4f over %lld tokens in %zu chunks of %lld\n", perplexity,
+             static_cast<long long>(sum.tokens), chunks, static_cast<long long>(ctx_tokens_));
     return Status();
   }
 
  private:
-  static Status ScoreChunk(const Model& model, Decoder& decoder, std::span<const int32_t> tokens, Sum* sum) {
+  static Status ScoreChunk(const Model& model, Decoder& decoder, std::span<const int32_t> tokens,
+                           Sum* sum) {
     const size_t vocab = static_cast<size_t>(model.info().vocab_size);
     const size_t first = tokens.size() / 2;
     LULL_ASSIGN_OR_RETURN(const int32_t sequence, decoder.OpenSequence());

@@ -19,19 +19,23 @@ class PullCommand : public Command {
     const CatalogEntry* entry = FindCatalogEntry(model_);
     const Store store(ModelsFolder());
     if (entry == nullptr)
-      return Status(ErrorCode::kNotFound, "no model of that name", model_, "smollm2 or gemma3-270m");
+      return Status(ErrorCode::kNotFound, "no model of that name", model_,
+                    "smollm2 or gemma3-270m");
     ProgressBar bar;
     bool announced = false;
     Result<std::string> path =
         store.Pull(*entry, [&](const std::string& step, uint64_t done, uint64_t total) {
-          if (!announced) fprintf(stderr, "%s\nlicence: %s\n", entry->title.c_str(), entry->license.c_str());
+          if (!announced)
+            fprintf(stderr, "%s\nlicence: %s\n", entry->title.c_str(), entry->license.c_str());
           announced = true;
           bar.Update(step, done, total, "MiB");
         });
     bar.Finish();
     if (!path.ok()) return path.status();
-    if (json) PrintJson({{"name", entry->name}, {"path", *path}, {"bytes", entry->file_bytes}});
-    else printf("%s\n", path->c_str());
+    if (json)
+      PrintJson({{"name", entry->name}, {"path", *path}, {"bytes", entry->file_bytes}});
+    else
+      printf("%s\n", path->c_str());
     return Status();
   }
 

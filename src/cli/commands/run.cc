@@ -41,24 +41,29 @@ class RunCommand : public Command {
     options.kv_type = kv_type_;
     options.max_context_tokens = context_tokens_;
     options.max_sequences = 1;
-    LULL_ASSIGN_OR_RETURN(const auto engine, Engine::Create(*session.model, *session.runtime, options));
+    LULL_ASSIGN_OR_RETURN(const auto engine,
+                          Engine::Create(*session.model, *session.runtime, options));
     const bool stream = !json;
-    LULL_ASSIGN_OR_RETURN(const Generation generation,
-                          Generate(*engine, tokens, generation_, [stream](const std::string& piece) {
-                            if (!stream) return;
-                            fwrite(piece.data(), 1, piece.size(), stdout);
-                            fflush(stdout);
-                          }));
+    LULL_ASSIGN_OR_RETURN(
+        const Generation generation,
+        Generate(*engine, tokens, generation_, [stream](const std::string& piece) {
+          if (!stream) return;
+          fwrite(piece.data(), 1, piece.size(), stdout);
+          fflush(stdout);
+        }));
     const double wall_s = static_cast<double>(os::MonotonicNs() - start_ns) * 1e-9;
-    if (json) PrintResult(generation, session, wall_s);
-    else PrintFooter(generation, session, wall_s);
+    if (json)
+      PrintResult(generation, session, wall_s);
+    else
+      PrintFooter(generation, session, wall_s);
     return Status();
   }
 
  private:
   Status ReadPrompt() {
     if (!prompt_.empty() && !prompt_file_.empty())
-      return Status(ErrorCode::kUsage, "both a prompt and --prompt-file", "command line", "give one");
+      return Status(ErrorCode::kUsage, "both a prompt and --prompt-file", "command line",
+                    "give one");
     if (!prompt_file_.empty()) {
       LULL_ASSIGN_OR_RETURN(prompt_, ReadWholeFile(prompt_file_));
     }
@@ -73,7 +78,8 @@ class RunCommand : public Command {
     Json messages = Json::array();
     if (!system_.empty()) messages.push_back({{"role", "system"}, {"content", system_}});
     messages.push_back({{"role", "user"}, {"content", prompt_}});
-    return model.RenderChat(messages.dump(-1, ' ', false, Json::error_handler_t::replace), "", true);
+    return model.RenderChat(messages.dump(-1, ' ', false, Json::error_handler_t::replace), "",
+                            true);
   }
 
   Json Stats(const Generation& generation, const Session& session, double wall_s) const {
@@ -92,7 +98,8 @@ class RunCommand : public Command {
     Json logprobs = Json::array();
     for (const auto& row : generation.logprobs) {
       Json top = Json::array();
-      for (const TokenLogprob& entry : row) top.push_back({{"id", entry.id}, {"logprob", entry.logprob}});
+      for (const TokenLogprob& entry : row)
+        top.push_back({{"id", entry.id}, {"logprob", entry.logprob}});
       logprobs.push_back(top);
     }
     PrintJson({{"text", generation.text},
@@ -107,15 +114,16 @@ class RunCommand : public Command {
     const double cpu_s = stats["cpu_s"];
     printf("\n");
     fflush(stdout);
-    fprintf(stderr,
-            "\n[%lld prompt + %lld new tokens | prefill %.0f tok/s, decode %.0f tok/s | load %.2f s | "
-            "CPU %.2f s in %.2f s = %.0f %% of %d CPUs%s | %.0f MiB]\n",
-            static_cast<long long>(generation.stats.prompt_tokens),
-            static_cast<long long>(generation.stats.new_tokens), double{stats["prefill_tok_s"]},
-            double{stats["decode_tok_s"]}, double{stats["load_s"]}, cpu_s, wall_s,
-            100.0 * cpu_s / wall_s / os::AvailableCpus(), os::AvailableCpus(),
-            runtime_.cpu.empty() ? "" : (", allowed " + runtime_.cpu).c_str(),
-            static_cast<double>(os::PeakRssBytes()) / (1 << 20));
+    fprintf(
+        stderr,
+        "\n[%lld prompt + %lld new tokens | prefill %.0f tok/s, decode %.0f tok/s | load %.2f s | "
+        "CPU %.2f s in %.2f s = %.0f %% of %d CPUs%s | %.0f MiB]\n",
+        static_cast<long long>(generation.stats.prompt_tokens),
+        static_cast<long long>(generation.stats.new_tokens), double{stats["prefill_tok_s"]},
+        double{stats["decode_tok_s"]}, double{stats["load_s"]}, cpu_s, wall_s,
+        100.0 * cpu_s / wall_s / os::AvailableCpus(), os::AvailableCpus(),
+        runtime_.cpu.empty() ? "" : (", allowed " + runtime_.cpu).c_str(),
+        static_cast<double>(os::PeakRssBytes()) / (1 << 20));
   }
 
   std::string model_, prompt_, prompt_file_, system_;

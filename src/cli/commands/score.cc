@@ -14,7 +14,8 @@ Result<std::vector<int32_t>> ReadTokens(const std::string& path) {
   try {
     json = Json::parse(text);
   } catch (const Json::parse_error& error) {
-    return Status(ErrorCode::kInvalidInput, "not valid JSON", path + " at byte " + std::to_string(error.byte - 1),
+    return Status(ErrorCode::kInvalidInput, "not valid JSON",
+                  path + " at byte " + std::to_string(error.byte - 1),
                   "a JSON array of token ids, or {\"tokens\":[...]} as lull tokenize prints");
   } catch (const Json::exception&) {
     return Status(ErrorCode::kInvalidInput, "a number that no double can hold", path);
@@ -22,7 +23,8 @@ Result<std::vector<int32_t>> ReadTokens(const std::string& path) {
   if (json.is_object() && json.contains("tokens")) json = Json(json["tokens"]);
   std::vector<int32_t> tokens;
   const Error bad = Status(ErrorCode::kInvalidInput, "not a list of token ids", path,
-                           "a JSON array, or {\"tokens\":[...]} as lull tokenize prints").error();
+                           "a JSON array, or {\"tokens\":[...]} as lull tokenize prints")
+                        .error();
   if (!json.is_array()) return bad;
   for (const auto& id : json) {
     if (!id.is_number_integer()) return bad;
@@ -75,7 +77,8 @@ class ScoreCommand : public Command {
         for (const TokenLogprob& entry : decoder->TopLogprobs(row, top_))
           top.push_back({{"id", entry.id}, {"logprob", entry.logprob}});
         positions.push_back(top);
-        if (begin + i + 1 < tokens.size()) targets.push_back(decoder->LogprobOf(row, tokens[begin + i + 1]));
+        if (begin + i + 1 < tokens.size())
+          targets.push_back(decoder->LogprobOf(row, tokens[begin + i + 1]));
       }
     }
     PrintJson({{"positions", positions}, {"target_logprobs", targets}});
@@ -86,9 +89,11 @@ class ScoreCommand : public Command {
   Status CheckTokens(const std::vector<int32_t>& tokens, int64_t vocab) const {
     for (size_t i = 0; i < tokens.size(); ++i)
       if (tokens[i] >= vocab)
-        return Status(ErrorCode::kInvalidInput, "token id " + std::to_string(tokens[i]) + " is not in the vocabulary",
-                      tokens_file_ + ": token " + std::to_string(i),
-                      "ids run from 0 to " + std::to_string(vocab - 1) + "; lull tokenize gives them");
+        return Status(
+            ErrorCode::kInvalidInput,
+            "token id " + std::to_string(tokens[i]) + " is not in the vocabulary",
+            tokens_file_ + ": token " + std::to_string(i),
+            "ids run from 0 to " + std::to_string(vocab - 1) + "; lull tokenize gives them");
     return Status();
   }
 

@@ -27,14 +27,17 @@ class ServeCommand : public Command {
     app.add_option("model", model_, "path or name")->required();
     app.add_option("-p,--port", http_.port, "port (default 8080)")->check(CLI::Range(0, 65535));
     app.add_option("--host", http_.address, "address to listen on (default 127.0.0.1)");
-    app.add_option("-c,--ctx", engine_.max_context_tokens, "context of one request in tokens (default 4096)")
+    app.add_option("-c,--ctx", engine_.max_context_tokens,
+                   "context of one request in tokens (default 4096)")
         ->check(CLI::Range(1, 1 << 24));
-    app.add_option("--kv-tokens", engine_.kv_pool_tokens, "KV capacity of all requests in tokens (default 4 contexts)");
+    app.add_option("--kv-tokens", engine_.kv_pool_tokens,
+                   "KV capacity of all requests in tokens (default 4 contexts)");
     app.add_option("--kv-type", engine_.kv_type, "f16, bf16 or f32");
     app.add_option("--parallel", engine_.max_sequences, "requests decoding at once (default 64)")
         ->check(CLI::Range(1, 4096));
     app.add_option("--queue", engine_.max_queue, "requests waiting; more get 429 (default 256)");
-    app.add_option("--prefill-chunk", engine_.prefill_chunk_tokens, "prompt tokens of one step (default 128)")
+    app.add_option("--prefill-chunk", engine_.prefill_chunk_tokens,
+                   "prompt tokens of one step (default 128)")
         ->check(CLI::Range(1, 1 << 16));
     app.add_option("--drain-timeout", http_.drain_timeout_s,
                    "seconds that running requests get after SIGTERM or SIGINT (default 10)")
@@ -48,7 +51,8 @@ class ServeCommand : public Command {
       return Status(ErrorCode::kUsage, "--temp lies between 0 and 100", "--temp", "leave it out");
     LULL_ASSIGN_OR_RETURN(Session session, Session::Open(model_, runtime_));
     const ModelInfo& info = session.model->info();
-    if (engine_.max_context_tokens == 0) engine_.max_context_tokens = std::min<int64_t>(4096, info.context_tokens);
+    if (engine_.max_context_tokens == 0)
+      engine_.max_context_tokens = std::min<int64_t>(4096, info.context_tokens);
     if (engine_.kv_pool_tokens == 0) engine_.kv_pool_tokens = 4 * engine_.max_context_tokens;
     Service service;
     service.model = session.model.get();
@@ -58,12 +62,14 @@ class ServeCommand : public Command {
     service.start_unix_s = std::chrono::duration_cast<std::chrono::seconds>(
                                std::chrono::system_clock::now().time_since_epoch())
                                .count();
-    LULL_ASSIGN_OR_RETURN(const auto server,
-                          HttpServer::Create(http_, [&service](const HttpRequest& request, ResponderPtr responder) {
-                            Route(service, request, std::move(responder));
-                          }));
+    LULL_ASSIGN_OR_RETURN(
+        const auto server,
+        HttpServer::Create(http_, [&service](const HttpRequest& request, ResponderPtr responder) {
+          Route(service, request, std::move(responder));
+        }));
     // Destroyed before the server, whose connections its events hold.
-    LULL_ASSIGN_OR_RETURN(const auto engine, Engine::Create(*session.model, *session.runtime, engine_));
+    LULL_ASSIGN_OR_RETURN(const auto engine,
+                          Engine::Create(*session.model, *session.runtime, engine_));
     service.engine = engine.get();
     Worker worker;
     LULL_RETURN_IF_ERROR(worker.start_status());
@@ -75,19 +81,23 @@ class ServeCommand : public Command {
       fprintf(stderr, "lull: draining, %d requests under way\n", server.answering());
     });
     const int cut = server->answering();
-    if (cut > 0) fprintf(stderr, "lull: stopped, %d requests cut short\n", cut);
-    else fprintf(stderr, "lull: stopped\n");
+    if (cut > 0)
+      fprintf(stderr, "lull: stopped, %d requests cut short\n", cut);
+    else
+      fprintf(stderr, "lull: stopped\n");
     return Status();
   }
 
  private:
   void Announce(const Session& session, int port) const {
     const CpuBudget& budget = session.runtime->cpu_budget();
-    fprintf(stderr, "lull: serving %s on http://%s:%d (%d thread%s, %s", model_.c_str(), http_.address.c_str(),
-            port, session.runtime->threads(), session.runtime->threads() == 1 ? "" : "s", session.runtime->isa());
+    fprintf(stderr, "lull: serving %s on http://%s:%d (%d thread%s, %s", model_.c_str(),
+            http_.address.c_str(), port, session.runtime->threads(),
+            session.runtime->threads() == 1 ? "" : "s", session.runtime->isa());
     if (budget.capped())
       fprintf(stderr, ", CPU %.0f %% mean, %.0f %% p99", 100 * budget.mean_share,
-              100 * (budget.p99_share > 0 ? budget.p99_share : std::min(1.0, budget.mean_share + 0.15)));
+              100 * (budget.p99_share > 0 ? budget.p99_share
+                                          : std::min(1.0, budget.mean_share + 0.15)));
     fprintf(stderr, "), loaded in %.2f s\n", session.model->info().load_s);
     if (json) PrintJson({{"host", http_.address}, {"port", port}, {"pid", os::ProcessId()}});
   }

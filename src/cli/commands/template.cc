@@ -15,7 +15,8 @@ class TemplateCommand : public Command {
   }
   void AddOptions(CLI::App& app) override {
     app.add_option("model", model_, "path or name")->required();
-    app.add_flag("--no-generation-prompt", no_generation_prompt_, "leave the assistant's opening out");
+    app.add_flag("--no-generation-prompt", no_generation_prompt_,
+                 "leave the assistant's opening out");
     app.add_option("--variables", variables_, "a JSON object of further template variables");
   }
   Status Run() override {
@@ -23,8 +24,10 @@ class TemplateCommand : public Command {
     LULL_ASSIGN_OR_RETURN(const std::string messages, ReadStdin());
     LULL_ASSIGN_OR_RETURN(const std::string prompt,
                           model->RenderChat(messages, variables_, !no_generation_prompt_));
-    if (json) PrintJson({{"prompt", prompt}});
-    else fwrite(prompt.data(), 1, prompt.size(), stdout);
+    if (json)
+      PrintJson({{"prompt", prompt}});
+    else
+      fwrite(prompt.data(), 1, prompt.size(), stdout);
     return Status();
   }
 

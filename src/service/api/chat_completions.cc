@@ -11,12 +11,16 @@ class ChatShape : public AnswerShape {
   explicit ChatShape(int top_logprobs) : top_logprobs_(static_cast<size_t>(top_logprobs)) {}
 
   Json Whole(const std::string& text, const Json& logprobs) const override {
-    return {{"index", 0}, {"message", {{"role", "assistant"}, {"content", text}}}, {"logprobs", logprobs}};
+    return {{"index", 0},
+            {"message", {{"role", "assistant"}, {"content", text}}},
+            {"logprobs", logprobs}};
   }
   Json Piece(const std::string& text, const Json& logprobs, bool first) const override {
     Json delta = Json::object();
-    if (first) delta = {{"role", "assistant"}, {"content", ""}};
-    else if (!text.empty()) delta = {{"content", text}};
+    if (first)
+      delta = {{"role", "assistant"}, {"content", ""}};
+    else if (!text.empty())
+      delta = {{"content", text}};
     return {{"index", 0}, {"delta", delta}, {"logprobs", logprobs}};
   }
   const char* whole_object() const override { return "chat.completion"; }
@@ -56,7 +60,8 @@ Status FlattenContent(Json* message, size_t index) {
     content = "";
     return Status();
   }
-  if (!content.is_array()) return Status(ErrorCode::kUsage, "content must be a string or an array of parts", where);
+  if (!content.is_array())
+    return Status(ErrorCode::kUsage, "content must be a string or an array of parts", where);
   std::string text;
   for (const Json& part : content) {
     const bool is_text = part.is_object() && part.contains("type") && part["type"] == "text" &&
@@ -69,30 +74,39 @@ Status FlattenContent(Json* message, size_t index) {
   return Status();
 }
 
-Result<std::vector<int32_t>> PromptTokens(const Model& model, const Json& messages, const Json* variables) {
+Result<std::vector<int32_t>> PromptTokens(const Model& model, const Json& messages,
+                                          const Json* variables) {
   if (!messages.is_array() || messages.empty())
     return Status(ErrorCode::kUsage, "messages: must be a non-empty array", "messages");
   Json copy = messages;
   for (size_t i = 0; i < copy.size(); ++i) LULL_RETURN_IF_ERROR(FlattenContent(&copy[i], i));
-  const auto dump = [](const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); };
-  LULL_ASSIGN_OR_RETURN(const std::string prompt,
-                        model.RenderChat(dump(copy), variables == nullptr ? "" : dump(*variables), true));
+  const auto dump = [](const Json& json) {
+    return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+  };
+  LULL_ASSIGN_OR_RETURN(
+      const std::string prompt,
+      model.RenderChat(dump(copy), variables == nullptr ? "" : dump(*variables), true));
   return model.TokenizePrompt(prompt);
 }
 
 Status Handle(Service& service, const HttpRequest& http, const ResponderPtr& responder) {
-  LULL_ASSIGN_OR_RETURN(const Json body, ParseJson(http.body, {}, service.runtime->rep().SingleThreaded()));
+  LULL_ASSIGN_OR_RETURN(const Json body,
+                        ParseJson(http.body, {}, service.runtime->rep().SingleThreaded()));
   JsonFields fields(body);
   CompletionParams params = ReadCompletionParams(service, fields);
   params.top_logprobs = static_cast<int>(fields.Integer("top_logprobs", 0, 0, 20));
-  if (fields.Bool("logprobs", false)) params.request.logprobs = std::max(params.top_logprobs, 1);
-  else if (params.top_logprobs > 0) fields.Fail("top_logprobs", "needs logprobs: true");
+  if (fields.Bool("logprobs", false))
+    params.request.logprobs = std::max(params.top_logprobs, 1);
+  else if (params.top_logprobs > 0)
+    fields.Fail("top_logprobs", "needs logprobs: true");
   const Json* messages = fields.Get("messages");
   const Json* variables = fields.Get("chat_template_kwargs");
-  if (variables != nullptr && !variables->is_object()) fields.Fail("chat_template_kwargs", "must be an object");
+  if (variables != nullptr && !variables->is_object())
+    fields.Fail("chat_template_kwargs", "must be an object");
   LULL_RETURN_IF_ERROR(fields.Finish());
   if (messages == nullptr) return Status(ErrorCode::kUsage, "messages: missing", "messages");
-  LULL_ASSIGN_OR_RETURN(params.request.prompt_tokens, PromptTokens(*service.model, *messages, variables));
+  LULL_ASSIGN_OR_RETURN(params.request.prompt_tokens,
+                        PromptTokens(*service.model, *messages, variables));
   auto shape = std::make_shared<ChatShape>(params.top_logprobs);
   SubmitCompletion(service, std::move(params), std::move(shape), responder);
   return Status();

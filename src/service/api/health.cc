@@ -1,5 +1,4 @@
 #include "base/os/os.h"
-
 #include "service/endpoint.h"
 #include "service/json_request.h"
 
@@ -7,8 +6,13 @@ namespace lull {
 
 void HandleHealth(Service& service, const HttpRequest&, ResponderPtr responder) {
   const bool draining = service.draining.load();
-  const Json body = {{"status", draining ? "draining" : "ok"}, {"model", service.model_id}, {"pid", os::ProcessId()}};
-  responder->Send({draining ? 503 : 200, "application/json", body.dump(-1, ' ', false, Json::error_handler_t::replace), {}});
+  const Json body = {{"status", draining ? "draining" : "ok"},
+                     {"model", service.model_id},
+                     {"pid", os::ProcessId()}};
+  responder->Send({draining ? 503 : 200,
+                   "application/json",
+                   body.dump(-1, ' ', false, Json::error_handler_t::replace),
+                   {}});
 }
 
 }  // namespace lull

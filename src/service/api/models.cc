@@ -17,7 +17,8 @@ Json Describe(const Service& service) {
 }
 
 void SendJson(Responder& responder, const Json& body) {
-  responder.Send({200, "application/json", body.dump(-1, ' ', false, Json::error_handler_t::replace), {}});
+  responder.Send(
+      {200, "application/json", body.dump(-1, ' ', false, Json::error_handler_t::replace), {}});
 }
 
 int HexDigit(char c) {
@@ -30,7 +31,8 @@ int HexDigit(char c) {
 std::string PercentDecoded(std::string_view text) {
   std::string out;
   for (size_t i = 0; i < text.size(); ++i) {
-    const bool escape = text[i] == '%' && i + 2 < text.size() && HexDigit(text[i + 1]) >= 0 && HexDigit(text[i + 2]) >= 0;
+    const bool escape = text[i] == '%' && i + 2 < text.size() && HexDigit(text[i + 1]) >= 0 &&
+                        HexDigit(text[i + 2]) >= 0;
     if (!escape) {
       out += text[i];
       continue;
@@ -50,8 +52,9 @@ void HandleModels(Service& service, const HttpRequest&, ResponderPtr responder) 
 void HandleModel(Service& service, const HttpRequest& request, ResponderPtr responder) {
   const std::string id = PercentDecoded(std::string_view(request.path).substr(kFolder.size()));
   if (id == service.model_id) return SendJson(*responder, Describe(service));
-  SendError(service, *responder, {ErrorCode::kNotFound, "no such model: " + id.substr(0, 200), "model",
-                                  "this server has " + service.model_id});
+  SendError(service, *responder,
+            {ErrorCode::kNotFound, "no such model: " + id.substr(0, 200), "model",
+             "this server has " + service.model_id});
 }
 
 }  // namespace lull

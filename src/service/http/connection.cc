@@ -37,7 +37,8 @@ class Connection::Answer : public Responder {
 
   void Send(HttpResponse response) override {
     Post([r = std::move(response)](Connection& c) {
-      const std::string head = c.Head(r.status, r.content_type, static_cast<int64_t>(r.body.size()), r.headers);
+      const std::string head =
+          c.Head(r.status, r.content_type, static_cast<int64_t>(r.body.size()), r.headers);
       c.Queue(c.head_only_ ? head : head + r.body, true);
     });
   }
@@ -61,17 +62,20 @@ class Connection::Answer : public Responder {
   }
   void OnDisconnect(std::function<void()> fn) override {
     Post([fn = std::move(fn)](Connection& c) {
-      if (c.dropped_) fn();
-      else c.on_disconnect_ = fn;
+      if (c.dropped_)
+        fn();
+      else
+        c.on_disconnect_ = fn;
     });
   }
 
  private:
   template <typename Fn>
   void Post(Fn fn) {
-    asio::post(connection_->stream_.get_executor(), [connection = connection_, number = number_, fn = std::move(fn)] {
-      if (connection->answer_number_ == number) fn(*connection);
-    });
+    asio::post(connection_->stream_.get_executor(),
+               [connection = connection_, number = number_, fn = std::move(fn)] {
+                 if (connection->answer_number_ == number) fn(*connection);
+               });
   }
   std::shared_ptr<Connection> connection_;
   uint64_t number_;
@@ -117,13 +121,15 @@ void Connection::ReadHeader() {
   parser_->header_limit(static_cast<uint32_t>(options_.max_header_bytes));
   parser_->body_limit(options_.max_body_bytes);
   stream_.expires_after(std::chrono::seconds(options_.header_deadline_s));
-  http::async_read_header(stream_, buffer_, *parser_, [self = shared_from_this()](ErrorCodeB ec, size_t) {
-    if (ec == http::error::header_limit) return self->RefuseHeader();
-    if (ec == http::error::body_limit) return self->RefuseBody();
-    if (ec == http::error::end_of_stream || ec == beast::error::timeout) return self->Drop();
-    if (ec) return self->Refuse(400, "malformed request: " + ec.message());
-    self->ReadBody();
-  });
+  http::async_read_header(stream_, buffer_, *parser_,
+                          [self = shared_from_this()](ErrorCodeB ec, size_t) {
+                            if (ec == http::error::header_limit) return self->RefuseHeader();
+                            if (ec == http::error::body_limit) return self->RefuseBody();
+                            if (ec == http::error::end_of_stream || ec == beast::error::timeout)
+                              return self->Drop();
+                            if (ec) return self->Refuse(400, "malformed request: " + ec.message());
+                            self->ReadBody();
+                          });
 }
 
 void Connection::ReadBody() {
@@ -161,18 +167,20 @@ void Connection::Dispatch() {
   try {  // a handler's third-party exception ends its request, not the server
     hub_.handler(request, answer);
   } catch (const std::exception&) {
-    answer->Send({500, "application/json", R"({"error":{"message":"internal error","type":"server_error"}})", {}});
+    answer->Send({500,
+                  "application/json",
+                  R"({"error":{"message":"internal error","type":"server_error"}})",
+                  {}});
   }
 }
 
-// While an answer is computed the connection is read on: its end tells that the client has gone, and
-// what comes before is the beginning of the next request.
+// While an answer is computed the connection is read on: its end tells that the client has gone,
+// and what comes before is the beginning of the next request.
 void Connection::WatchForDisconnect() {
   watching_ = true;
-  stream_.socket().async_read_some(buffer_.prepare(4096),
-                                   [self = shared_from_this()](ErrorCodeB ec, size_t bytes) {
-                                     self->OnWatched(ec, bytes);
-                                   });
+  stream_.socket().async_read_some(
+      buffer_.prepare(4096),
+      [self = shared_from_this()](ErrorCodeB ec, size_t bytes) { self->OnWatched(ec, bytes); });
 }
 
 void Connection::OnWatched(ErrorCodeB ec, size_t bytes) {
@@ -200,17 +208,21 @@ void Connection::Refuse(int status, const std::string& message) {
   finished_ = false;
   ++answer_number_;
   // The messages are fixed texts and numbers: nothing in them needs escaping.
-  const std::string body = R"({"error":{"message":")" + message +
-                           R"(","type":"invalid_request_error","param":null,"code":"invalid_input"}})";
+  const std::string body =
+      R"({"error":{"message":")" + message +
+      R"(","type":"invalid_request_error","param":null,"code":"invalid_input"}})";
   Queue(Head(status, "application/json", static_cast<int64_t>(body.size()), {}) + body, true);
 }
 
-std::string Connection::Head(int status, const std::string& content_type, int64_t length,
-                             const std::vector<std::pair<std::string, std::string>>& headers) const {
+std::string Connection::Head(
+    int status, const std::string& content_type, int64_t length,
+    const std::vector<std::pair<std::string, std::string>>& headers) const {
   std::string head = "HTTP/1.1 " + std::to_string(status) + " " + ReasonOf(status) + "\r\n";
   head += "Content-Type: " + content_type + "\r\n";
-  if (length >= 0) head += "Content-Length: " + std::to_string(length) + "\r\n";
-  else if (chunked_) head += "Transfer-Encoding: chunked\r\n";
+  if (length >= 0)
+    head += "Content-Length: " + std::to_string(length) + "\r\n";
+  else if (chunked_)
+    head += "Transfer-Encoding: chunked\r\n";
   for (const auto& [name, value] : headers) head += name + ": " + value + "\r\n";
   head += keep_alive_ ? "Connection: keep-alive\r\n\r\n" : "Connection: close\r\n\r\n";
   return head;
@@ -266,10 +278,11 @@ void Connection::AfterAnswer() {
 // Closing with unread input would reset the connection, and the client could lose the answer.
 void Connection::DiscardInput() {
   buffer_.clear();
-  stream_.async_read_some(buffer_.prepare(65536), [self = shared_from_this()](ErrorCodeB ec, size_t) {
-    if (ec) return self->Drop();
-    self->DiscardInput();
-  });
+  stream_.async_read_some(buffer_.prepare(65536),
+                          [self = shared_from_this()](ErrorCodeB ec, size_t) {
+                            if (ec) return self->Drop();
+                            self->DiscardInput();
+                          });
 }
 
 void Connection::Drop() {

@@ -22,8 +22,8 @@ struct ConnectionHub {
   HttpServerOptions options;
   HttpHandler handler;
   std::atomic<int> open{0};
-  std::atomic<int> answering{0};       // a request is there and its answer has not been sent
-  std::atomic<bool> draining{false};   // no connection is kept for another request
+  std::atomic<int> answering{0};      // a request is there and its answer has not been sent
+  std::atomic<bool> draining{false};  // no connection is kept for another request
 };
 
 class Connection : public std::enable_shared_from_this<Connection> {
@@ -67,9 +67,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool last_queued_ = false;
   bool keep_alive_ = false;
   bool head_only_ = false;
-  bool chunked_ = false;     // the client knows chunked encoding
-  bool watching_ = false;    // a read is open that tells when the client goes
-  bool finished_ = false;    // the answer is sent, and only the watch is still to end
+  bool chunked_ = false;   // the client knows chunked encoding
+  bool watching_ = false;  // a read is open that tells when the client goes
+  bool finished_ = false;  // the answer is sent, and only the watch is still to end
   bool answering_ = false;
   bool dropped_ = false;
   uint64_t answer_number_ = 0;  // which request is being answered

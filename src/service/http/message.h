@@ -22,8 +22,8 @@ struct HttpResponse {
   std::vector<std::pair<std::string, std::string>> headers;
 };
 
-// Answers one request: Send once, or StartStream, any number of Write, End. Thread-safe; calls after
-// the client has gone do nothing.
+// Answers one request: Send once, or StartStream, any number of Write, End. Thread-safe; calls
+// after the client has gone do nothing.
 class Responder {
  public:
   virtual ~Responder() = default;

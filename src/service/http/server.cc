@@ -87,19 +87,22 @@ struct HttpServer::Rep {
 HttpServer::HttpServer(std::unique_ptr<Rep> rep) : rep_(std::move(rep)) {}
 HttpServer::~HttpServer() = default;
 
-Result<std::unique_ptr<HttpServer>> HttpServer::Create(const HttpServerOptions& options, HttpHandler handler) {
+Result<std::unique_ptr<HttpServer>> HttpServer::Create(const HttpServerOptions& options,
+                                                       HttpHandler handler) {
   auto rep = std::make_unique<Rep>(options, std::move(handler));
   const std::string where = options.address + ":" + std::to_string(options.port);
   boost::system::error_code ec;
   const asio::ip::address address = asio::ip::make_address(options.address, ec);
   if (ec || options.port < 0 || options.port > 65535)
-    return Status(ErrorCode::kUsage, "not an address and port to listen on", where, "e.g. 127.0.0.1 and 8080");
+    return Status(ErrorCode::kUsage, "not an address and port to listen on", where,
+                  "e.g. 127.0.0.1 and 8080");
   const tcp::endpoint endpoint(address, static_cast<uint16_t>(options.port));
   rep->acceptor.open(endpoint.protocol(), ec);
   if (!ec) rep->acceptor.set_option(asio::socket_base::reuse_address(true), ec);
   if (!ec) rep->acceptor.bind(endpoint, ec);
   if (!ec) rep->acceptor.listen(asio::socket_base::max_listen_connections, ec);
-  if (ec) return Status(ErrorCode::kIo, "cannot listen: " + ec.message(), where, "choose another --port");
+  if (ec)
+    return Status(ErrorCode::kIo, "cannot listen: " + ec.message(), where, "choose another --port");
   return std::unique_ptr<HttpServer>(new HttpServer(std::move(rep)));
 }
 

@@ -21,8 +21,8 @@ struct HttpServerOptions {
   int max_connections = 512;
   int header_deadline_s = 10;
   int body_deadline_s = 30;
-  int idle_deadline_s = 75;   // between requests of one connection
-  int write_deadline_s = 30;  // for one piece of an answer
+  int idle_deadline_s = 75;     // between requests of one connection
+  int write_deadline_s = 30;    // for one piece of an answer
   double drain_timeout_s = 10;  // for the answers under way when a signal comes
 };
 
@@ -32,14 +32,15 @@ using HttpHandler = std::function<void(const HttpRequest&, std::shared_ptr<Respo
 class HttpServer {
  public:
   // Binds at once. An address that is taken or not ours is kIo.
-  static Result<std::unique_ptr<HttpServer>> Create(const HttpServerOptions& options, HttpHandler handler);
+  static Result<std::unique_ptr<HttpServer>> Create(const HttpServerOptions& options,
+                                                    HttpHandler handler);
   ~HttpServer();
 
   int port() const;
   // Serves until Stop or the end of Drain. handle_signals: SIGINT and SIGTERM drain, a second one
   // stops at once. on_drain, if any, is called on the server's thread when draining begins.
   void Run(bool handle_signals, std::function<void()> on_drain = nullptr);
-  void Stop();   // at once; thread-safe
+  void Stop();  // at once; thread-safe
   // Accepts no more connections, answers what is there and stops, after drain_timeout_s at the
   // latest. Thread-safe.
   void Drain();
