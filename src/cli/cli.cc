@@ -84,7 +84,15 @@ Error InTermsOfOptions(Error error, const CLI::App& verb) {
 
 int ReportUsage(const CLI::App& app, const CLI::ParseError& error, bool json) {
   if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-  const Error usage{ErrorCode::kUsage, error.what(), OptionIn(error.what()), "see lull --help"};
+  std::string verb;
+  for (const CLI::App* at = &app; !at->get_subcommands().empty();) {
+    at = at->get_subcommands().front();
+    verb += " " + at->get_name();
+  }
+  std::string message = error.what();
+  const std::vector<std::string> unknown = app.remaining();
+  if (verb.empty() && !unknown.empty()) message = "no such command or option: " + unknown.front();
+  const Error usage{ErrorCode::kUsage, message, OptionIn(message), "see lull" + verb + " --help"};
   PrintError(usage, json);
   return ExitCode(ErrorCode::kUsage);
 }

@@ -181,8 +181,12 @@ TEST_F(CliTest, UsageErrorsExit2) {
   ExpectError(Lull("run " + Tiny() + " --json --raw"), 2, "usage");
   ExpectError(Lull("run " + Tiny() + " --json --raw --temp -1 x"), 2, "usage");
   ExpectError(Lull("run " + Tiny() + " --json --raw --cpu 130% x"), 2, "usage");
+  EXPECT_EQ(Lull("bench budget --json --port x").json()["error"]["hint"],
+            "see lull bench budget --help");
   EXPECT_EQ(Lull("").exit_code, 2);
-  EXPECT_EQ(Lull("nonsense").exit_code, 2);
+  const Output nonsense = Lull("nonsense --json");
+  ExpectError(nonsense, 2, "usage");
+  EXPECT_EQ(nonsense.json()["error"]["message"], "no such command or option: nonsense");
 }
 
 TEST_F(CliTest, ModelAndInputErrorsExit3) {
