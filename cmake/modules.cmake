@@ -36,6 +36,8 @@ target_include_directories(lull_test_support PUBLIC ${PROJECT_SOURCE_DIR})
 target_link_libraries(lull_test_support PUBLIC lull_formats lull_quant)
 add_executable(make_tiny_model tools/make_tiny_model.cc)
 target_link_libraries(make_tiny_model PRIVATE lull_test_support)
+add_executable(make_model EXCLUDE_FROM_ALL tools/make_model.cc)
+target_link_libraries(make_model PRIVATE lull_test_support)
 
 # Fuzz targets need clang: cmake -B build/fuzz -DCMAKE_CXX_COMPILER=clang++-19 -DLULL_FUZZ=ON
 option(LULL_FUZZ "Build the libFuzzer targets (clang only)" OFF)

@@ -169,6 +169,12 @@ void GgufWriter::RemoveTensor(std::string_view name) {
   std::erase_if(tensors_, [&](const Tensor& existing) { return existing.name == name; });
 }
 
+std::vector<GgufWriter::TensorInfo> GgufWriter::Tensors() const {
+  std::vector<TensorInfo> infos;
+  for (const Tensor& tensor : tensors_) infos.push_back({tensor.name, tensor.type_id, tensor.dims});
+  return infos;
+}
+
 Status GgufWriter::Check() const {
   if (version_ != 2 && version_ != 3)
     return Status(ErrorCode::kUsage, "GGUF version " + std::to_string(version_) + " cannot be written", "version");
@@ -192,8 +198,8 @@ Status GgufWriter::Check() const {
   return Status::Ok();
 }
 
-Status GgufWriter::WriteFile(const std::string& path, std::span<const Key> keys,
-                             std::span<const Tensor> tensors) const {
+Result<std::string> GgufWriter::Header(std::span<const Key> keys, std::span<const Tensor> tensors,
+                                       uint64_t* data_bytes) const {
   std::string header = "GGUF";
   Append(&header, version_);
   Append<uint64_t>(&header, tensors.size());
@@ -216,22 +222,40 @@ Status GgufWriter::WriteFile(const std::string& path, std::span<const Key> keys,
     offset += PaddingTo(offset, alignment_);
   }
   header.append(PaddingTo(header.size(), alignment_), '\0');
+  *data_bytes = offset;
+  return header;
+}
+
+Status GgufWriter::WriteFile(const std::string& path, std::span<const Key> keys,
+                             std::span<const Tensor> tensors) const {
+  uint64_t data_bytes = 0;
+  LULL_ASSIGN_OR_RETURN(const std::string header, Header(keys, tensors, &data_bytes));
+  const uint64_t file_bytes = header.size() + data_bytes;
   LULL_ASSIGN_OR_RETURN(const std::unique_ptr<os::AtomicFile> file, os::AtomicFile::Create(path));
-  LULL_RETURN_IF_ERROR(file->Write(Bytes(header)));
+  LULL_RETURN_IF_ERROR(file->Reserve(file_bytes));
+  uint64_t written = 0;
+  const auto put = [&](std::span<const uint8_t> bytes) -> Status {
+    LULL_RETURN_IF_ERROR(file->Write(bytes));
+    written += bytes.size();
+    if (progress_ && !progress_(written, file_bytes))
+      return Status(ErrorCode::kCancelled, "writing was given up", path);
+    return Status::Ok();
+  };
+  LULL_RETURN_IF_ERROR(put(Bytes(header)));
   std::vector<uint8_t> piece;
   for (const Tensor& tensor : tensors) {
     uint64_t row_bytes = 0;
     uint64_t num_rows = 0;
     LULL_RETURN_IF_ERROR(TensorSize(tensor.name, tensor.type_id, tensor.dims, &row_bytes, &num_rows));
-    if (!tensor.source) LULL_RETURN_IF_ERROR(file->Write(tensor.data));
+    if (!tensor.source) LULL_RETURN_IF_ERROR(put(tensor.data));
     const uint64_t piece_rows = std::max<uint64_t>(1, kPieceBytes / row_bytes);
     for (uint64_t row = 0; tensor.source && row < num_rows; row += piece_rows) {
       const uint64_t rows = std::min(piece_rows, num_rows - row);
       piece.assign(rows * row_bytes, 0);
       tensor.source(row, rows, piece.data());
-      LULL_RETURN_IF_ERROR(file->Write(piece));
+      LULL_RETURN_IF_ERROR(put(piece));
     }
-    LULL_RETURN_IF_ERROR(file->Write(std::vector<uint8_t>(PaddingTo(row_bytes * num_rows, alignment_))));
+    LULL_RETURN_IF_ERROR(put(std::vector<uint8_t>(PaddingTo(row_bytes * num_rows, alignment_))));
   }
   return durable_ ? file->Commit() : file->CommitWithoutSync();
 }

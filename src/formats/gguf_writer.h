@@ -19,6 +19,8 @@ class GgufWriter {
   // Fills out with rows [first_row, first_row + num_rows) as the file stores them. Rows are the
   // product of all dims but the first; they are asked for in order, in pieces of about 1 MiB.
   using RowSource = std::function<void(uint64_t first_row, uint64_t num_rows, uint8_t* out)>;
+  // Told after every piece how much of a file is written; false gives up, which leaves no file.
+  using Progress = std::function<bool(uint64_t written_bytes, uint64_t file_bytes)>;
 
   // Keys keep the order they are added in. A second value for a key replaces the first.
   void AddUint8(std::string_view key, uint8_t value);
@@ -53,9 +55,17 @@ class GgufWriter {
 
   void RemoveTensor(std::string_view name);
 
+  struct TensorInfo {
+    std::string name;
+    uint32_t type_id = 0;
+    std::vector<uint64_t> dims;
+  };
+  std::vector<TensorInfo> Tensors() const;  // in file order
+
   void set_alignment(uint32_t bytes) { alignment_ = bytes; }  // power of two, at least 8
   void set_version(uint32_t version) { version_ = version; }  // 2 or 3
   void set_durable(bool durable) { durable_ = durable; }      // false: do not wait for the disk
+  void set_progress(Progress progress) { progress_ = std::move(progress); }
 
   Status Write(const std::string& path) const;
   // PREFIX-00001-of-0000N.gguf and so on; tensors are dealt out in order, as evenly as counts go.
@@ -80,6 +90,7 @@ class GgufWriter {
   template <typename T>
   void AddArray(std::string_view key, GgufValueType type, std::span<const T> values);
   Status Check() const;
+  Result<std::string> Header(std::span<const Key> keys, std::span<const Tensor> tensors, uint64_t* data_bytes) const;
   Status WriteFile(const std::string& path, std::span<const Key> keys, std::span<const Tensor> tensors) const;
 
   std::vector<Key> keys_;
@@ -87,6 +98,7 @@ class GgufWriter {
   uint32_t alignment_ = 32;
   uint32_t version_ = 3;
   bool durable_ = true;
+  Progress progress_;
 };
 
 }  // namespace lull

@@ -24,9 +24,41 @@ uint32_t TypeIdByName(const std::string& name) {
   return kNoType;
 }
 
+// How files of a type are made: the head and some matrices that matter more have a better one.
+struct WeightType {
+  const char* name;
+  const char* base;
+  const char* better;
+  uint32_t file_type;  // general.file_type
+};
+
+constexpr WeightType kWeightTypes[] = {
+    {"F32", "F32", "F32", 0},         {"F16", "F16", "F16", 1},
+    {"BF16", "BF16", "BF16", 32},     {"Q4_0", "Q4_0", "Q4_0", 2},
+    {"Q4_1", "Q4_1", "Q4_1", 3},      {"Q5_0", "Q5_0", "Q5_0", 8},
+    {"Q5_1", "Q5_1", "Q5_1", 9},      {"Q8_0", "Q8_0", "Q8_0", 7},
+    {"Q4_K", "Q4_K", "Q4_K", 14},     {"Q5_K", "Q5_K", "Q5_K", 16},
+    {"Q6_K", "Q6_K", "Q6_K", 18},     {"Q4_K_M", "Q4_K", "Q6_K", 15},
+    {"Q5_K_M", "Q5_K", "Q6_K", 17},
+};
+
+const WeightType* FindWeightType(const std::string& name) {
+  for (const WeightType& type : kWeightTypes)
+    if (name == type.name) return &type;
+  return nullptr;
+}
+
+std::vector<std::string> WeightTypeNames(bool mixes) {
+  std::vector<std::string> names;
+  for (const WeightType& type : kWeightTypes)
+    if ((std::string(type.base) != type.better) == mixes) names.push_back(type.name);
+  return names;
+}
+
 // Of types whose blocks are longer than a narrow model's rows.
 bool NeedsWideRows(const std::string& type) {
-  return type != "mixed" && !GgufRowBytes(TypeIdByName(type), 64).ok();
+  const WeightType* found = FindWeightType(type);
+  return found != nullptr && !GgufRowBytes(TypeIdByName(found->base), 64).ok();
 }
 bool IsLfm2(const TinyModelSpec& spec) { return spec.arch == "lfm2" || spec.arch == "lfm2moe"; }
 bool NormsHeads(const TinyModelSpec& spec) {
@@ -38,15 +70,29 @@ void SetDefault(T* field, T value) {
   if (*field == T{}) *field = value;
 }
 
-Status Impossible(const std::string& message) { return Status(ErrorCode::kUsage, message, "tiny model"); }
+Status Impossible(const std::string& message) { return Status(ErrorCode::kUsage, message); }
+
+// In Q4_K_M and Q5_K_M files: V and the down projection of the first and last eighth of the layers,
+// and of every third between, have the better type.
+bool IsRaised(uint64_t index, uint64_t count) {
+  const uint64_t eighth = count / 8;
+  return index < eighth || index >= 7 * count / 8 || (index - eighth) % 3 == 2;
+}
+
+// What quantizers take where a row is not whole blocks of a K-quant.
+std::string FitRow(const std::string& type, uint64_t row) {
+  if (GgufRowBytes(TypeIdByName(type), row).ok()) return type;
+  return type == "Q4_K" ? "Q5_0" : type == "Q5_K" ? "Q5_1" : type == "Q6_K" ? "Q8_0" : type;
+}
 
 // What "mixed" deals out. Stays as it is when types are added: the committed hashes are of these.
 const char* const kMixedTypes[] = {"F32",  "F16",  "BF16", "Q4_0", "Q4_1", "Q5_0",
                                    "Q5_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K"};
 
 // "mixed" deals its types out over the tensor names; K-quants only where the row allows them.
-uint32_t PickType(const std::string& type, const std::string& tensor, uint64_t row, uint64_t seed) {
-  if (type != "mixed") return TypeIdByName(type);
+uint32_t PickType(const std::string& type, bool better, const std::string& tensor, uint64_t row, uint64_t seed) {
+  if (const WeightType* found = FindWeightType(type))
+    return TypeIdByName(FitRow(better ? found->better : found->base, row));
   for (uint64_t i = HashText(tensor, seed);; ++i) {
     const uint32_t id = TypeIdByName(kMixedTypes[i % std::size(kMixedTypes)]);
     if (GgufRowBytes(id, row).ok()) return id;
@@ -67,21 +113,32 @@ class Builder {
   uint64_t KvHeads(uint64_t layer) const {
     return spec_.kv_heads_per_layer.empty() ? spec_.kv_heads : spec_.kv_heads_per_layer[layer];
   }
+  // Whether V of this layer has the better type of a mix: it counts among the layers that have a V.
+  bool RaisedV(uint64_t layer) const {
+    uint64_t before = 0;
+    uint64_t all = 0;
+    for (uint64_t i = 0; i < spec_.layers; ++i) {
+      before += i < layer && KvHeads(i) != 0;
+      all += KvHeads(i) != 0;
+    }
+    return IsRaised(before, all);
+  }
 
   // A branch adds a quarter of what the embedding put into the residual stream, and attention more.
   // Larger branches make a network that amplifies the rounding of its activations from layer to
   // layer, and then two correct programs part.
   float EmbeddingRms() const {
-    const bool head_decides = spec_.tied_head || spec_.arch == "gemma3";
-    return head_decides ? kHeadGain / std::sqrt(static_cast<float>(spec_.embd)) : 4.0f;
+    return spec_.arch == "gemma3" ? kHeadGain / std::sqrt(static_cast<float>(spec_.embd)) : 4.0f;
   }
   // gemma3 norms what its branches add.
   float BranchGain() const { return spec_.arch == "gemma3" ? 1.0f : 0.25f * EmbeddingRms(); }
 
   // [k, rows(, experts)]; values scaled so that a unit-variance input gives unit-variance output.
-  void AddMatrix(const std::string& name, std::vector<uint64_t> dims, const std::string& type, float gain = 1.0f);
+  void AddMatrix(const std::string& name, std::vector<uint64_t> dims, const std::string& type, float gain = 1.0f,
+                 bool better_type = false);
   void AddF32(const std::string& name, std::vector<uint64_t> dims, float low, float high);
   void AddNorm(const std::string& name, uint64_t size) { AddF32(name, {size}, 0.8f, 1.2f); }
+  void AddOutputNorm();
   void AddAttention(uint64_t layer);
   void AddConvolution(uint64_t layer);
   void AddFeedForward(uint64_t layer);
@@ -100,6 +157,7 @@ void Builder::AddMetadata() {
   writer_->AddString("general.type", "model");
   writer_->AddString("general.name", "Tiny " + spec_.arch + " " + spec_.type + " seed " + std::to_string(spec_.seed));
   writer_->AddUint32("general.quantization_version", 2);
+  if (const WeightType* type = FindWeightType(spec_.type)) writer_->AddUint32("general.file_type", type->file_type);
   put("block_count", spec_.layers);
   put("context_length", spec_.ctx);
   put("embedding_length", spec_.embd);
@@ -132,8 +190,9 @@ void Builder::AddMetadata() {
   if (spec_.tokenizer == "llama") AddSentencePieceVocab(spec_, writer_);
 }
 
-void Builder::AddMatrix(const std::string& name, std::vector<uint64_t> dims, const std::string& type, float gain) {
-  const uint32_t id = PickType(type, name, dims[0], spec_.seed);
+void Builder::AddMatrix(const std::string& name, std::vector<uint64_t> dims, const std::string& type, float gain,
+                        bool better_type) {
+  const uint32_t id = PickType(type, better_type, name, dims[0], spec_.seed);
   const float deviation = gain / std::sqrt(static_cast<float>(dims[0]));
   const uint64_t row = dims[0];
   writer_->AddTensor(name, id, std::move(dims), RandomRows(id, row, deviation, Seed(name)));
@@ -149,7 +208,7 @@ void Builder::AddAttention(uint64_t layer) {
   const uint64_t kv = KvHeads(layer) * spec_.head_dim;
   AddMatrix(Name(layer, "attn_q.weight"), {spec_.embd, q}, spec_.type, kScoreGain);
   AddMatrix(Name(layer, "attn_k.weight"), {spec_.embd, kv}, spec_.type, kScoreGain);
-  AddMatrix(Name(layer, "attn_v.weight"), {spec_.embd, kv}, spec_.type);
+  AddMatrix(Name(layer, "attn_v.weight"), {spec_.embd, kv}, spec_.type, 1.0f, RaisedV(layer));
   // Averages of V are small.
   AddMatrix(Name(layer, "attn_output.weight"), {q, spec_.embd}, spec_.type, 2.5f * BranchGain());
   if (spec_.arch == "qwen2") {
@@ -175,39 +234,60 @@ void Builder::AddConvolution(uint64_t layer) {
 void Builder::AddFeedForward(uint64_t layer) {
   AddMatrix(Name(layer, "ffn_gate.weight"), {spec_.embd, spec_.ffn}, spec_.type, 1.5f);
   AddMatrix(Name(layer, "ffn_up.weight"), {spec_.embd, spec_.ffn}, spec_.type);
-  AddMatrix(Name(layer, "ffn_down.weight"), {spec_.ffn, spec_.embd}, spec_.type,
-            1.5f * BranchGain());
+  AddMatrix(Name(layer, "ffn_down.weight"), {spec_.ffn, spec_.embd}, spec_.type, 1.5f * BranchGain(),
+            IsRaised(layer, spec_.layers));
   if (spec_.arch == "gemma3")
     AddF32(Name(layer, "post_ffw_norm.weight"), {spec_.embd}, 0.4f, 0.6f);
 }
 
 void Builder::AddExperts(uint64_t layer) {
-  AddF32(Name(layer, "ffn_gate_inp.weight"), {spec_.embd, spec_.experts}, -0.3f, 0.3f);
+  // Beyond 256 inputs scores would only saturate the router's sigmoid.
+  const float router = std::min(0.3f, 4.8f / std::sqrt(static_cast<float>(spec_.embd)));
+  AddF32(Name(layer, "ffn_gate_inp.weight"), {spec_.embd, spec_.experts}, -router, router);
   AddF32(Name(layer, "exp_probs_b.bias"), {spec_.experts}, -0.1f, 0.1f);
   AddMatrix(Name(layer, "ffn_gate_exps.weight"), {spec_.embd, spec_.expert_ffn, spec_.experts}, spec_.type, 1.5f);
   AddMatrix(Name(layer, "ffn_up_exps.weight"), {spec_.embd, spec_.expert_ffn, spec_.experts}, spec_.type);
   AddMatrix(Name(layer, "ffn_down_exps.weight"), {spec_.expert_ffn, spec_.embd, spec_.experts}, spec_.type,
-            1.5f * BranchGain());
+            1.5f * BranchGain(), IsRaised(layer, spec_.layers));
 }
 
-// Rises from 1 (fast dimensions unchanged) to 8, as Llama 3.1's factors do.
+// Llama 3.1's: wave lengths up to a quarter of the original context stay, those beyond it are
+// stretched by the whole factor, and between the inverse factor goes from one to the other.
 void Builder::AddRopeFactors() {
   const uint64_t pairs = spec_.head_dim / 2;
   std::vector<uint8_t> data(pairs * 4);
   for (uint64_t i = 0; i < pairs; ++i) {
-    const float position = static_cast<float>(i) / static_cast<float>(pairs);
-    const float factor = position < 0.3f ? 1.0f : position > 0.7f ? 8.0f : 1.0f + 7.0f * (position - 0.3f) / 0.4f;
+    const double exponent = static_cast<double>(i) / static_cast<double>(pairs);
+    const double wave = 2.0 * std::acos(-1.0) * std::pow(spec_.rope_freq_base, exponent);
+    const double turns = static_cast<double>(spec_.rope_original_ctx) / wave;
+    const double kept = std::clamp((turns - 1.0) / 3.0, 0.0, 1.0);
+    const float factor = static_cast<float>(1.0 / (kept + (1.0 - kept) / spec_.rope_factor));
     memcpy(data.data() + 4 * i, &factor, 4);
   }
   writer_->AddTensor("rope_freqs.weight", kF32, {pairs}, std::move(data));
 }
 
+// Where the head is the embedding, its gain is here. Signs at random, or every state would point
+// at the token that it came from and the model would repeat its input for ever.
+void Builder::AddOutputNorm() {
+  const std::string name = IsLfm2(spec_) ? "token_embd_norm.weight" : "output_norm.weight";
+  if (!spec_.tied_head) return AddNorm(name, spec_.embd);
+  const float gain = kHeadGain / (std::sqrt(static_cast<float>(spec_.embd)) * EmbeddingRms());
+  TestRandom random(Seed(name));
+  std::vector<uint8_t> data(spec_.embd * 4);
+  for (uint64_t i = 0; i < spec_.embd; ++i) {
+    const float value = gain * random.Uniform(0.8f, 1.2f) * (random.Below(2) == 0 ? 1.0f : -1.0f);
+    memcpy(data.data() + 4 * i, &value, 4);
+  }
+  writer_->AddTensor(name, kF32, {spec_.embd}, std::move(data));
+}
+
 void Builder::AddTensors() {
   const float embedding_gain = EmbeddingRms() * std::sqrt(static_cast<float>(spec_.embd));
-  AddMatrix("token_embd.weight", {spec_.embd, spec_.vocab}, spec_.embedding_type, embedding_gain);
+  AddMatrix("token_embd.weight", {spec_.embd, spec_.vocab}, spec_.embedding_type, embedding_gain, spec_.tied_head);
   if (!spec_.tied_head)
-    AddMatrix("output.weight", {spec_.embd, spec_.vocab}, spec_.output_type, kHeadGain);
-  AddNorm(IsLfm2(spec_) ? "token_embd_norm.weight" : "output_norm.weight", spec_.embd);
+    AddMatrix("output.weight", {spec_.embd, spec_.vocab}, spec_.output_type, kHeadGain, true);
+  AddOutputNorm();
   if (spec_.llama3_rope) AddRopeFactors();
   for (uint64_t layer = 0; layer < spec_.layers; ++layer) {
     AddNorm(Name(layer, "attn_norm.weight"), spec_.embd);
@@ -226,10 +306,12 @@ void Builder::AddTensors() {
 }
 
 Status CheckTypes(const TinyModelSpec& spec) {
-  const std::vector<std::string>& types = TinyModelTypes();
   for (const std::string& type : {spec.type, spec.embedding_type, spec.output_type})
-    if (type != "mixed" && std::find(types.begin(), types.end(), type) == types.end())
-      return Impossible("type " + type + " is not one of those written");
+    if (type != "mixed" && FindWeightType(type) == nullptr) {
+      std::string names = "mixed";
+      for (const WeightType& known : kWeightTypes) names += std::string(", ") + known.name;
+      return Impossible("type " + type + " is not one of those written: " + names);
+    }
   return Status::Ok();
 }
 
@@ -252,9 +334,13 @@ Status CheckShape(const TinyModelSpec& spec) {
 }  // namespace
 
 const std::vector<std::string>& TinyModelTypes() {
-  static const std::vector<std::string> types = {"F32",  "F16",  "BF16", "Q4_0", "Q4_1", "Q5_0",
-                                                 "Q5_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K"};
+  static const std::vector<std::string> types = WeightTypeNames(false);
   return types;
+}
+
+const std::vector<std::string>& TinyModelMixes() {
+  static const std::vector<std::string> mixes = WeightTypeNames(true);
+  return mixes;
 }
 
 const std::vector<std::string>& TinyModelArchitectures() {

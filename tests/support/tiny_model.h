@@ -1,5 +1,6 @@
-// Random-weight GGUF models from a seed: small enough for a test, complete enough (tokenizer,
-// chat template, every tensor) that any GGUF runtime loads them. The same spec gives the same bytes.
+// Random-weight GGUF models from a seed: small enough for a test unless the spec says otherwise
+// (model_shapes.h), complete enough (tokenizer, chat template, every tensor) that any GGUF runtime
+// loads them. The same spec gives the same bytes.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +15,9 @@ namespace lull {
 // 0 and "" mean: the default of the architecture and type (see ResolveTinyModel).
 struct TinyModelSpec {
   std::string arch = "llama";     // one of TinyModelArchitectures()
-  std::string type = "F32";       // weight matrices; "mixed": another type for every tensor
+  // Of the weight matrices: a type, a mix of types as files have them (Q4_K_M, Q5_K_M), or "mixed":
+  // another type for every tensor. K-quants give way to a type with blocks of 32 where rows need it.
+  std::string type = "F32";
   std::string embedding_type{};   // token_embd; default `type`
   std::string output_type{};      // output head; default `type`
   uint64_t seed = 1;
@@ -31,7 +34,9 @@ struct TinyModelSpec {
   double rope_freq_base = 0;      // 0: 10000, or 1e6 where the architecture says so
   double rms_eps = 1e-5;
 
-  bool llama3_rope = false;       // llama: rope_freqs.weight with factors from 1 to 8
+  bool llama3_rope = false;       // llama: rope_freqs.weight with factors from 1 to rope_factor
+  double rope_factor = 8;
+  uint64_t rope_original_ctx = 512;
   bool rope_dimension_count = true;  // write the (redundant) key
   uint64_t sliding_window = 0;    // gemma3: default 16. Other architectures: not written
   uint64_t conv_l_cache = 3;      // lfm2, lfm2moe
@@ -44,6 +49,7 @@ struct TinyModelSpec {
   std::string tokenizer{};        // "gpt2" or "llama"; gemma3: "llama"
   std::string pre = "smollm";     // of "gpt2"
   bool add_bos = false;
+  bool full_vocab = false;        // every id a piece of text with its merge, as trained ones have
   bool chat_template = true;
 };
 
@@ -55,8 +61,9 @@ Result<TinyModelSpec> ResolveTinyModel(TinyModelSpec spec);
 Status BuildTinyModel(const TinyModelSpec& spec, GgufWriter* writer);
 Status WriteTinyModel(const TinyModelSpec& spec, const std::string& path);
 
-// The weight types that BuildTinyModel writes, e.g. to loop over in a test.
+// The weight types that BuildTinyModel writes, e.g. to loop over in a test; and the mixes of types.
 const std::vector<std::string>& TinyModelTypes();
+const std::vector<std::string>& TinyModelMixes();
 const std::vector<std::string>& TinyModelArchitectures();
 
 }  // namespace lull

@@ -28,14 +28,19 @@ std::vector<std::string> ByteSymbols() {
   return symbols;
 }
 
-// Pairs of lower-case letters, those after a space first: " t", " a", ..., "aa", "ab", ...
-std::vector<std::pair<std::string, std::string>> LetterPairs(const std::string& space) {
-  std::vector<std::pair<std::string, std::string>> pairs;
+// Pairs of lower-case letters, those after a space first: " t", " a", ..., "aa", "ab", ... With
+// full_vocab as many pieces as there are ids: a pair and a letter, that and a letter, and so on.
+std::vector<std::pair<std::string, std::string>> Pieces(const std::string& space, const TinyModelSpec& spec) {
+  std::vector<std::pair<std::string, std::string>> pieces;
   const std::string letters = "etaoinshrdlucmfwypvbgkjqxz";
-  for (const char b : letters) pairs.push_back({space, {b}});
+  for (const char b : letters) pieces.push_back({space, {b}});
   for (const char a : letters)
-    for (const char b : letters) pairs.push_back({{a}, {b}});
-  return pairs;
+    for (const char b : letters) pieces.push_back({{a}, {b}});
+  for (size_t i = 0; spec.full_vocab && pieces.size() < spec.vocab; ++i) {
+    const std::string shorter = pieces[i].first + pieces[i].second;
+    for (const char b : letters) pieces.push_back({shorter, {b}});
+  }
+  return pieces;
 }
 
 struct Vocab {
@@ -75,7 +80,7 @@ void AddByteLevelVocab(const TinyModelSpec& spec, GgufWriter* writer) {
   for (const char* control : {"<|endoftext|>", "<|im_start|>", "<|im_end|>"}) vocab.Add(control, kControl);
   const std::vector<std::string> symbols = ByteSymbols();
   for (const std::string& symbol : symbols) vocab.Add(symbol, kNormal);
-  for (const auto& [left, right] : LetterPairs(symbols[' '])) {
+  for (const auto& [left, right] : Pieces(symbols[' '], spec)) {
     if (vocab.tokens.size() >= spec.vocab) break;
     vocab.Add(left + right, kNormal);
     merges.push_back(left + " " + right);
@@ -106,7 +111,7 @@ void AddSentencePieceVocab(const TinyModelSpec& spec, GgufWriter* writer) {
   vocab.Add("\n", kNormal, -1001.0f);
   for (char c = 'a'; c <= 'z'; ++c) vocab.Add({c}, kNormal, -1002.0f - static_cast<float>(c - 'a'));
   float score = -1.0f;
-  for (const auto& [left, right] : LetterPairs(space)) {
+  for (const auto& [left, right] : Pieces(space, spec)) {
     if (vocab.tokens.size() >= spec.vocab) break;
     vocab.Add(left + right, kNormal, score);
     score -= 1.0f;

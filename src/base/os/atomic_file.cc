@@ -43,6 +43,15 @@ AtomicFile::~AtomicFile() {
   unlink(temporary_path_.c_str());
 }
 
+Status AtomicFile::Reserve(uint64_t bytes) {
+  int result = 0;
+  do {
+    result = fallocate(fd_, 0, 0, static_cast<off_t>(bytes));
+  } while (result != 0 && errno == EINTR);
+  if (result == 0 || errno == EOPNOTSUPP || errno == ENOSYS) return Status::Ok();
+  return IoError("cannot reserve " + std::to_string(bytes) + " bytes", temporary_path_);
+}
+
 Status AtomicFile::Write(std::span<const uint8_t> bytes) {
   while (!bytes.empty()) {
     const ssize_t written = write(fd_, bytes.data(), bytes.size());

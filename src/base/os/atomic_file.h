@@ -19,6 +19,9 @@ class AtomicFile {
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
 
+  // Claims the space of the whole file, where the file system can: a full disk is then an error
+  // before the first byte, not after gigabytes. Requires: exactly that many bytes are written.
+  Status Reserve(uint64_t bytes);
   Status Write(std::span<const uint8_t> bytes);
   // Makes the file durable under its name. No further writes.
   Status Commit();
