@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Installs what building Lull needs on Debian 12, and nothing where it is already there.
+#   setup.sh [PACKAGE...]   these too
 set -euo pipefail
 
 packages=(
@@ -7,6 +8,7 @@ packages=(
   libboost1.81-dev nlohmann-json3-dev libcli11-dev
   libssl-dev zlib1g-dev libcurl4-openssl-dev libgtest-dev libgmock-dev
 )
+packages+=("$@")
 
 say() { echo "setup: $*" >&2; }
 
