@@ -13,11 +13,11 @@ namespace lull {
 
 struct EngineOptions {
   std::string kv_type = "f16";
-  int64_t max_context_tokens = 0;   // per request; 0: the model's own, at most 8192
-  int64_t kv_pool_tokens = 0;       // 0: max_context_tokens
-  int max_sequences = 64;           // decoding at once
-  int max_queue = 256;              // waiting; more are refused with kBusy
-  int prefill_chunk_tokens = 128;   // rows of prompt in one step beside the decoding rows
+  int64_t max_context_tokens = 0;  // per request; 0: the model's own, at most 8192
+  int64_t kv_pool_tokens = 0;      // 0: max_context_tokens
+  int max_sequences = 64;          // decoding at once
+  int max_queue = 256;             // waiting; more are refused with kBusy
+  int prefill_chunk_tokens = 128;  // rows of prompt in one step beside the decoding rows
 };
 
 using RequestId = uint64_t;
@@ -26,9 +26,9 @@ struct EngineStats {
   int64_t requests_submitted = 0;
   int64_t requests_finished = 0;
   int64_t requests_cancelled = 0;
-  int64_t requests_refused = 0;   // kBusy: the queue was full, or the engine drains
-  int64_t requests_invalid = 0;   // refused for what they asked
-  int64_t preemptions = 0;        // times that a request gave its KV pages to an older one
+  int64_t requests_refused = 0;  // kBusy: the queue was full, or the engine drains
+  int64_t requests_invalid = 0;  // refused for what they asked
+  int64_t preemptions = 0;       // times that a request gave its KV pages to an older one
   int64_t running = 0;
   int64_t waiting = 0;
   int64_t prompt_tokens = 0;

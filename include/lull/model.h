@@ -19,22 +19,22 @@ struct ModelInfo {
   std::string architecture;  // "llama"
   std::string file_type;     // "Q4_1": the type that holds most bytes
   int64_t vocab_size = 0;
-  int64_t context_tokens = 0;      // what the model was trained for
+  int64_t context_tokens = 0;  // what the model was trained for
   int64_t num_layers = 0;
   int64_t embedding_length = 0;
   int64_t parameters = 0;
   int64_t file_bytes = 0;
-  int64_t weight_bytes = 0;        // packed, resident
-  int64_t active_bytes_per_token = 0;   // weight bytes one decoded token reads
-  int64_t macs_per_token = 0;           // multiply-accumulates of the weight matrices
-  int64_t kv_bytes_per_token = 0;       // f16, full-attention layers
+  int64_t weight_bytes = 0;            // packed, resident
+  int64_t active_bytes_per_token = 0;  // weight bytes one decoded token reads
+  int64_t macs_per_token = 0;          // multiply-accumulates of the weight matrices
+  int64_t kv_bytes_per_token = 0;      // f16, full-attention layers
   double load_s = 0.0;
 };
 
 struct TokenizeOptions {
-  bool add_bos = false;        // put the file's BOS first where the file asks for one
-  bool force_bos = false;      // put BOS first whatever the file says
-  bool parse_special = true;   // recognise control tokens written out in the text
+  bool add_bos = false;       // put the file's BOS first where the file asks for one
+  bool force_bos = false;     // put BOS first whatever the file says
+  bool parse_special = true;  // recognise control tokens written out in the text
 };
 
 // Pieces of text from tokens, never half a UTF-8 character. One per stream; not thread-safe.
@@ -45,7 +45,6 @@ class TextStream {
   virtual std::string Finish() = 0;             // what is left, malformed bytes as U+FFFD
 };
 
-
 class Model {
  public:
   // Loading and repacking run under the runtime's budget.
@@ -55,16 +54,17 @@ class Model {
   const ModelInfo& info() const;
 
   // Bytes verbatim; invalid UTF-8 is replaced as the file's tokenizer does.
-  Result<std::vector<int32_t>> Tokenize(std::string_view text, const TokenizeOptions& options) const;
-  // A prompt's tokens, control tokens recognised: one BOS in front where the file asks for one, never
-  // two (a chat template may have written it already). kUsage where nothing is left.
+  Result<std::vector<int32_t>> Tokenize(std::string_view text,
+                                        const TokenizeOptions& options) const;
+  // A prompt's tokens, control tokens recognised: one BOS in front where the file asks for one,
+  // never two (a chat template may have written it already). kUsage where nothing is left.
   Result<std::vector<int32_t>> TokenizePrompt(std::string_view text) const;
   // special: control tokens are written out, else they are empty.
   std::string Detokenize(const std::vector<int32_t>& tokens, bool special) const;
   std::unique_ptr<TextStream> NewTextStream(bool special) const;
   bool IsEndOfGeneration(int32_t token) const;
-  bool adds_bos() const;       // whether the file asks for BOS
-  int32_t bos_token() const;   // -1 where the file has none
+  bool adds_bos() const;      // whether the file asks for BOS
+  int32_t bos_token() const;  // -1 where the file has none
 
   bool has_chat_template() const;
   // messages_json: an array of {"role","content",...}; extra_json: further template variables (an

@@ -22,7 +22,7 @@ struct SamplingParams {
   double repetition_penalty = 1.0;  // 1: off
   double frequency_penalty = 0.0;
   double presence_penalty = 0.0;
-  int64_t penalty_last_n = 64;      // tokens the penalties look back on; -1: all
+  int64_t penalty_last_n = 64;  // tokens the penalties look back on; -1: all
   uint64_t seed = 0;
   std::vector<std::pair<int32_t, double>> logit_bias;
 };
@@ -31,8 +31,8 @@ struct Request {
   std::vector<int32_t> prompt_tokens;  // at least one
   SamplingParams sampling;
   int64_t max_new_tokens = 128;
-  std::vector<std::string> stop;       // stop strings; not part of the answer
-  int logprobs = 0;                    // K highest per new token; 0: none
+  std::vector<std::string> stop;  // stop strings; not part of the answer
+  int logprobs = 0;               // K highest per new token; 0: none
   bool ignore_eog = false;
 };
 
@@ -49,9 +49,9 @@ struct RequestStats {
   int64_t prompt_tokens = 0;
   int64_t new_tokens = 0;
   double queue_ms = 0;
-  double prefill_ms = 0;   // admission to first token
-  double decode_ms = 0;    // first to last token
-  double cpu_ms = 0;       // share of the process CPU time, split by rows
+  double prefill_ms = 0;  // admission to first token
+  double decode_ms = 0;   // first to last token
+  double cpu_ms = 0;      // share of the process CPU time, split by rows
   int64_t kv_bytes = 0;
 };
 
@@ -61,12 +61,12 @@ struct Event {
   Kind kind = Kind::kToken;
   // kToken
   int32_t token = -1;
-  std::string text;                    // complete characters only; may be empty
-  TokenLogprob chosen;                 // filled where logprobs > 0
-  std::vector<TokenLogprob> top;       // K highest, ties to the lowest id
+  std::string text;               // complete characters only; may be empty
+  TokenLogprob chosen;            // filled where logprobs > 0
+  std::vector<TokenLogprob> top;  // K highest, ties to the lowest id
   // kFinish (text may carry a last piece)
   FinishReason reason = FinishReason::kStop;
-  Error error;                         // where reason is kError
+  Error error;  // where reason is kError
   RequestStats stats;
 };
 

@@ -11,9 +11,9 @@
 namespace lull {
 
 struct RuntimeOptions {
-  int threads = 0;             // 0: the CPUs the process may use, or what the CPU budget can keep busy
-  std::string isa{};           // "", scalar, avx2, avx2vnni, avx512, amx; "": the best here
-  CpuBudget cpu{};             // no cap by default
+  int threads = 0;    // 0: the CPUs the process may use, or what the CPU budget can keep busy
+  std::string isa{};  // "", scalar, avx2, avx2vnni, avx512, amx; "": the best here
+  CpuBudget cpu{};    // no cap by default
   bool idle_priority = false;  // compute threads at SCHED_IDLE
 };
 

@@ -79,15 +79,15 @@ class [[nodiscard]] Result {
 }  // namespace lull
 
 // Returns early with the error of a Status or Result expression.
-#define LULL_RETURN_IF_ERROR(expr)                             \
-  do {                                                         \
-    ::lull::Status lull_status_ = (expr);                      \
-    if (!lull_status_.ok()) return lull_status_.error();       \
+#define LULL_RETURN_IF_ERROR(expr)                       \
+  do {                                                   \
+    ::lull::Status lull_status_ = (expr);                \
+    if (!lull_status_.ok()) return lull_status_.error(); \
   } while (0)
 #define LULL_CONCAT_INNER_(a, b) a##b
 #define LULL_CONCAT_(a, b) LULL_CONCAT_INNER_(a, b)
-#define LULL_ASSIGN_OR_RETURN(decl, expr)                                  \
-  auto LULL_CONCAT_(lull_result_, __LINE__) = (expr);                      \
-  if (!LULL_CONCAT_(lull_result_, __LINE__).ok())                          \
-    return LULL_CONCAT_(lull_result_, __LINE__).error();                   \
+#define LULL_ASSIGN_OR_RETURN(decl, expr)                \
+  auto LULL_CONCAT_(lull_result_, __LINE__) = (expr);    \
+  if (!LULL_CONCAT_(lull_result_, __LINE__).ok())        \
+    return LULL_CONCAT_(lull_result_, __LINE__).error(); \
   decl = std::move(LULL_CONCAT_(lull_result_, __LINE__)).value()

@@ -19,9 +19,9 @@ class Pacer {
 
 // Thread-safe: shared by all threads of one computation; the pointees outlive it.
 struct ExecContext {
-  ThreadPool* pool = nullptr;                     // null: run on the calling thread
-  Pacer* pacer = nullptr;                         // null: never paused
-  const std::atomic<bool>* cancelled = nullptr;   // null: never cancelled
+  ThreadPool* pool = nullptr;                    // null: run on the calling thread
+  Pacer* pacer = nullptr;                        // null: never paused
+  const std::atomic<bool>* cancelled = nullptr;  // null: never cancelled
 
   // Pacing and nothing else; costs a few ns when no pacer is set.
   void Checkpoint() const {

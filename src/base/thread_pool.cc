@@ -28,7 +28,8 @@ ThreadPool::ThreadPool(int threads, bool idle_priority)
       idle_priority_(idle_priority) {
   for (int i = 1; i < threads && start_status_.ok(); ++i) {
     std::thread worker;
-    start_status_ = os::StartThread("compute thread " + std::to_string(i), [this, i] { WorkerLoop(i); }, &worker);
+    start_status_ = os::StartThread(
+        "compute thread " + std::to_string(i), [this, i] { WorkerLoop(i); }, &worker);
     if (start_status_.ok()) workers_.push_back(std::move(worker));
   }
 }

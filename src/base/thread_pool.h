@@ -22,7 +22,8 @@ class ThreadPool {
  public:
   // threads: total, the calling thread included; at least 1.
   // idle_priority: worker threads run at SCHED_IDLE (the calling thread is left alone).
-  // Where the system refuses a thread, the pool works with those it has, and start_status() says so.
+  // Where the system refuses a thread, the pool works with those it has, and start_status() says
+  // so.
   explicit ThreadPool(int threads, bool idle_priority = false);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;

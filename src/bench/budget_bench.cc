@@ -39,7 +39,8 @@ Status Check(const BudgetBenchOptions& o) {
     return usage("either requests or a duration is needed", "duration_s");
   if (!(o.arrivals_per_s >= 0 && o.arrivals_per_s <= 1e5))
     return usage("arrivals lie between 0 and 100000 a second", "arrivals_per_s");
-  if (!(o.idle_s >= 0 && o.idle_s <= 3600)) return usage("idle lies between 0 and 3600 s", "idle_s");
+  if (!(o.idle_s >= 0 && o.idle_s <= 3600))
+    return usage("idle lies between 0 and 3600 s", "idle_s");
   if (!(o.request_timeout_s > 0 && o.request_timeout_s <= 3600))
     return usage("a request timeout lies between 0 and 3600 s", "request_timeout_s");
   if (o.max_tokens < 1) return usage("at least one token", "max_tokens");
@@ -70,7 +71,8 @@ Result<int> FindServer(const BudgetBenchOptions& o) {
   }
   const HttpReply& health = *reply;
   if (health.status != 200) {
-    return Status(ErrorCode::kBusy, "the server is not ready: HTTP " + std::to_string(health.status),
+    return Status(ErrorCode::kBusy,
+                  "the server is not ready: HTTP " + std::to_string(health.status),
                   o.host + ":" + std::to_string(o.port) + "/health");
   }
   if (o.server_pid > 0) return o.server_pid;
@@ -181,9 +183,11 @@ class Bench {
     load.arrivals_per_s = 0;
     load.concurrency = std::min(options_.concurrency, options_.warmup_requests);
     // Other prompts than the load's: nothing of it is in a cache.
-    return RunLoad(load, MakeSecurityPrompts(~options_.seed, static_cast<size_t>(load.min_requests)),
+    return RunLoad(load,
+                   MakeSecurityPrompts(~options_.seed, static_cast<size_t>(load.min_requests)),
                    [&](int64_t done, double passed_s) {
-                     Tell("warm-up", static_cast<double>(done) / options_.warmup_requests, done, passed_s);
+                     Tell("warm-up", static_cast<double>(done) / options_.warmup_requests, done,
+                          passed_s);
                    })
         .status();
   }
@@ -222,8 +226,8 @@ class Bench {
     report_.window_20ms_p99 = Nearest(
         Sorted(WindowShares(samples, result.begin_ns, result.end_ns, 20 * kMs, cpus)), 0.99);
     if (report_.cpu_mean.has_value() && report_.requests_ok > 0) {
-      report_.cpu_s_per_request = *report_.cpu_mean * cpus * report_.active_s /
-                                  static_cast<double>(report_.requests_ok);
+      report_.cpu_s_per_request =
+          *report_.cpu_mean * cpus * report_.active_s / static_cast<double>(report_.requests_ok);
     }
   }
 

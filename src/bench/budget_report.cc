@@ -29,7 +29,8 @@ nlohmann::json Value(const std::optional<double>& value) {
 
 nlohmann::json Latency(const std::optional<QuantileEstimate>& estimate) {
   if (!estimate.has_value()) return nullptr;
-  return {{"value", estimate->value}, {"low", Value(estimate->low)}, {"high", Value(estimate->high)}};
+  return {
+      {"value", estimate->value}, {"low", Value(estimate->low)}, {"high", Value(estimate->high)}};
 }
 
 }  // namespace
@@ -61,9 +62,8 @@ void JudgeBudgetBench(double idle_limit, const std::vector<std::string>& doubts,
   const int64_t asked = report->requests_ok + report->requests_failed;
   std::vector<std::string> answer_doubts;
   if (asked == 0) answer_doubts.push_back("no request was sent");
-  VerdictLine failures =
-      JudgeAtMost("requests_failed", "", static_cast<double>(report->requests_failed), 0.0, 0.0,
-                  answer_doubts);
+  VerdictLine failures = JudgeAtMost(
+      "requests_failed", "", static_cast<double>(report->requests_failed), 0.0, 0.0, answer_doubts);
   if (failures.verdict == Verdict::kFail) failures.reason = report->first_failure;
   report->verdicts.push_back(std::move(failures));
   report->overall = Overall(report->verdicts);
@@ -72,7 +72,8 @@ void JudgeBudgetBench(double idle_limit, const std::vector<std::string>& doubts,
 nlohmann::json ToJson(const BudgetBenchReport& report) {
   nlohmann::json json = {{"kind", "budget_bench"}, {"version", 1}};
   json["machine"] = ToJson(report.machine);
-  json["server"] = {{"address", report.server}, {"pid", report.server_pid}, {"cpus", report.server_cpus}};
+  json["server"] = {
+      {"address", report.server}, {"pid", report.server_pid}, {"cpus", report.server_cpus}};
   json["budget"] = {{"cpu_mean", report.budget.mean_share}, {"cpu_p99", report.budget.p99_share}};
   json["load"] = {{"concurrency", report.concurrency},
                   {"arrivals_per_s", report.arrivals_per_s},

@@ -58,8 +58,7 @@ class Dispatcher {
       next_due_ns_ += static_cast<int64_t>(gap(rng_) * kNs);
     }
     const double passed_s = static_cast<double>((open_loop ? next_due_ns_ : now) - start_ns_) / kNs;
-    const bool enough =
-        issued_ >= options_.min_requests && passed_s >= options_.min_duration_s;
+    const bool enough = issued_ >= options_.min_requests && passed_s >= options_.min_duration_s;
     if (enough || static_cast<double>(now - start_ns_) / kNs >= options_.max_duration_s ||
         failures_in_a_row_ >= kMaxFailuresInARow || Cancelled()) {
       return false;
@@ -145,7 +144,7 @@ Answer Ask(const LoadOptions& options, const std::string& prompt) {
 }
 
 Result<LoadResult> RunLoad(const LoadOptions& options, const std::vector<BenchPrompt>& prompts,
-                   const std::function<void(int64_t, double)>& poll) {
+                           const std::function<void(int64_t, double)>& poll) {
   LoadResult result;
   result.begin_ns = os::MonotonicNs();
   Dispatcher dispatcher(options, result.begin_ns);

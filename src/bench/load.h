@@ -20,11 +20,11 @@ struct LoadOptions {
   int max_tokens = 64;
   double request_timeout_s = 120.0;
   int concurrency = 1;
-  double arrivals_per_s = 0;   // 0: closed loop
-  int64_t min_requests = 0;    // begins requests until both minima are met ...
+  double arrivals_per_s = 0;  // 0: closed loop
+  int64_t min_requests = 0;   // begins requests until both minima are met ...
   double min_duration_s = 0;
-  double max_duration_s = 0;   // ... or this has passed
-  uint64_t seed = 1;           // of the arrivals
+  double max_duration_s = 0;  // ... or this has passed
+  uint64_t seed = 1;          // of the arrivals
   const std::atomic<bool>* cancelled = nullptr;
 };
 
@@ -43,10 +43,10 @@ struct LoadResult {
 };
 
 // Prompts are used in turn, from the first again after the last. poll is called about every 100 ms
-// with the number of answers and the seconds passed. Fails where the system refuses a client's thread.
-// Requires: prompts is not empty.
+// with the number of answers and the seconds passed. Fails where the system refuses a client's
+// thread. Requires: prompts is not empty.
 Result<LoadResult> RunLoad(const LoadOptions& options, const std::vector<BenchPrompt>& prompts,
-                   const std::function<void(int64_t, double)>& poll);
+                           const std::function<void(int64_t, double)>& poll);
 
 // One request, timed. Reads usage counts where the server gives them.
 Answer Ask(const LoadOptions& options, const std::string& prompt);

@@ -11,39 +11,41 @@ namespace lull {
 namespace {
 
 constexpr const char* kProcesses[] = {
-    "powershell.exe", "winword.exe", "rundll32.exe",   "svchost.exe",  "chrome.exe", "python3",
-    "bash",           "curl",        "sshd",           "explorer.exe", "mshta.exe",  "certutil.exe",
-    "wscript.exe",    "node",        "backup-agent",   "teams.exe",    "cron",       "regsvr32.exe",
-    "msiexec.exe",    "java",        "vssadmin.exe",   "outlook.exe",  "nginx",      "osascript",
-    "bitsadmin.exe",  "launchd",     "print-spooler",  "wmic.exe",     "rsync",      "docker"};
-constexpr const char* kFolders[] = {
-    "C:\\Users\\%s\\Downloads\\", "C:\\Users\\%s\\AppData\\Local\\Temp\\", "/home/%s/.cache/",
-    "/Users/%s/Library/",         "C:\\ProgramData\\%s\\",                 "/tmp/%s-work/",
-    "/var/lib/%s/",               "\\\\fileserver\\share\\%s\\"};
+    "powershell.exe", "winword.exe", "rundll32.exe",  "svchost.exe",  "chrome.exe", "python3",
+    "bash",           "curl",        "sshd",          "explorer.exe", "mshta.exe",  "certutil.exe",
+    "wscript.exe",    "node",        "backup-agent",  "teams.exe",    "cron",       "regsvr32.exe",
+    "msiexec.exe",    "java",        "vssadmin.exe",  "outlook.exe",  "nginx",      "osascript",
+    "bitsadmin.exe",  "launchd",     "print-spooler", "wmic.exe",     "rsync",      "docker"};
+constexpr const char* kFolders[] = {"C:\\Users\\%s\\Downloads\\",
+                                    "C:\\Users\\%s\\AppData\\Local\\Temp\\",
+                                    "/home/%s/.cache/",
+                                    "/Users/%s/Library/",
+                                    "C:\\ProgramData\\%s\\",
+                                    "/tmp/%s-work/",
+                                    "/var/lib/%s/",
+                                    "\\\\fileserver\\share\\%s\\"};
 constexpr const char* kFiles[] = {"invoice.docm", "update.dll",  "setup.msi",  "notes.txt",
                                   "loader.ps1",   "archive.7z",  "report.pdf", "install.sh",
                                   "driver.sys",   "photos.zip",  "macro.vbs",  "agent.jar",
                                   "backup.tar",   "payload.bin", "readme.lnk", "session.db"};
 constexpr const char* kUsers[] = {"maria", "tkoenig", "svc-build", "root",   "j.alvarez", "guest01",
                                   "nadia", "oadmin",  "deploy",    "pwhite", "hchen",     "kiosk"};
-constexpr const char* kSites[] = {"cdn-sync.example",   "updates.vendor.example",
-                                  "files.partner.test", "mail.corp.example",
-                                  "pool.miner.test",    "telemetry.app.example",
-                                  "paste.notes.test",   "login-portal.test"};
+constexpr const char* kSites[] = {
+    "cdn-sync.example", "updates.vendor.example", "files.partner.test", "mail.corp.example",
+    "pool.miner.test",  "telemetry.app.example",  "paste.notes.test",   "login-portal.test"};
 constexpr const char* kHosts[] = {"WS", "LAPTOP", "SRV", "build", "kiosk", "db", "mac", "edge"};
 constexpr const char* kKeys[] = {"HKCU\\Software\\Microsoft\\Windows\\CurrentVersion\\Run",
                                  "HKLM\\System\\CurrentControlSet\\Services",
                                  "HKLM\\Software\\Policies\\Microsoft\\Windows Defender",
                                  "HKCU\\Environment"};
-constexpr const char* kQuestions[] = {
-    "Is this malicious? Answer in two sentences.",
-    "Classify it as benign, suspicious or malicious and say why.",
-    "What should the analyst check first?",
-    "Which step of an attack does this look like, if any?",
-    "Should the endpoint be isolated? Give one reason.",
-    "Name the most suspicious detail and explain it briefly.",
-    "Could an administrator have done this on purpose?",
-    "Summarize the risk for the owner of the machine."};
+constexpr const char* kQuestions[] = {"Is this malicious? Answer in two sentences.",
+                                      "Classify it as benign, suspicious or malicious and say why.",
+                                      "What should the analyst check first?",
+                                      "Which step of an attack does this look like, if any?",
+                                      "Should the endpoint be isolated? Give one reason.",
+                                      "Name the most suspicious detail and explain it briefly.",
+                                      "Could an administrator have done this on purpose?",
+                                      "Summarize the risk for the owner of the machine."};
 
 class Writer {
  public:
@@ -104,34 +106,53 @@ class Writer {
 
   std::string Opening() {
     switch (Below(8)) {
-      case 0: return Host() + " raised an alert at " + Time() + ".";
-      case 1: return std::string(Pick(kProcesses)) + " misbehaves on " + Host() + ".";
-      case 2: return "User " + std::string(Pick(kUsers)) + " reports a slow " + Host() + ".";
-      case 3: return Time() + ": sensor events of " + Host() + ".";
-      case 4: return "Review " + Host() + ", user " + Pick(kUsers) + ".";
-      case 5: return std::string(Pick(kUsers)) + " was seen on " + Host() + ":";
-      case 6: return "Traffic to " + std::string(Pick(kSites)) + " from " + Host() + ".";
-      default: return "Case " + Number(100, 9999) + ", " + Host() + ".";
+      case 0:
+        return Host() + " raised an alert at " + Time() + ".";
+      case 1:
+        return std::string(Pick(kProcesses)) + " misbehaves on " + Host() + ".";
+      case 2:
+        return "User " + std::string(Pick(kUsers)) + " reports a slow " + Host() + ".";
+      case 3:
+        return Time() + ": sensor events of " + Host() + ".";
+      case 4:
+        return "Review " + Host() + ", user " + Pick(kUsers) + ".";
+      case 5:
+        return std::string(Pick(kUsers)) + " was seen on " + Host() + ":";
+      case 6:
+        return "Traffic to " + std::string(Pick(kSites)) + " from " + Host() + ".";
+      default:
+        return "Case " + Number(100, 9999) + ", " + Host() + ".";
     }
   }
 
   std::string Event() {
     const std::string process = Pick(kProcesses);
     switch (Below(12)) {
-      case 0: return process + " started " + Pick(kProcesses) + " as " + Pick(kUsers) + ".";
-      case 1: return process + " wrote " + Path() + ".";
-      case 2: return process + " connected to " + Address() + ":" + Number(21, 9999) + ".";
-      case 3: return "DNS query for " + std::string(Pick(kSites)) + " by " + process + ".";
-      case 4: return "Login of " + std::string(Pick(kUsers)) + " failed " + Number(2, 90) + " times.";
-      case 5: return process + " set " + Pick(kKeys) + " to " + Path() + ".";
-      case 6: return Time() + " " + process + "[" + Number(200, 9999) + "]: read " + Path() + ".";
-      case 7: return "A scheduled task runs " + Path() + " every " + Number(2, 60) + " minutes.";
-      case 8: return "USB storage was mounted and " + std::string(Pick(kFiles)) + " copied.";
+      case 0:
+        return process + " started " + Pick(kProcesses) + " as " + Pick(kUsers) + ".";
+      case 1:
+        return process + " wrote " + Path() + ".";
+      case 2:
+        return process + " connected to " + Address() + ":" + Number(21, 9999) + ".";
+      case 3:
+        return "DNS query for " + std::string(Pick(kSites)) + " by " + process + ".";
+      case 4:
+        return "Login of " + std::string(Pick(kUsers)) + " failed " + Number(2, 90) + " times.";
+      case 5:
+        return process + " set " + Pick(kKeys) + " to " + Path() + ".";
+      case 6:
+        return Time() + " " + process + "[" + Number(200, 9999) + "]: read " + Path() + ".";
+      case 7:
+        return "A scheduled task runs " + Path() + " every " + Number(2, 60) + " minutes.";
+      case 8:
+        return "USB storage was mounted and " + std::string(Pick(kFiles)) + " copied.";
       case 9:
         return process + " used " + Number(20, 99) + " % CPU for " + Number(2, 50) + " minutes.";
-      case 10: return "The parent of " + process + " is " + Pick(kProcesses) + ", unsigned.";
+      case 10:
+        return "The parent of " + process + " is " + Pick(kProcesses) + ", unsigned.";
       default:
-        return process + " sent " + Number(1, 900) + " MB to " + Pick(kSites) + " at " + Time() + ".";
+        return process + " sent " + Number(1, 900) + " MB to " + Pick(kSites) + " at " + Time() +
+               ".";
     }
   }
 
@@ -166,7 +187,8 @@ std::vector<BenchPrompt> MakeSecurityPrompts(uint64_t seed, size_t count) {
   std::vector<BenchPrompt> prompts;
   prompts.reserve(count);
   while (prompts.size() < count) {
-    for (size_t i = lengths.size() - 1; i > 0; --i) std::swap(lengths[i], lengths[writer.Below(i + 1)]);
+    for (size_t i = lengths.size() - 1; i > 0; --i)
+      std::swap(lengths[i], lengths[writer.Below(i + 1)]);
     for (size_t i = 0; i < lengths.size() && prompts.size() < count; ++i) {
       prompts.push_back({lengths[i], writer.Prompt(lengths[i])});
     }

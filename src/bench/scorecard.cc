@@ -144,10 +144,9 @@ void PrintScorecard(const BudgetBenchReport& report, bool colors, std::ostream& 
   card.Figure("CPU-seconds an answer", report.cpu_s_per_request.has_value()
                                            ? Format("%.3f s", *report.cpu_s_per_request)
                                            : "-");
-  card.Figure("CPU, 100 ms windows", "p50 " + Share(report.window_p50) + "   p95 " +
-                                         Share(report.window_p95) + "   max " +
-                                         Share(report.window_max) + "   of " +
-                                         std::to_string(report.windows));
+  card.Figure("CPU, 100 ms windows",
+              "p50 " + Share(report.window_p50) + "   p95 " + Share(report.window_p95) + "   max " +
+                  Share(report.window_max) + "   of " + std::to_string(report.windows));
   card.Figure("CPU, 20 ms windows", "p99 " + Share(report.window_20ms_p99));
   card.Figure("Peak memory",
               report.peak_rss_bytes.has_value()

@@ -41,8 +41,8 @@ std::vector<double> WindowShares(std::span<const os::CpuSample> samples, int64_t
     while (j < inside.size() && inside[j].monotonic_ns < wanted) ++j;
     // Ticks jitter by microseconds: the sample just before may be the nearer end.
     size_t end = j;
-    if (j > i + 1 && (j == inside.size() || wanted - inside[j - 1].monotonic_ns <
-                                                inside[j].monotonic_ns - wanted)) {
+    if (j > i + 1 && (j == inside.size() ||
+                      wanted - inside[j - 1].monotonic_ns < inside[j].monotonic_ns - wanted)) {
       end = j - 1;
     }
     if (end >= inside.size()) break;

@@ -74,8 +74,8 @@ Status CheckCpuBudget(const CpuBudget& budget, int cpus) {
                     Percent(budget.mean_share) + ") x " + std::to_string(cpus) + " x 100 ms = " +
                     Ms(static_cast<double>(limits.slack_ns)) + " of CPU time in a window, but " +
                     Ms(static_cast<double>(limits.burst_ns)) + " burst + " + std::to_string(cpus) +
-                    " x " + Ms(static_cast<double>(limits.quantum_ns)) + " quantum = " +
-                    Ms(static_cast<double>(needed)) + " are needed",
+                    " x " + Ms(static_cast<double>(limits.quantum_ns)) +
+                    " quantum = " + Ms(static_cast<double>(needed)) + " are needed",
                 "cpu_p99", std::move(hint));
 }
 

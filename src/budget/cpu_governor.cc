@@ -102,8 +102,8 @@ struct CpuGovernor::Rep {
   GovernorClock& clock;
   std::mutex set_mutex;  // orders SetBudget calls; no checkpoint takes it
   std::atomic<uint64_t> word{0};
-  std::atomic<int64_t> tat{0};          // when the bucket will have paid for all that is charged
-  std::atomic<int64_t> accounted{0};    // process CPU time charged so far
+  std::atomic<int64_t> tat{0};        // when the bucket will have paid for all that is charged
+  std::atomic<int64_t> accounted{0};  // process CPU time charged so far
   std::atomic<int64_t> charged_at{0};
   std::atomic<int64_t> throttled_ns{0};
   std::atomic<int64_t> checkpoints{0};

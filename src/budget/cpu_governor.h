@@ -23,18 +23,18 @@ class GovernorClock {
 };
 
 struct GovernorStats {
-  int64_t throttled_ns = 0;   // slept, summed over threads
-  int64_t checkpoints = 0;    // calls while capped; up to one skip interval late per thread
+  int64_t throttled_ns = 0;  // slept, summed over threads
+  int64_t checkpoints = 0;   // calls while capped; up to one skip interval late per thread
   int64_t charged_cpu_ns = 0;
 };
 
 // What the bucket is made of. 0 rate: uncapped.
 struct GovernorLimits {
-  double rate = 0.0;         // CPU-seconds per second
-  int64_t burst_ns = 0;      // CPU time ahead of the rate at which the gate closes
-  int64_t slice_ns = 0;      // a closed gate opens this much below the burst
-  int64_t quantum_ns = 0;    // CPU time a thread may spend between two looks at the bucket
-  int64_t slack_ns = 0;      // (p99 - mean) * cpus * 100 ms; burst + threads * quantum fits in it
+  double rate = 0.0;       // CPU-seconds per second
+  int64_t burst_ns = 0;    // CPU time ahead of the rate at which the gate closes
+  int64_t slice_ns = 0;    // a closed gate opens this much below the burst
+  int64_t quantum_ns = 0;  // CPU time a thread may spend between two looks at the bucket
+  int64_t slack_ns = 0;    // (p99 - mean) * cpus * 100 ms; burst + threads * quantum fits in it
 };
 // The one place that turns a declared budget into limits. Requires: cpus >= 1.
 GovernorLimits LimitsOf(const CpuBudget& budget, int cpus);
@@ -61,7 +61,7 @@ class CpuGovernor : public Pacer {
   void SetBudget(const CpuBudget& budget);
   GovernorStats stats() const;
   int64_t burst_ns() const;
-  double rate() const;                       // CPU-seconds per second; cpus where uncapped
+  double rate() const;  // CPU-seconds per second; cpus where uncapped
 
  private:
   struct Rep;

@@ -108,11 +108,14 @@ void KvCache::DropHead(Sequence& s) {
 
 Status KvCache::Truncate(int sequence, int64_t length) {
   if (!IsOpen(sequence))
-    return Status(ErrorCode::kUsage, "sequence " + std::to_string(sequence) + " is not open", "sequence");
+    return Status(ErrorCode::kUsage, "sequence " + std::to_string(sequence) + " is not open",
+                  "sequence");
   Sequence& s = at(sequence);
   if (length < 0 || length > s.length)
-    return Status(ErrorCode::kUsage, "cannot truncate a sequence of " + std::to_string(s.length) +
-                                         " tokens to " + std::to_string(length), "length");
+    return Status(ErrorCode::kUsage,
+                  "cannot truncate a sequence of " + std::to_string(s.length) + " tokens to " +
+                      std::to_string(length),
+                  "length");
   if (length > 0 && length < s.length) {
     if (layout_.state_floats() > 0)
       return Status(ErrorCode::kUnsupported,

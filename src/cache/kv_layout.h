@@ -27,11 +27,11 @@ struct KvGroup {
 
 // Where a layer lies.
 struct KvLayerPlace {
-  int group = -1;       // -1: recurrent
+  int group = -1;  // -1: recurrent
   // In a page; for each KV head K [head_dim][64], then V [64][head_dim]: what attention reads of a
   // page is one stream.
   size_t offset = 0;
-  size_t head_bytes = 0;  // of K, and of V
+  size_t head_bytes = 0;    // of K, and of V
   size_t state_offset = 0;  // recurrent: floats into the sequence's state
 };
 

@@ -21,20 +21,30 @@ Value Missing(Run& run, const Value& object, const std::string& name) {
 bool LoopAttr(Run& run, const LoopObject& loop, const std::string& name, Value* out) {
   const auto index = static_cast<int64_t>(loop.index);
   const auto length = static_cast<int64_t>(loop.items.size());
-  if (name == "index") *out = Value::Int(index + 1);
-  else if (name == "index0") *out = Value::Int(index);
-  else if (name == "revindex") *out = Value::Int(length - index);
-  else if (name == "revindex0") *out = Value::Int(length - index - 1);
-  else if (name == "first") *out = Value::Bool(index == 0);
-  else if (name == "last") *out = Value::Bool(index + 1 == length);
-  else if (name == "length") *out = Value::Int(length);
-  else if (name == "depth") *out = Value::Int(loop.depth_of_loop + 1);
-  else if (name == "depth0") *out = Value::Int(loop.depth_of_loop);
+  if (name == "index")
+    *out = Value::Int(index + 1);
+  else if (name == "index0")
+    *out = Value::Int(index);
+  else if (name == "revindex")
+    *out = Value::Int(length - index);
+  else if (name == "revindex0")
+    *out = Value::Int(length - index - 1);
+  else if (name == "first")
+    *out = Value::Bool(index == 0);
+  else if (name == "last")
+    *out = Value::Bool(index + 1 == length);
+  else if (name == "length")
+    *out = Value::Int(length);
+  else if (name == "depth")
+    *out = Value::Int(loop.depth_of_loop + 1);
+  else if (name == "depth0")
+    *out = Value::Int(loop.depth_of_loop);
   else if (name == "previtem")
     *out = index > 0 ? loop.items[loop.index - 1] : run.Undefined("there is no previous item");
   else if (name == "nextitem")
     *out = index + 1 < length ? loop.items[loop.index + 1] : run.Undefined("there is no next item");
-  else return false;
+  else
+    return false;
   return true;
 }
 
@@ -95,7 +105,8 @@ bool Item(Run& run, const Value& object, const Value& key, Value* out) {
       }
       return true;
     }
-    default: return false;
+    default:
+      return false;
   }
 }
 

@@ -21,9 +21,10 @@ Bound::Bound(Run& run, const char* what, const Args& args,
       ++i;
     }
     if (i == params.size() || values_[i] != nullptr) {
-      run.TypeError(std::string(what) + (i == params.size() ? " has no parameter '"
-                                                           : " is given twice the parameter '") +
-                    name + "'");
+      run.TypeError(
+          std::string(what) +
+          (i == params.size() ? " has no parameter '" : " is given twice the parameter '") + name +
+          "'");
       ok_ = false;
       return;
     }

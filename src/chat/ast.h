@@ -19,7 +19,21 @@ struct CallArgs {
 };
 
 enum class Op : uint8_t {
-  kAdd, kSub, kMul, kDiv, kFloorDiv, kMod, kPow, kEq, kNe, kLt, kLe, kGt, kGe, kIn, kNotIn,
+  kAdd,
+  kSub,
+  kMul,
+  kDiv,
+  kFloorDiv,
+  kMod,
+  kPow,
+  kEq,
+  kNe,
+  kLt,
+  kLe,
+  kGt,
+  kGe,
+  kIn,
+  kNotIn,
 };
 
 struct Suffix {
@@ -32,11 +46,16 @@ struct Suffix {
 
 struct Expr {
   enum class Kind : uint8_t {
-    kConst, kName, kList, kTuple,
-    kDict,      // items: key, value, ...
-    kArith,     // items[0] ops[0] items[1] ...
-    kCompare,   // the same, Python's chained comparison
-    kConcat, kAnd, kOr,
+    kConst,
+    kName,
+    kList,
+    kTuple,
+    kDict,     // items: key, value, ...
+    kArith,    // items[0] ops[0] items[1] ...
+    kCompare,  // the same, Python's chained comparison
+    kConcat,
+    kAnd,
+    kOr,
     kNot,       // count times
     kUnary,     // signs, innermost last
     kCond,      // items: value, test, value, test, ..., else (may be null)
@@ -56,7 +75,7 @@ struct Expr {
 // What `set` and `for` assign to.
 struct Target {
   Pos pos;
-  int symbol = -1;         // a name, or the namespace where `attribute` is set
+  int symbol = -1;  // a name, or the namespace where `attribute` is set
   std::string attribute;
   bool tuple = false;
   std::vector<Target> items;
@@ -74,20 +93,31 @@ struct Signature {
 
 struct Stmt {
   enum class Kind : uint8_t {
-    kText, kPrint, kIf, kFor, kSet, kSetBlock, kMacro, kCall, kFilter, kWith, kGeneration, kBreak,
+    kText,
+    kPrint,
+    kIf,
+    kFor,
+    kSet,
+    kSetBlock,
+    kMacro,
+    kCall,
+    kFilter,
+    kWith,
+    kGeneration,
+    kBreak,
     kContinue,
   };
   Kind kind;
   Pos pos;
-  std::string text;                  // kText; kMacro: its name
-  std::vector<ExprPtr> exprs;        // kPrint, kIf: tests, kFor: iterable, test or null, kSet,
-                                     // kCall, kWith: values
-  std::vector<Target> targets;       // kFor, kSet, kSetBlock, kWith
-  std::vector<Body> bodies;          // kIf: one per test, then else; kFor: body, else; others one
-  std::vector<Suffix> filters;       // kSetBlock, kFilter
-  Signature signature;               // kMacro, kCall
-  int symbol = -1;                   // kMacro
-  bool recursive = false;            // kFor
+  std::string text;             // kText; kMacro: its name
+  std::vector<ExprPtr> exprs;   // kPrint, kIf: tests, kFor: iterable, test or null, kSet,
+                                // kCall, kWith: values
+  std::vector<Target> targets;  // kFor, kSet, kSetBlock, kWith
+  std::vector<Body> bodies;     // kIf: one per test, then else; kFor: body, else; others one
+  std::vector<Suffix> filters;  // kSetBlock, kFilter
+  Signature signature;          // kMacro, kCall
+  int symbol = -1;              // kMacro
+  bool recursive = false;       // kFor
 };
 
 struct Template {

@@ -82,7 +82,8 @@ Result<std::unique_ptr<ChatTemplate>> ChatTemplate::Parse(const std::string& sou
   WorkMeter work(ctx);
   if (source.size() > kMaxSourceBytes) {
     return Status(ErrorCode::kInvalidInput,
-                  "a template of more than " + std::to_string(kMaxSourceBytes) + " bytes", "template");
+                  "a template of more than " + std::to_string(kMaxSourceBytes) + " bytes",
+                  "template");
   }
   if (!jinja::ValidUtf8(&work, source)) {
     return Status(ErrorCode::kInvalidInput, "the template is not valid UTF-8", "template");
@@ -93,8 +94,7 @@ Result<std::unique_ptr<ChatTemplate>> ChatTemplate::Parse(const std::string& sou
   return std::unique_ptr<ChatTemplate>(new ChatTemplate(std::move(rep)));
 }
 
-Result<std::string> ChatTemplate::Render(const TemplateInput& input,
-                                         const ExecContext& ctx) const {
+Result<std::string> ChatTemplate::Render(const TemplateInput& input, const ExecContext& ctx) const {
   Run run(rep_->limits, ctx);
   run.now_unix_s = input.now_unix_s;
   Variables variables;

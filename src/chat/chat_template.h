@@ -1,6 +1,6 @@
 // The chat templates that model files carry: the Jinja that real files use, interpreted with limits
-// on steps, depth and output. Renders exactly as Hugging Face's transformers sets up Python's jinja2
-// (trim_blocks, lstrip_blocks, loopcontrols, tojson without HTML escaping, strftime_now,
+// on steps, depth and output. Renders exactly as Hugging Face's transformers sets up Python's
+// jinja2 (trim_blocks, lstrip_blocks, loopcontrols, tojson without HTML escaping, strftime_now,
 // raise_exception). Immutable after Parse, thread-safe.
 #pragma once
 
@@ -21,12 +21,12 @@ struct TemplateLimits {
 };
 
 struct TemplateInput {
-  std::string messages_json;       // array of message objects
-  std::string extra_json;          // object with further variables, or ""
+  std::string messages_json;  // array of message objects
+  std::string extra_json;     // object with further variables, or ""
   bool add_generation_prompt = true;
   std::string bos_token;
   std::string eos_token;
-  int64_t now_unix_s = 0;          // injected clock for strftime_now (UTC)
+  int64_t now_unix_s = 0;  // injected clock for strftime_now (UTC)
 };
 
 class ChatTemplate {

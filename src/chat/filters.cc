@@ -20,7 +20,6 @@ Value SoftString(Run& run, const Value& value) {
   return value.is(Kind::kString) ? value : run.String(Str(run, value));
 }
 
-
 Value StringMethod(Run& run, const Value& value, const char* method, const Args& args) {
   const Value text = SoftString(run, value);
   return run.ok() ? CallStringMethod(run, text, method, args) : Value();
@@ -58,9 +57,12 @@ Value Title(Run& run, const Value& value, const Args& args) {
     const char32_t c = NextCodePoint(run.work(), text, &i);
     const bool separator = IsSpace(c) || c == '-' || c == '(' || c == '{' || c == '[' || c == '<';
     if (separator || start) {
-      if (word < at) out += jinja::Lower(run.work(), std::string_view(text).substr(word, at - word));
-      if (separator) out.append(text, at, i - at);
-      else AppendUpper(c, &out);
+      if (word < at)
+        out += jinja::Lower(run.work(), std::string_view(text).substr(word, at - word));
+      if (separator)
+        out.append(text, at, i - at);
+      else
+        AppendUpper(c, &out);
       word = i;
     }
     start = separator;
@@ -371,14 +373,17 @@ using Filter = Value (*)(Run&, const Value&, const Args&);
 const std::map<std::string, Filter>& Filters() {
   static const std::map<std::string, Filter> kFilters = [] {
     std::map<std::string, Filter> filters = {
-        {"abs", Abs}, {"capitalize", Capitalize}, {"center", Center}, {"d", Default},
-        {"default", Default}, {"e", Escape}, {"escape", Escape}, {"float", ToFloat},
-        {"forceescape", ForceEscape}, {"format", Format}, {"indent", Indent}, {"int", ToInt},
-        {"lower", Lower}, {"replace", Replace}, {"round", Round}, {"safe", Safe},
-        {"string", ToString}, {"striptags", StripTags}, {"title", Title}, {"tojson", ToJsonFilter},
-        {"trim", Trim}, {"upper", Upper}, {"wordcount", WordCount},
+        {"abs", Abs},       {"capitalize", Capitalize}, {"center", Center},
+        {"d", Default},     {"default", Default},       {"e", Escape},
+        {"escape", Escape}, {"float", ToFloat},         {"forceescape", ForceEscape},
+        {"format", Format}, {"indent", Indent},         {"int", ToInt},
+        {"lower", Lower},   {"replace", Replace},       {"round", Round},
+        {"safe", Safe},     {"string", ToString},       {"striptags", StripTags},
+        {"title", Title},   {"tojson", ToJsonFilter},   {"trim", Trim},
+        {"upper", Upper},   {"wordcount", WordCount},
     };
-    for (const SequenceFilter& filter : SequenceFilters()) filters.emplace(filter.name, filter.apply);
+    for (const SequenceFilter& filter : SequenceFilters())
+      filters.emplace(filter.name, filter.apply);
     return filters;
   }();
   return kFilters;

@@ -27,9 +27,9 @@ std::string Digits(uint64_t value, int base, bool upper) {
   char buffer[70];
   const auto end = std::to_chars(buffer, buffer + sizeof(buffer), value, base);
   std::string out(buffer, static_cast<size_t>(end.ptr - buffer));
-  if (upper) std::transform(out.begin(), out.end(), out.begin(), [](char c) {
-    return static_cast<char>(c >= 'a' && c <= 'z' ? c - 32 : c);
-  });
+  if (upper)
+    std::transform(out.begin(), out.end(), out.begin(),
+                   [](char c) { return static_cast<char>(c >= 'a' && c <= 'z' ? c - 32 : c); });
   return out;
 }
 
@@ -45,10 +45,14 @@ std::string Group(const std::string& digits) {
 
 // The digits of |d| by C's e, f or g, which agree with Python's.
 std::string FloatDigits(double d, const Spec& spec) {
-  if (std::isnan(d)) return spec.type == 'F' || spec.type == 'E' || spec.type == 'G' ? "NAN" : "nan";
-  if (std::isinf(d)) return spec.type == 'F' || spec.type == 'E' || spec.type == 'G' ? "INF" : "inf";
+  if (std::isnan(d))
+    return spec.type == 'F' || spec.type == 'E' || spec.type == 'G' ? "NAN" : "nan";
+  if (std::isinf(d))
+    return spec.type == 'F' || spec.type == 'E' || spec.type == 'G' ? "INF" : "inf";
   if (spec.type == '\0' && spec.precision < 0) return FloatRepr(std::fabs(d));
-  const char type = spec.type == '\0' || spec.type == 'n' ? 'g' : spec.type == '%' ? 'f' : spec.type;
+  const char type = spec.type == '\0' || spec.type == 'n' ? 'g'
+                    : spec.type == '%'                    ? 'f'
+                                                          : spec.type;
   char format[8] = {'%', '.', '*', type, '\0'};
   char buffer[1024];
   const int precision = static_cast<int>(spec.precision < 0 ? 6 : spec.precision);
@@ -76,14 +80,28 @@ Value Pad(Run& run, const std::string& sign, const std::string& body, const Spec
 
 Value FormatInt(Run& run, int64_t value, const Spec& spec) {
   const bool negative = value < 0;
-  const uint64_t magnitude = negative ? 0 - static_cast<uint64_t>(value) : static_cast<uint64_t>(value);
+  const uint64_t magnitude =
+      negative ? 0 - static_cast<uint64_t>(value) : static_cast<uint64_t>(value);
   std::string digits, prefix;
   switch (spec.type) {
-    case 'x': digits = Digits(magnitude, 16, false); prefix = "0x"; break;
-    case 'X': digits = Digits(magnitude, 16, true); prefix = "0X"; break;
-    case 'o': digits = Digits(magnitude, 8, false); prefix = "0o"; break;
-    case 'b': digits = Digits(magnitude, 2, false); prefix = "0b"; break;
-    default: digits = Digits(magnitude, 10, false);
+    case 'x':
+      digits = Digits(magnitude, 16, false);
+      prefix = "0x";
+      break;
+    case 'X':
+      digits = Digits(magnitude, 16, true);
+      prefix = "0X";
+      break;
+    case 'o':
+      digits = Digits(magnitude, 8, false);
+      prefix = "0o";
+      break;
+    case 'b':
+      digits = Digits(magnitude, 2, false);
+      prefix = "0b";
+      break;
+    default:
+      digits = Digits(magnitude, 10, false);
   }
   if (spec.grouped) digits = Group(digits);
   std::string sign = negative ? "-" : spec.sign == '-' ? "" : std::string(1, spec.sign);
@@ -107,7 +125,8 @@ Value FormatFloat(Run& run, double value, const Spec& spec) {
 
 Value FormatText(Run& run, const std::string& text, const Spec& spec) {
   std::string body = text;
-  if (spec.precision >= 0) body = text.substr(0, OffsetOf(run.work(), std::string_view(text), spec.precision));
+  if (spec.precision >= 0)
+    body = text.substr(0, OffsetOf(run.work(), std::string_view(text), spec.precision));
   return Pad(run, "", body, spec, '<');
 }
 
@@ -165,21 +184,27 @@ Value FormatValue(Run& run, const Value& value, const std::string& text) {
   if (text.empty()) return run.String(Str(run, value));
   Spec spec;
   if (!ParseSpec(run, text, &spec)) return Value();
-  const std::string types = value.is(Kind::kString) ? "s" : value.is(Kind::kFloat) ? "eEfFgG%" : "dxXobneEfFgG%";
+  const std::string types = value.is(Kind::kString)  ? "s"
+                            : value.is(Kind::kFloat) ? "eEfFgG%"
+                                                     : "dxXobneEfFgG%";
   const bool known = spec.type == '\0' || types.find(spec.type) != std::string::npos;
   if (!known || (!value.is_number() && !value.is(Kind::kString))) {
     return run.TypeError("the format '" + text.substr(0, 40) + "' does not fit a value of type '" +
                          TypeName(value) + "'");
   }
   if (value.is(Kind::kString)) {
-    if (spec.align == '=' && spec.fill == "0") spec.align = '<';
-    else if (spec.align == '=') return run.TypeError("'=' alignment not allowed in string format");
+    if (spec.align == '=' && spec.fill == "0")
+      spec.align = '<';
+    else if (spec.align == '=')
+      return run.TypeError("'=' alignment not allowed in string format");
     return FormatText(run, value.text(), spec);
   }
   if (spec.precision > kMaxPrecision) return run.Unsupported("a precision this high");
-  const bool as_float = spec.type != '\0' && std::string("eEfFgG%").find(spec.type) != std::string::npos;
+  const bool as_float =
+      spec.type != '\0' && std::string("eEfFgG%").find(spec.type) != std::string::npos;
   if (value.is(Kind::kFloat) || as_float) return FormatFloat(run, value.as_float(), spec);
-  if (spec.precision >= 0) return run.TypeError("Precision not allowed in integer format specifier");
+  if (spec.precision >= 0)
+    return run.TypeError("Precision not allowed in integer format specifier");
   if (value.is(Kind::kBool) && spec.type == '\0') {
     return FormatInt(run, value.as_int(), spec);
   }
@@ -202,8 +227,8 @@ class PercentFormatter {
       if (percent < format_.size()) Directive();
     }
     const bool single = !args_.is(Kind::kTuple) && !args_.is(Kind::kDict) && !args_.is(Kind::kList);
-    const bool unused = args_.is(Kind::kTuple) ? next_ < args_.as<ListObject>().items.size()
-                                               : single && next_ == 0;
+    const bool unused =
+        args_.is(Kind::kTuple) ? next_ < args_.as<ListObject>().items.size() : single && next_ == 0;
     if (unused) run_.TypeError("not all arguments converted during string formatting");
     return std::move(out_);
   }
@@ -260,11 +285,13 @@ class PercentFormatter {
     Spec spec;
     spec.align = '>';
     bool zero = false, left = false;
-    for (; at_ < format_.size() && std::string("-+ #0").find(format_[at_]) != std::string::npos; ++at_) {
+    for (; at_ < format_.size() && std::string("-+ #0").find(format_[at_]) != std::string::npos;
+         ++at_) {
       left = left || format_[at_] == '-';
       zero = zero || format_[at_] == '0';
       spec.alternate = spec.alternate || format_[at_] == '#';
-      if (format_[at_] == '+' || (format_[at_] == ' ' && spec.sign != '+')) spec.sign = format_[at_];
+      if (format_[at_] == '+' || (format_[at_] == ' ' && spec.sign != '+'))
+        spec.sign = format_[at_];
     }
     spec.width = NumberOrStar();
     if (spec.width < 0) {
@@ -275,7 +302,8 @@ class PercentFormatter {
       ++at_;
       spec.precision = std::max<int64_t>(0, NumberOrStar());
     }
-    while (at_ < format_.size() && std::string("hlL").find(format_[at_]) != std::string::npos) ++at_;
+    while (at_ < format_.size() && std::string("hlL").find(format_[at_]) != std::string::npos)
+      ++at_;
     if (at_ >= format_.size()) {
       run_.TypeError("incomplete format");
       return;
@@ -316,7 +344,8 @@ class PercentFormatter {
       run_.TypeError(std::string("unsupported format character '") + type + "'");
       return;
     }
-    const bool fits = value.is_number() && (value.is_integral() || floating || type == 'd' || type == 'i' || type == 'u');
+    const bool fits = value.is_number() && (value.is_integral() || floating || type == 'd' ||
+                                            type == 'i' || type == 'u');
     if (!fits || spec.precision > kMaxPrecision || (integral && spec.precision >= 0)) {
       run_.TypeError(std::string("%") + type + " format: a value of type '" + TypeName(value) +
                      "' does not fit");
@@ -331,8 +360,9 @@ class PercentFormatter {
       run_.Unsupported("an integer that does not fit 64 bits");
       return;
     }
-    Append(FormatInt(run_, value.is(Kind::kFloat) ? static_cast<int64_t>(value.as_float()) : value.as_int(),
-                     spec));
+    Append(FormatInt(
+        run_, value.is(Kind::kFloat) ? static_cast<int64_t>(value.as_float()) : value.as_int(),
+        spec));
   }
 
   void Append(const Value& piece) {
@@ -351,7 +381,8 @@ class PercentFormatter {
 
 class BraceFormatter {
  public:
-  BraceFormatter(Run& run, const Args& args, bool markup) : run_(run), args_(args), markup_(markup) {}
+  BraceFormatter(Run& run, const Args& args, bool markup)
+      : run_(run), args_(args), markup_(markup) {}
 
   std::string Format(const std::string& format, int nesting) {
     std::string out;

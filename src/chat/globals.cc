@@ -22,8 +22,8 @@ Value Range(Run& run, const Args& args) {
   if (!run.ok()) return Value();
   if (step == 0) return run.TypeError("range() arg 3 must not be zero");
   // In 128 bits nothing overflows.
-  const __int128 span = step > 0 ? static_cast<__int128>(stop) - start
-                                 : static_cast<__int128>(start) - stop;
+  const __int128 span =
+      step > 0 ? static_cast<__int128>(stop) - start : static_cast<__int128>(start) - stop;
   const __int128 by = step > 0 ? static_cast<__int128>(step) : -static_cast<__int128>(step);
   const __int128 count = span <= 0 ? 0 : (span + by - 1) / by;
   if (count > run.limits().max_range) {
@@ -114,20 +114,28 @@ Value Joiner(Run& run, const Args& args) {
 }
 
 Value Cycler(Run& run, const Args& args) {
-  if (args.pos.empty() || !args.named.empty()) return run.TypeError("at least one item has to be provided");
+  if (args.pos.empty() || !args.named.empty())
+    return run.TypeError("at least one item has to be provided");
   auto cycler = run.New<CyclerObject>(static_cast<int64_t>(args.pos.size() * sizeof(Value)));
   if (cycler == nullptr || !run.Nest(cycler.get(), args.pos)) return Value();
   cycler->items = args.pos;
   return Value::Of(Kind::kCycler, std::move(cycler));
 }
 
-Value Lipsum(Run& run, const Args&) { return run.Unsupported("the function 'lipsum' is not supported"); }
+Value Lipsum(Run& run, const Args&) {
+  return run.Unsupported("the function 'lipsum' is not supported");
+}
 
 const std::map<std::string, Global>& Globals() {
   static const std::map<std::string, Global> kGlobals = {
-      {"range", Range},   {"dict", Dict},     {"namespace", Namespace},
-      {"joiner", Joiner}, {"cycler", Cycler}, {"lipsum", Lipsum},
-      {"raise_exception", RaiseException},    {"strftime_now", StrftimeNow},
+      {"range", Range},
+      {"dict", Dict},
+      {"namespace", Namespace},
+      {"joiner", Joiner},
+      {"cycler", Cycler},
+      {"lipsum", Lipsum},
+      {"raise_exception", RaiseException},
+      {"strftime_now", StrftimeNow},
   };
   return kGlobals;
 }

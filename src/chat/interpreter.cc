@@ -167,10 +167,17 @@ class Interpreter {
 
   Flow Exec(const Stmt& stmt, std::string* out) {
     switch (stmt.kind) {
-      case StmtKind::kText: Emit(stmt.text, out); break;
-      case StmtKind::kPrint: Print(stmt, out); break;
-      case StmtKind::kIf: return ExecIf(stmt, out);
-      case StmtKind::kFor: ExecFor(stmt, Value(), false, 0, out); break;
+      case StmtKind::kText:
+        Emit(stmt.text, out);
+        break;
+      case StmtKind::kPrint:
+        Print(stmt, out);
+        break;
+      case StmtKind::kIf:
+        return ExecIf(stmt, out);
+      case StmtKind::kFor:
+        ExecFor(stmt, Value(), false, 0, out);
+        break;
       case StmtKind::kSet: {
         Value value = Eval(*stmt.exprs[0]);
         if (ok()) Assign(stmt.targets[0], value);
@@ -181,21 +188,29 @@ class Interpreter {
         if (ok()) Assign(stmt.targets[0], value);
         break;
       }
-      case StmtKind::kMacro: Set(stmt.symbol, MakeMacro(stmt.text, stmt)); break;
-      case StmtKind::kCall: ExecCall(stmt, out); break;
+      case StmtKind::kMacro:
+        Set(stmt.symbol, MakeMacro(stmt.text, stmt));
+        break;
+      case StmtKind::kCall:
+        ExecCall(stmt, out);
+        break;
       case StmtKind::kFilter: {
         const Value value = FilteredBody(stmt);
         if (ok()) Emit(Str(run_, value), out);
         break;
       }
-      case StmtKind::kWith: ExecWith(stmt, out); break;
+      case StmtKind::kWith:
+        ExecWith(stmt, out);
+        break;
       case StmtKind::kGeneration: {
         const InScope inner(this, NewScope(scope_));
         ExecBody(stmt.bodies[0], out);
         break;
       }
-      case StmtKind::kBreak: return Flow::kBreak;
-      case StmtKind::kContinue: return Flow::kContinue;
+      case StmtKind::kBreak:
+        return Flow::kBreak;
+      case StmtKind::kContinue:
+        return Flow::kContinue;
     }
     return Flow::kNormal;
   }
@@ -434,10 +449,14 @@ class Interpreter {
 
   Value Call(const Value& callee, const Args& args) {
     switch (callee.kind()) {
-      case Kind::kMacro: return CallMacro(callee.as<MacroObject>(), args);
-      case Kind::kMethod: return CallMethod(run_, callee.as<MethodObject>(), args);
-      case Kind::kFunction: return CallGlobal(run_, callee.as<FunctionObject>().name, args);
-      case Kind::kLoop: return CallLoop(callee.as<LoopObject>(), args);
+      case Kind::kMacro:
+        return CallMacro(callee.as<MacroObject>(), args);
+      case Kind::kMethod:
+        return CallMethod(run_, callee.as<MethodObject>(), args);
+      case Kind::kFunction:
+        return CallGlobal(run_, callee.as<FunctionObject>().name, args);
+      case Kind::kLoop:
+        return CallLoop(callee.as<LoopObject>(), args);
       case Kind::kJoiner: {
         auto& joiner = callee.as<JoinerObject>();
         return run_.String(std::exchange(joiner.used, true) ? joiner.separator : "");
@@ -445,7 +464,8 @@ class Interpreter {
       case Kind::kUndefined:
         return run_.TypeError(callee.object() == nullptr ? "calling an undefined value"
                                                          : callee.as<UndefinedObject>().message);
-      default: return run_.TypeError(std::string("'") + TypeName(callee) + "' object is not callable");
+      default:
+        return run_.TypeError(std::string("'") + TypeName(callee) + "' object is not callable");
     }
   }
 
@@ -471,28 +491,40 @@ class Interpreter {
   Value Eval(const Expr& expr) {
     if (!run_.Step()) return Value();
     switch (expr.kind) {
-      case ExprKind::kConst: return expr.value;
-      case ExprKind::kName: return Lookup(expr);
-      default: break;
+      case ExprKind::kConst:
+        return expr.value;
+      case ExprKind::kName:
+        return Lookup(expr);
+      default:
+        break;
     }
     const Depth depth(this);
     if (!ok()) return Value();
     switch (expr.kind) {
       case ExprKind::kList:
-      case ExprKind::kTuple: return EvalItems(expr);
-      case ExprKind::kDict: return EvalDict(expr);
-      case ExprKind::kArith: return EvalArith(expr);
-      case ExprKind::kCompare: return EvalCompare(expr);
-      case ExprKind::kConcat: return EvalConcat(expr);
+      case ExprKind::kTuple:
+        return EvalItems(expr);
+      case ExprKind::kDict:
+        return EvalDict(expr);
+      case ExprKind::kArith:
+        return EvalArith(expr);
+      case ExprKind::kCompare:
+        return EvalCompare(expr);
+      case ExprKind::kConcat:
+        return EvalConcat(expr);
       case ExprKind::kAnd:
-      case ExprKind::kOr: return EvalLogic(expr);
+      case ExprKind::kOr:
+        return EvalLogic(expr);
       case ExprKind::kNot: {
         const bool truth = Truthy(Eval(*expr.items[0]));
         return Value::Bool(truth == (expr.count % 2 == 0));
       }
-      case ExprKind::kUnary: return EvalUnary(expr);
-      case ExprKind::kCond: return EvalCond(expr);
-      default: return EvalSuffixes(expr, expr.suffixes.size());
+      case ExprKind::kUnary:
+        return EvalUnary(expr);
+      case ExprKind::kCond:
+        return EvalCond(expr);
+      default:
+        return EvalSuffixes(expr, expr.suffixes.size());
     }
   }
 
@@ -504,7 +536,8 @@ class Interpreter {
       if (!ok()) return Value();
     }
     run_.At(expr.pos, "list");
-    return expr.kind == ExprKind::kList ? run_.List(std::move(items)) : run_.Tuple(std::move(items));
+    return expr.kind == ExprKind::kList ? run_.List(std::move(items))
+                                        : run_.Tuple(std::move(items));
   }
 
   Value EvalDict(const Expr& expr) {
@@ -531,13 +564,20 @@ class Interpreter {
 
   Value Arith(Op op, const Value& a, const Value& b) {
     switch (op) {
-      case Op::kAdd: return Add(run_, a, b);
-      case Op::kSub: return Subtract(run_, a, b);
-      case Op::kMul: return Multiply(run_, a, b);
-      case Op::kDiv: return Divide(run_, a, b);
-      case Op::kFloorDiv: return FloorDivide(run_, a, b);
-      case Op::kMod: return Modulo(run_, a, b);
-      default: return Power(run_, a, b);
+      case Op::kAdd:
+        return Add(run_, a, b);
+      case Op::kSub:
+        return Subtract(run_, a, b);
+      case Op::kMul:
+        return Multiply(run_, a, b);
+      case Op::kDiv:
+        return Divide(run_, a, b);
+      case Op::kFloorDiv:
+        return FloorDivide(run_, a, b);
+      case Op::kMod:
+        return Modulo(run_, a, b);
+      default:
+        return Power(run_, a, b);
     }
   }
 
@@ -555,12 +595,18 @@ class Interpreter {
 
   bool Compare(Op op, const Value& a, const Value& b) {
     switch (op) {
-      case Op::kEq: return Equal(run_, a, b);
-      case Op::kNe: return !Equal(run_, a, b);
-      case Op::kIn: return Contains(run_, b, a);
-      case Op::kNotIn: return !Contains(run_, b, a);
-      case Op::kLt: return Order(run_, a, b, "<") == -1;
-      case Op::kGt: return Order(run_, a, b, ">") == 1;
+      case Op::kEq:
+        return Equal(run_, a, b);
+      case Op::kNe:
+        return !Equal(run_, a, b);
+      case Op::kIn:
+        return Contains(run_, b, a);
+      case Op::kNotIn:
+        return !Contains(run_, b, a);
+      case Op::kLt:
+        return Order(run_, a, b, "<") == -1;
+      case Op::kGt:
+        return Order(run_, a, b, ">") == 1;
       case Op::kLe: {
         const int order = Order(run_, a, b, "<=");
         return order == -1 || order == 0;
@@ -635,15 +681,18 @@ class Interpreter {
         run_.At(suffix.pos, "item");
         return ok() ? GetItem(run_, value, key) : Value();
       }
-      case SuffixKind::kSlice: return EvalSlice(suffix, value);
+      case SuffixKind::kSlice:
+        return EvalSlice(suffix, value);
       case SuffixKind::kCall: {
         Args args;
         if (!EvalArgs(suffix.args, &args)) return Value();
         run_.At(suffix.pos, "call");
         return Call(value, args);
       }
-      case SuffixKind::kFilter: return EvalFilter(suffix, value);
-      default: return EvalTest(suffix, value);
+      case SuffixKind::kFilter:
+        return EvalFilter(suffix, value);
+      default:
+        return EvalTest(suffix, value);
     }
   }
 

@@ -47,7 +47,8 @@ class Builder : public nlohmann::json_sax<nlohmann::ordered_json> {
   }
   bool parse_error(std::size_t position, const std::string&,
                    const nlohmann::detail::exception&) override {
-    return Fail("not valid JSON (or not UTF-8) at byte " + std::to_string(position > 0 ? position - 1 : 0));
+    return Fail("not valid JSON (or not UTF-8) at byte " +
+                std::to_string(position > 0 ? position - 1 : 0));
   }
 
   Value root;
@@ -100,8 +101,8 @@ Result<Value> ParseJson(Run& run, const std::string& text, const char* what) {
   }
   Builder builder(run);
   const bool parsed = nlohmann::ordered_json::sax_parse(
-      PacedChars(run.work(), text.data()),
-      PacedChars(run.work(), text.data() + text.size()), &builder);
+      PacedChars(run.work(), text.data()), PacedChars(run.work(), text.data() + text.size()),
+      &builder);
   if (!run.ok()) return Error{run.error().code, run.error().message, what, run.error().hint};
   if (!parsed) return Status(ErrorCode::kInvalidInput, builder.problem, what);
   return std::move(builder.root);

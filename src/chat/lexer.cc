@@ -145,9 +145,9 @@ class Lexer {
       return;
     }
     const char kind = text_[tag + 1];
-    const char sign =
-        tag + 2 < text_.size() && (text_[tag + 2] == '-' || text_[tag + 2] == '+') ? text_[tag + 2]
-                                                                                  : '\0';
+    const char sign = tag + 2 < text_.size() && (text_[tag + 2] == '-' || text_[tag + 2] == '+')
+                          ? text_[tag + 2]
+                          : '\0';
     const size_t raw_end = kind == '%' ? MatchRawBegin(tag) : 0;
     PushData(begin, tag, sign, kind != '{');
     at_ = tag + 2 + (sign != '\0');

@@ -86,21 +86,29 @@ Value CallCycler(CyclerObject& cycler, const std::string& name) {
 }
 
 const std::set<std::string>& MethodsOf(Kind kind) {
-  static const std::set<std::string> kDict = {"clear", "copy",    "fromkeys",   "get",    "items", "keys",
-                                              "pop",   "popitem", "setdefault", "update", "values"};
-  static const std::set<std::string> kList = {"append", "clear",  "copy",   "count",   "extend", "index",
-                                              "insert", "pop",    "remove", "reverse", "sort"};
+  static const std::set<std::string> kDict = {"clear",      "copy",   "fromkeys", "get",
+                                              "items",      "keys",   "pop",      "popitem",
+                                              "setdefault", "update", "values"};
+  static const std::set<std::string> kList = {"append", "clear",   "copy",   "count",
+                                              "extend", "index",   "insert", "pop",
+                                              "remove", "reverse", "sort"};
   static const std::set<std::string> kTuple = {"count", "index"};
   static const std::set<std::string> kLoop = {"cycle", "changed"};
   static const std::set<std::string> kCycler = {"next", "reset"};
   static const std::set<std::string> kNone;
   switch (kind) {
-    case Kind::kDict: return kDict;
-    case Kind::kList: return kList;
-    case Kind::kTuple: return kTuple;
-    case Kind::kLoop: return kLoop;
-    case Kind::kCycler: return kCycler;
-    default: return kNone;
+    case Kind::kDict:
+      return kDict;
+    case Kind::kList:
+      return kList;
+    case Kind::kTuple:
+      return kTuple;
+    case Kind::kLoop:
+      return kLoop;
+    case Kind::kCycler:
+      return kCycler;
+    default:
+      return kNone;
   }
 }
 
@@ -127,13 +135,19 @@ Value CallMethod(Run& run, const MethodObject& method, const Args& args) {
                            ", which templates may not");
   }
   switch (self.kind()) {
-    case Kind::kString: return CallStringMethod(run, self, method.name, args);
-    case Kind::kDict: return CallDict(run, self, method.name, args);
+    case Kind::kString:
+      return CallStringMethod(run, self, method.name, args);
+    case Kind::kDict:
+      return CallDict(run, self, method.name, args);
     case Kind::kList:
-    case Kind::kTuple: return CallSequence(run, self, method.name, args);
-    case Kind::kLoop: return CallLoopMethod(run, self.as<LoopObject>(), method.name, args);
-    case Kind::kCycler: return CallCycler(self.as<CyclerObject>(), method.name);
-    default: return run.Unsupported("the method '" + method.name + "' is not supported");
+    case Kind::kTuple:
+      return CallSequence(run, self, method.name, args);
+    case Kind::kLoop:
+      return CallLoopMethod(run, self.as<LoopObject>(), method.name, args);
+    case Kind::kCycler:
+      return CallCycler(self.as<CyclerObject>(), method.name);
+    default:
+      return run.Unsupported("the method '" + method.name + "' is not supported");
   }
 }
 

@@ -17,18 +17,17 @@ Value BadOperands(Run& run, const char* op, const Value& a, const Value& b) {
                        "' and '" + TypeName(b) + "'");
 }
 
-Value Overflow(Run& run) {
-  return run.Unsupported("an integer that does not fit 64 bits");
-}
+Value Overflow(Run& run) { return run.Unsupported("an integer that does not fit 64 bits"); }
 
 bool BothInts(const Value& a, const Value& b) { return a.is_integral() && b.is_integral(); }
 bool BothNumbers(const Value& a, const Value& b) { return a.is_number() && b.is_number(); }
 
 Value Repeat(Run& run, const Value& what, int64_t times) {
   if (times <= 0) times = 0;
-  const int64_t bytes = what.is(Kind::kString)
-                            ? static_cast<int64_t>(what.text().size())
-                            : static_cast<int64_t>(what.as<ListObject>().items.size() * sizeof(Value));
+  const int64_t bytes =
+      what.is(Kind::kString)
+          ? static_cast<int64_t>(what.text().size())
+          : static_cast<int64_t>(what.as<ListObject>().items.size() * sizeof(Value));
   int64_t total = 0;
   if (__builtin_mul_overflow(bytes, times, &total)) total = INT64_MAX;
   if (!run.CheckStringSize(total) || !run.Work(total)) return Value();
@@ -108,8 +107,10 @@ Value Multiply(Run& run, const Value& a, const Value& b) {
     return Value::Int(product);
   }
   if (BothNumbers(a, b)) return Value::Float(a.as_float() * b.as_float());
-  if ((a.is(Kind::kString) || a.is_sequence()) && b.is_integral()) return Repeat(run, a, b.as_int());
-  if ((b.is(Kind::kString) || b.is_sequence()) && a.is_integral()) return Repeat(run, b, a.as_int());
+  if ((a.is(Kind::kString) || a.is_sequence()) && b.is_integral())
+    return Repeat(run, a, b.as_int());
+  if ((b.is(Kind::kString) || b.is_sequence()) && a.is_integral())
+    return Repeat(run, b, a.as_int());
   return BadOperands(run, "*", a, b);
 }
 
@@ -171,7 +172,8 @@ Value Power(Run& run, const Value& a, const Value& b) {
   if (BothInts(a, b) && b.as_int() >= 0) {
     int64_t base = a.as_int(), result = 1;
     for (int64_t exponent = b.as_int(); exponent > 0; exponent >>= 1) {
-      if ((exponent & 1) != 0 && __builtin_mul_overflow(result, base, &result)) return Overflow(run);
+      if ((exponent & 1) != 0 && __builtin_mul_overflow(result, base, &result))
+        return Overflow(run);
       if (exponent > 1 && __builtin_mul_overflow(base, base, &base)) return Overflow(run);
     }
     return Value::Int(result);

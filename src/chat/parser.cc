@@ -15,8 +15,8 @@ using ExprKind = Expr::Kind;
 using StmtKind = Stmt::Kind;
 
 constexpr size_t kMaxParams = 255;
-constexpr const char* kRefusedTags[] = {"include", "import", "from", "extends", "block",
-                                        "autoescape"};
+constexpr const char* kRefusedTags[] = {"include", "import", "from",
+                                        "extends", "block",  "autoescape"};
 
 Value ConstString(WorkMeter* work, std::string text) {
   auto object = std::make_shared<StringObject>();
@@ -86,14 +86,22 @@ class Parser {
 
   static std::string Describe(const Token& token) {
     switch (token.type) {
-      case Tok::kData: return "text";
-      case Tok::kVariableBegin: return "'{{'";
-      case Tok::kVariableEnd: return "'}}'";
-      case Tok::kBlockBegin: return "'{%'";
-      case Tok::kBlockEnd: return "'%}'";
-      case Tok::kString: return "a string";
-      case Tok::kEnd: return "the end of the template";
-      default: return "'" + token.text + "'";
+      case Tok::kData:
+        return "text";
+      case Tok::kVariableBegin:
+        return "'{{'";
+      case Tok::kVariableEnd:
+        return "'}}'";
+      case Tok::kBlockBegin:
+        return "'{%'";
+      case Tok::kBlockEnd:
+        return "'%}'";
+      case Tok::kString:
+        return "a string";
+      case Tok::kEnd:
+        return "the end of the template";
+      default:
+        return "'" + token.text + "'";
     }
   }
 
@@ -151,8 +159,8 @@ class Parser {
       const Token& token = Cur();
       if (token.type == Tok::kEnd) {
         if (ends.size() != 0) {
-          Fail(token.pos, "the template ends where '" + std::string(*(ends.end() - 1)) +
-                              "' was expected");
+          Fail(token.pos,
+               "the template ends where '" + std::string(*(ends.end() - 1)) + "' was expected");
         }
         break;
       }
@@ -517,8 +525,9 @@ class Parser {
   }
 
   bool CompareOp(Op* op) {
-    static const std::map<std::string, Op> kOps = {{"==", Op::kEq}, {"!=", Op::kNe}, {"<", Op::kLt},
-                                                   {"<=", Op::kLe}, {">", Op::kGt},  {">=", Op::kGe}};
+    static const std::map<std::string, Op> kOps = {{"==", Op::kEq}, {"!=", Op::kNe},
+                                                   {"<", Op::kLt},  {"<=", Op::kLe},
+                                                   {">", Op::kGt},  {">=", Op::kGe}};
     if (Cur().type == Tok::kOperator) {
       const auto it = kOps.find(Cur().text);
       if (it == kOps.end()) return false;
@@ -555,8 +564,8 @@ class Parser {
   // Levels, loosest first: + -, then ~, then * / // %, then **.
   bool ArithOp(int level, Op* op) {
     static const std::map<std::string, std::pair<int, Op>> kOps = {
-        {"+", {0, Op::kAdd}},       {"-", {0, Op::kSub}}, {"*", {2, Op::kMul}},
-        {"/", {2, Op::kDiv}},       {"%", {2, Op::kMod}}, {"//", {2, Op::kFloorDiv}},
+        {"+", {0, Op::kAdd}},  {"-", {0, Op::kSub}}, {"*", {2, Op::kMul}},
+        {"/", {2, Op::kDiv}},  {"%", {2, Op::kMod}}, {"//", {2, Op::kFloorDiv}},
         {"**", {3, Op::kPow}},
     };
     if (Cur().type != Tok::kOperator) return false;
@@ -615,8 +624,8 @@ class Parser {
     }
     if (token.type == Tok::kInteger || token.type == Tok::kFloat) {
       ExprPtr expr = Make(ExprKind::kConst, token.pos);
-      expr->value = token.type == Tok::kInteger ? Value::Int(token.integer)
-                                                : Value::Float(token.number);
+      expr->value =
+          token.type == Tok::kInteger ? Value::Int(token.integer) : Value::Float(token.number);
       Next();
       return expr;
     }
@@ -824,7 +833,8 @@ class Parser {
       ParseCallArgs(&suffix.args);
       return suffix;
     }
-    const bool word = Cur().type == Tok::kName && !IsName("else") && !IsName("or") && !IsName("and");
+    const bool word =
+        Cur().type == Tok::kName && !IsName("else") && !IsName("or") && !IsName("and");
     const bool literal = Cur().type == Tok::kString || Cur().type == Tok::kInteger ||
                          Cur().type == Tok::kFloat || IsOp("[") || IsOp("{");
     if (!word && !literal) return suffix;
@@ -853,8 +863,7 @@ class Parser {
 }  // namespace
 
 Result<std::unique_ptr<Template>> ParseTemplate(const std::string& source,
-                                                const TemplateLimits& limits,
-                                                WorkMeter* work) {
+                                                const TemplateLimits& limits, WorkMeter* work) {
   LULL_ASSIGN_OR_RETURN(std::deque<Token> tokens, Tokenize(source, limits.max_depth, work));
   return Parser(std::move(tokens), limits, work).Run();
 }

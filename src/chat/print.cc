@@ -16,26 +16,46 @@ class Printer {
   void Repr(const Value& value) {
     if (!run_.Step() || !run_.CheckStringSize(static_cast<int64_t>(out_->size()))) return;
     switch (value.kind()) {
-      case Kind::kUndefined: Put("Undefined"); break;
-      case Kind::kNone: Put("None"); break;
-      case Kind::kBool: Put(value.as_bool() ? "True" : "False"); break;
-      case Kind::kInt: Put(std::to_string(value.as_int())); break;
-      case Kind::kFloat: Put(FloatRepr(value.as_float())); break;
+      case Kind::kUndefined:
+        Put("Undefined");
+        break;
+      case Kind::kNone:
+        Put("None");
+        break;
+      case Kind::kBool:
+        Put(value.as_bool() ? "True" : "False");
+        break;
+      case Kind::kInt:
+        Put(std::to_string(value.as_int()));
+        break;
+      case Kind::kFloat:
+        Put(FloatRepr(value.as_float()));
+        break;
       case Kind::kString:
         if (value.string().markup) Put("Markup(");
         ReprString(value.text());
         if (value.string().markup) Put(")");
         break;
-      case Kind::kList: Items("[", value.as<ListObject>().items, "]"); break;
+      case Kind::kList:
+        Items("[", value.as<ListObject>().items, "]");
+        break;
       case Kind::kTuple: {
         const auto& items = value.as<ListObject>().items;
         Items("(", items, items.size() == 1 ? ",)" : ")");
         break;
       }
-      case Kind::kDict: ReprDict("{", value.as<DictObject>(), "}"); break;
-      case Kind::kRange: ReprRange(value.as<RangeObject>()); break;
-      case Kind::kDictView: ReprView(value); break;
-      case Kind::kNamespace: Namespace(value.as<NamespaceObject>()); break;
+      case Kind::kDict:
+        ReprDict("{", value.as<DictObject>(), "}");
+        break;
+      case Kind::kRange:
+        ReprRange(value.as<RangeObject>());
+        break;
+      case Kind::kDictView:
+        ReprView(value);
+        break;
+      case Kind::kNamespace:
+        Namespace(value.as<NamespaceObject>());
+        break;
       default:
         // Python prints an address here, which no template can mean.
         run_.Unsupported(std::string("printing a value of type '") + TypeName(value) + "'");
@@ -44,7 +64,8 @@ class Printer {
 
   void ReprString(const std::string& text) {
     if (!run_.Work(static_cast<int64_t>(text.size()))) return;
-    const bool doubled = text.find('\'') != std::string::npos && text.find('"') == std::string::npos;
+    const bool doubled =
+        text.find('\'') != std::string::npos && text.find('"') == std::string::npos;
     const char quote = doubled ? '"' : '\'';
     Put(std::string(1, quote));
     for (size_t i = 0; i < text.size();) {
@@ -64,7 +85,9 @@ class Printer {
       } else {
         char escape[16];
         std::snprintf(escape, sizeof(escape),
-                      c < 0x100 ? "\\x%02x" : c < 0x10000 ? "\\u%04x" : "\\U%08x",
+                      c < 0x100     ? "\\x%02x"
+                      : c < 0x10000 ? "\\u%04x"
+                                    : "\\U%08x",
                       static_cast<unsigned>(c));
         *out_ += escape;
       }
@@ -107,8 +130,9 @@ class Printer {
   void ReprView(const Value& value) {
     using What = DictViewObject::What;
     const auto& view = value.as<DictViewObject>();
-    Put(view.what == What::kKeys ? "dict_keys([" : view.what == What::kValues ? "dict_values(["
-                                                                             : "dict_items([");
+    Put(view.what == What::kKeys     ? "dict_keys(["
+        : view.what == What::kValues ? "dict_values(["
+                                     : "dict_items([");
     std::vector<Value> items;
     if (Iterate(run_, value, &items)) Items("", items, "");
     Put("])");
@@ -143,14 +167,28 @@ class JsonPrinter {
   void Print(const Value& value) {
     if (!run_.Step() || !run_.CheckStringSize(static_cast<int64_t>(out_->size()))) return;
     switch (value.kind()) {
-      case Kind::kNone: *out_ += "null"; break;
-      case Kind::kBool: *out_ += value.as_bool() ? "true" : "false"; break;
-      case Kind::kInt: *out_ += std::to_string(value.as_int()); break;
-      case Kind::kFloat: *out_ += Number(value.as_float()); break;
-      case Kind::kString: String(value.text()); break;
+      case Kind::kNone:
+        *out_ += "null";
+        break;
+      case Kind::kBool:
+        *out_ += value.as_bool() ? "true" : "false";
+        break;
+      case Kind::kInt:
+        *out_ += std::to_string(value.as_int());
+        break;
+      case Kind::kFloat:
+        *out_ += Number(value.as_float());
+        break;
+      case Kind::kString:
+        String(value.text());
+        break;
       case Kind::kList:
-      case Kind::kTuple: Array(value.as<ListObject>().items); break;
-      case Kind::kDict: Dict(value.as<DictObject>()); break;
+      case Kind::kTuple:
+        Array(value.as<ListObject>().items);
+        break;
+      case Kind::kDict:
+        Dict(value.as<DictObject>());
+        break;
       default:
         run_.TypeError(std::string("Object of type ") + TypeName(value) +
                        " is not JSON serializable");
@@ -183,13 +221,27 @@ class JsonPrinter {
       const size_t start = i;
       const char32_t c = NextCodePoint(run_.work(), text, &i);
       switch (c) {
-        case '"': *out_ += "\\\""; break;
-        case '\\': *out_ += "\\\\"; break;
-        case '\n': *out_ += "\\n"; break;
-        case '\r': *out_ += "\\r"; break;
-        case '\t': *out_ += "\\t"; break;
-        case '\f': *out_ += "\\f"; break;
-        case '\b': *out_ += "\\b"; break;
+        case '"':
+          *out_ += "\\\"";
+          break;
+        case '\\':
+          *out_ += "\\\\";
+          break;
+        case '\n':
+          *out_ += "\\n";
+          break;
+        case '\r':
+          *out_ += "\\r";
+          break;
+        case '\t':
+          *out_ += "\\t";
+          break;
+        case '\f':
+          *out_ += "\\f";
+          break;
+        case '\b':
+          *out_ += "\\b";
+          break;
         default:
           if (c < 0x20 || (style_.ensure_ascii && c >= 0x7F && c != 0x7F)) {
             Escape(c);
@@ -227,11 +279,16 @@ class JsonPrinter {
 
   void Key(const Value& key) {
     switch (key.kind()) {
-      case Kind::kString: return String(key.text());
-      case Kind::kNone: return String("null");
-      case Kind::kBool: return String(key.as_bool() ? "true" : "false");
-      case Kind::kInt: return String(std::to_string(key.as_int()));
-      case Kind::kFloat: return String(Number(key.as_float()));
+      case Kind::kString:
+        return String(key.text());
+      case Kind::kNone:
+        return String("null");
+      case Kind::kBool:
+        return String(key.as_bool() ? "true" : "false");
+      case Kind::kInt:
+        return String(std::to_string(key.as_int()));
+      case Kind::kFloat:
+        return String(Number(key.as_float()));
       default:
         run_.TypeError(std::string("keys must be str, int, float, bool or None, not ") +
                        TypeName(key));
@@ -283,11 +340,13 @@ class JsonPrinter {
 
 std::string Str(Run& run, const Value& value) {
   switch (value.kind()) {
-    case Kind::kUndefined: return {};
+    case Kind::kUndefined:
+      return {};
     case Kind::kString:
       run.Work(static_cast<int64_t>(value.text().size()));
       return CopyPaced(run.work(), value.text());
-    default: return Repr(run, value);
+    default:
+      return Repr(run, value);
   }
 }
 

@@ -67,7 +67,8 @@ std::vector<Value> AttributePath(Run& run, const Value& attribute) {
   return AttributePath(run, std::string_view(attribute.text()));
 }
 
-Value Follow(Run& run, Value value, const std::vector<Value>& path, const Value* otherwise = nullptr) {
+Value Follow(Run& run, Value value, const std::vector<Value>& path,
+             const Value* otherwise = nullptr) {
   for (const Value& part : path) {
     if (!run.Step()) return Value();
     value = GetItem(run, value, part);
@@ -288,9 +289,12 @@ Value Map(Run& run, const Value& value, const Args& args) {
   const Value* otherwise = nullptr;
   for (const auto& [name, arg] : args.named) {
     if (!args.pos.empty()) break;
-    if (name == "attribute") attribute = &arg;
-    else if (name == "default") otherwise = &arg;
-    else return run.TypeError("map has no keyword argument '" + name + "'");
+    if (name == "attribute")
+      attribute = &arg;
+    else if (name == "default")
+      otherwise = &arg;
+    else
+      return run.TypeError("map has no keyword argument '" + name + "'");
   }
   if (args.pos.empty() && attribute == nullptr) {
     return run.TypeError("map requires a filter argument");
@@ -330,7 +334,8 @@ Value Choose(Run& run, const Value& value, const Args& args, bool keep, bool by_
   std::string test;
   Args rest;
   if (next < args.pos.size()) {
-    if (!args.pos[next].is(Kind::kString)) return run.TypeError("the name of a test must be a string");
+    if (!args.pos[next].is(Kind::kString))
+      return run.TypeError("the name of a test must be a string");
     test = args.pos[next++].text();
     if (!KnownTest(test)) return run.Unsupported("unknown test '" + test + "'");
     rest.pos.assign(args.pos.begin() + static_cast<std::ptrdiff_t>(next), args.pos.end());
@@ -358,11 +363,27 @@ Value RejectAttr(Run& r, const Value& v, const Args& a) { return Choose(r, v, a,
 
 const std::vector<SequenceFilter>& SequenceFilters() {
   static const std::vector<SequenceFilter> kFilters = {
-      {"batch", Batch}, {"count", LengthFilter}, {"dictsort", DictSort}, {"first", First},
-      {"groupby", GroupBy}, {"items", Items}, {"join", Join}, {"last", Last},
-      {"length", LengthFilter}, {"list", List}, {"map", Map}, {"max", Max}, {"min", Min},
-      {"reject", Reject}, {"rejectattr", RejectAttr}, {"reverse", Reverse}, {"select", Select},
-      {"selectattr", SelectAttr}, {"sort", Sort}, {"sum", Sum}, {"unique", Unique},
+      {"batch", Batch},
+      {"count", LengthFilter},
+      {"dictsort", DictSort},
+      {"first", First},
+      {"groupby", GroupBy},
+      {"items", Items},
+      {"join", Join},
+      {"last", Last},
+      {"length", LengthFilter},
+      {"list", List},
+      {"map", Map},
+      {"max", Max},
+      {"min", Min},
+      {"reject", Reject},
+      {"rejectattr", RejectAttr},
+      {"reverse", Reverse},
+      {"select", Select},
+      {"selectattr", SelectAttr},
+      {"sort", Sort},
+      {"sum", Sum},
+      {"unique", Unique},
   };
   return kFilters;
 }

@@ -67,7 +67,8 @@ Value Texts(Run& run, const std::vector<std::string_view>& pieces, bool markup) 
   return run.List(std::move(items));
 }
 
-std::vector<std::string_view> SplitWordsRight(WorkMeter* work, std::string_view text, int64_t max_splits) {
+std::vector<std::string_view> SplitWordsRight(WorkMeter* work, std::string_view text,
+                                              int64_t max_splits) {
   std::vector<std::string_view> out;
   text = StripSpace(work, text, false, true);
   while (!text.empty()) {
@@ -100,8 +101,9 @@ Value Split(Run& run, const Value& self, const Args& args, bool from_right) {
   const std::string& text = self.text();
   if (!run.Work(static_cast<int64_t>(text.size()))) return Value();
   if (!given) {
-    return Texts(run, from_right ? SplitWordsRight(run.work(), text, max_splits)
-                                 : SplitWords(run.work(), text, max_splits),
+    return Texts(run,
+                 from_right ? SplitWordsRight(run.work(), text, max_splits)
+                            : SplitWords(run.work(), text, max_splits),
                  Markup(self));
   }
   if (sep.empty()) return run.TypeError("empty separator");
@@ -131,8 +133,7 @@ Value Partition(Run& run, const Value& self, const Args& args, bool from_right) 
   if (sep.empty()) return run.TypeError("empty separator");
   const std::string& text = self.text();
   run.Work(static_cast<int64_t>(text.size()));
-  const size_t at = from_right ? FindLast(run.work(), text, sep)
-                               : FindFirst(run.work(), text, sep);
+  const size_t at = from_right ? FindLast(run.work(), text, sep) : FindFirst(run.work(), text, sep);
   const bool markup = Markup(self);
   if (at == std::string::npos) {
     const Value empty = run.String("", markup);
@@ -148,9 +149,9 @@ Value Affix(Run& run, const Value& self, const Args& args, bool start) {
   Bound bound(run, start ? "startswith" : "endswith", args, {"prefix", "start", "end"}, 1);
   if (!bound.ok() || !args.named.empty()) return run.TypeError("bad arguments");
   const Value none = Value::None();
-  const Value part = bound[1] == nullptr
-                         ? self
-                         : Slice(run, self, *bound[1], bound[2] == nullptr ? none : *bound[2], none);
+  const Value part = bound[1] == nullptr ? self
+                                         : Slice(run, self, *bound[1],
+                                                 bound[2] == nullptr ? none : *bound[2], none);
   if (!run.ok()) return Value();
   if (!part.is(Kind::kString)) return run.TypeError("slice indices must be integers or None");
   std::vector<Value> candidates = {*bound[0]};
@@ -159,7 +160,8 @@ Value Affix(Run& run, const Value& self, const Args& args, bool start) {
   for (const Value& candidate : candidates) {
     if (!candidate.is(Kind::kString)) {
       return run.TypeError(std::string(start ? "startswith" : "endswith") +
-                           " needs a string or a tuple of strings, not '" + TypeName(candidate) + "'");
+                           " needs a string or a tuple of strings, not '" + TypeName(candidate) +
+                           "'");
     }
     const std::string& affix = candidate.text();
     if (affix.size() > text.size()) continue;
@@ -188,8 +190,8 @@ Value Find(Run& run, const Value& self, const Args& args, bool from_right, bool 
     const size_t begin = OffsetOf(run.work(), self.string(), from);
     const size_t end = OffsetOf(run.work(), self.string(), to);
     const std::string_view part = std::string_view(text).substr(begin, end - begin);
-    const size_t at = from_right ? FindLast(run.work(), part, sub)
-                                 : FindFirst(run.work(), part, sub);
+    const size_t at =
+        from_right ? FindLast(run.work(), part, sub) : FindFirst(run.work(), part, sub);
     if (at != std::string_view::npos) index = from + CodePoints(run.work(), part.substr(0, at));
   }
   if (index < 0 && must) return run.TypeError("substring not found");
@@ -232,7 +234,8 @@ Value Join(Run& run, const Value& self, const Args& args) {
     }
     const bool escape = Markup(self) && !Markup(items[i]);
     if (i != 0) AppendPaced(run.work(), self.text(), &out);
-    AppendPaced(run.work(), escape ? EscapeHtml(run.work(), items[i].text()) : items[i].text(), &out);
+    AppendPaced(run.work(), escape ? EscapeHtml(run.work(), items[i].text()) : items[i].text(),
+                &out);
     if (!run.CheckStringSize(static_cast<int64_t>(out.size()))) return Value();
   }
   return run.String(std::move(out), Markup(self));
@@ -244,7 +247,8 @@ Value RemoveAffix(Run& run, const Value& self, const Args& args, bool prefix) {
   if (!run.ok()) return Value();
   std::string_view text = self.text();
   if (!affix.empty() && affix.size() <= text.size()) {
-    if (prefix && text.substr(0, affix.size()) == affix) text.remove_prefix(affix.size());
+    if (prefix && text.substr(0, affix.size()) == affix)
+      text.remove_prefix(affix.size());
     else if (!prefix && text.substr(text.size() - affix.size()) == affix)
       text.remove_suffix(affix.size());
   }
@@ -258,7 +262,8 @@ Value Justify(Run& run, const Value& self, const Args& args, bool left, bool rig
   const int64_t width = bound.Int(0, 0);
   const std::string fill = bound.Text(1, " ");
   if (!run.ok()) return Value();
-  if (CodePoints(run.work(), fill) != 1) return run.TypeError("the fill character must be exactly one character");
+  if (CodePoints(run.work(), fill) != 1)
+    return run.TypeError("the fill character must be exactly one character");
   const int64_t gap = width - self.string().length;
   if (gap <= 0) return self;
   if (!run.CheckStringSize(width)) return Value();
@@ -294,7 +299,8 @@ Value Lines(Run& run, const Value& self, const Args& args) {
 template <std::string (*Map)(WorkMeter*, std::string_view)>
 Value Mapped(Run& run, const Value& self, const Args& args) {
   Bound bound(run, "the method", args, {}, 0);
-  if (!bound.ok() || !run.Work(static_cast<int64_t>(self.text().size()) * kCaseCost)) return Value();
+  if (!bound.ok() || !run.Work(static_cast<int64_t>(self.text().size()) * kCaseCost))
+    return Value();
   return run.String(Map(run.work(), self.text()), Markup(self));
 }
 
@@ -303,9 +309,12 @@ std::string SwapCase(WorkMeter* work, std::string_view text) {
   for (size_t i = 0; i < text.size();) {
     const size_t start = i;
     const char32_t c = NextCodePoint(work, text, &i);
-    if (IsUpper(c)) out += Lower(work, text.substr(start, i - start));
-    else if (IsLower(c)) AppendUpper(c, &out);
-    else out.append(text, start, i - start);
+    if (IsUpper(c))
+      out += Lower(work, text.substr(start, i - start));
+    else if (IsLower(c))
+      AppendUpper(c, &out);
+    else
+      out.append(text, start, i - start);
   }
   return out;
 }
@@ -380,8 +389,10 @@ const std::map<std::string, Method>& Methods() {
       {"split", [](Run& r, const Value& s, const Args& a) { return Split(r, s, a, false); }},
       {"rsplit", [](Run& r, const Value& s, const Args& a) { return Split(r, s, a, true); }},
       {"splitlines", Lines},
-      {"partition", [](Run& r, const Value& s, const Args& a) { return Partition(r, s, a, false); }},
-      {"rpartition", [](Run& r, const Value& s, const Args& a) { return Partition(r, s, a, true); }},
+      {"partition",
+       [](Run& r, const Value& s, const Args& a) { return Partition(r, s, a, false); }},
+      {"rpartition",
+       [](Run& r, const Value& s, const Args& a) { return Partition(r, s, a, true); }},
       {"startswith", [](Run& r, const Value& s, const Args& a) { return Affix(r, s, a, true); }},
       {"endswith", [](Run& r, const Value& s, const Args& a) { return Affix(r, s, a, false); }},
       {"find", [](Run& r, const Value& s, const Args& a) { return Find(r, s, a, false, false); }},
@@ -392,11 +403,16 @@ const std::map<std::string, Method>& Methods() {
       {"replace", Replace},
       {"join", Join},
       {"format", [](Run& r, const Value& s, const Args& a) { return BraceFormat(r, s, a); }},
-      {"removeprefix", [](Run& r, const Value& s, const Args& a) { return RemoveAffix(r, s, a, true); }},
-      {"removesuffix", [](Run& r, const Value& s, const Args& a) { return RemoveAffix(r, s, a, false); }},
-      {"ljust", [](Run& r, const Value& s, const Args& a) { return Justify(r, s, a, false, true); }},
-      {"rjust", [](Run& r, const Value& s, const Args& a) { return Justify(r, s, a, true, false); }},
-      {"center", [](Run& r, const Value& s, const Args& a) { return Justify(r, s, a, true, true); }},
+      {"removeprefix",
+       [](Run& r, const Value& s, const Args& a) { return RemoveAffix(r, s, a, true); }},
+      {"removesuffix",
+       [](Run& r, const Value& s, const Args& a) { return RemoveAffix(r, s, a, false); }},
+      {"ljust",
+       [](Run& r, const Value& s, const Args& a) { return Justify(r, s, a, false, true); }},
+      {"rjust",
+       [](Run& r, const Value& s, const Args& a) { return Justify(r, s, a, true, false); }},
+      {"center",
+       [](Run& r, const Value& s, const Args& a) { return Justify(r, s, a, true, true); }},
       {"zfill", Zfill},
       {"upper", Mapped<Upper>},
       {"lower", Mapped<Lower>},
@@ -422,8 +438,8 @@ const std::map<std::string, Method>& Methods() {
 }  // namespace
 
 bool IsStringMethod(const std::string& name) {
-  static const std::set<std::string> kOthers = {"casefold", "encode", "expandtabs", "format_map",
-                                                "maketrans", "translate"};
+  static const std::set<std::string> kOthers = {"casefold",   "encode",    "expandtabs",
+                                                "format_map", "maketrans", "translate"};
   return Methods().count(name) != 0 || kOthers.count(name) != 0;
 }
 
@@ -483,7 +499,8 @@ size_t FindLast(WorkMeter* work, std::string_view text, std::string_view what) {
   return hit == std::string_view::npos ? hit : text.size() - hit - what.size();
 }
 
-std::vector<std::string_view> SplitWords(WorkMeter* work, std::string_view text, int64_t max_splits) {
+std::vector<std::string_view> SplitWords(WorkMeter* work, std::string_view text,
+                                         int64_t max_splits) {
   std::vector<std::string_view> out;
   text = StripSpace(work, text, true, false);
   while (!text.empty()) {
@@ -509,8 +526,8 @@ std::vector<std::string_view> SplitLines(WorkMeter* work, std::string_view text,
   for (size_t i = 0; i < text.size();) {
     const size_t at = i;
     const char32_t c = NextCodePoint(work, text, &i);
-    const bool ends = (c >= 10 && c <= 13) || (c >= 0x1C && c <= 0x1E) || c == 0x85 || c == 0x2028 ||
-                      c == 0x2029;
+    const bool ends =
+        (c >= 10 && c <= 13) || (c >= 0x1C && c <= 0x1E) || c == 0x85 || c == 0x2028 || c == 0x2029;
     if (!ends) continue;
     if (c == '\r' && i < text.size() && text[i] == '\n') ++i;
     out.push_back(text.substr(begin, (keep_ends ? i : at) - begin));

@@ -15,8 +15,7 @@ Value CallStringMethod(Run& run, const Value& self, const std::string& name, con
 Value ReplaceText(Run& run, const std::string& text, const std::string& from, const std::string& to,
                   int64_t count, bool markup);
 // npos where there is none. Linear, whatever the texts.
-size_t FindFirst(WorkMeter* work, std::string_view text, std::string_view what,
-                 size_t from = 0);
+size_t FindFirst(WorkMeter* work, std::string_view text, std::string_view what, size_t from = 0);
 size_t FindLast(WorkMeter* work, std::string_view text, std::string_view what);
 // "".split() on whitespace.
 std::vector<std::string_view> SplitWords(WorkMeter* work, std::string_view text,

@@ -36,8 +36,10 @@ bool IsCallable(const Value& value) {
     case Kind::kMacro:
     case Kind::kFunction:
     case Kind::kMethod:
-    case Kind::kJoiner: return true;
-    default: return false;
+    case Kind::kJoiner:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -53,8 +55,10 @@ bool IsSequence(const Value& value) {
     case Kind::kList:
     case Kind::kTuple:
     case Kind::kDict:
-    case Kind::kRange: return true;
-    default: return false;
+    case Kind::kRange:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -78,36 +82,125 @@ const std::map<std::string, Entry>& Tests() {
   static const Test le = LULL_TEST { return Ordered(run, v, a, "<=", true, true); };
   static const Test gt = LULL_TEST { return Ordered(run, v, a, ">", false, false); };
   static const Test ge = LULL_TEST { return Ordered(run, v, a, ">=", false, true); };
-  static const std::map<std::string, Entry> kTests = {
-      {"defined", {0, LULL_TEST { LULL_UNUSED; return !v.is(Kind::kUndefined); }}},
-      {"undefined", {0, LULL_TEST { LULL_UNUSED; return v.is(Kind::kUndefined); }}},
-      {"none", {0, LULL_TEST { LULL_UNUSED; return v.is(Kind::kNone); }}},
-      {"boolean", {0, LULL_TEST { LULL_UNUSED; return v.is(Kind::kBool); }}},
-      {"true", {0, LULL_TEST { LULL_UNUSED; return v.is(Kind::kBool) && v.as_bool(); }}},
-      {"false", {0, LULL_TEST { LULL_UNUSED; return v.is(Kind::kBool) && !v.as_bool(); }}},
-      {"integer", {0, LULL_TEST { LULL_UNUSED; return v.is(Kind::kInt); }}},
-      {"float", {0, LULL_TEST { LULL_UNUSED; return v.is(Kind::kFloat); }}},
-      {"number", {0, LULL_TEST { LULL_UNUSED; return v.is_number(); }}},
-      {"string", {0, LULL_TEST { LULL_UNUSED; return v.is(Kind::kString); }}},
-      {"mapping", {0, LULL_TEST { LULL_UNUSED; return v.is(Kind::kDict); }}},
-      {"sequence", {0, LULL_TEST { LULL_UNUSED; return IsSequence(v); }}},
-      {"iterable", {0, LULL_TEST { LULL_UNUSED; return IsIterable(v); }}},
-      {"callable", {0, LULL_TEST { LULL_UNUSED; return IsCallable(v); }}},
-      {"escaped", {0, LULL_TEST { LULL_UNUSED; return v.is(Kind::kString) && v.string().markup; }}},
-      {"lower", {0, LULL_TEST { LULL_UNUSED; return CaseTest(run, v, "islower"); }}},
-      {"upper", {0, LULL_TEST { LULL_UNUSED; return CaseTest(run, v, "isupper"); }}},
-      {"odd", {0, LULL_TEST { LULL_UNUSED; return IntegerRest(run, v, Value::Int(2)) == 1; }}},
-      {"even", {0, LULL_TEST { LULL_UNUSED; return IntegerRest(run, v, Value::Int(2)) == 0; }}},
-      {"divisibleby", {1, LULL_TEST { return IntegerRest(run, v, Arg(a)) == 0; }}},
-      {"sameas", {1, SameAs}},
-      {"in", {1, LULL_TEST { return Contains(run, Arg(a), v); }}},
-      {"filter", {0, LULL_TEST { LULL_UNUSED; return v.is(Kind::kString) && KnownFilter(v.text()); }}},
-      {"test", {0, LULL_TEST { LULL_UNUSED; return v.is(Kind::kString) && KnownTest(v.text()); }}},
-      {"eq", {1, eq}}, {"equalto", {1, eq}}, {"==", {1, eq}}, {"ne", {1, ne}}, {"!=", {1, ne}},
-      {"lt", {1, lt}}, {"lessthan", {1, lt}}, {"<", {1, lt}}, {"le", {1, le}}, {"<=", {1, le}},
-      {"gt", {1, gt}}, {"greaterthan", {1, gt}}, {">", {1, gt}}, {"ge", {1, ge}}, {">=", {1, ge}},
-  };
-  return kTests;
+  static const std::map<std::string, Entry> kTests = {{"defined", {0, LULL_TEST{LULL_UNUSED;
+  return !v.is(Kind::kUndefined);
+}
+}  // namespace
+}  // namespace lull::jinja
+, {"undefined", {0, LULL_TEST{LULL_UNUSED;
+return v.is(Kind::kUndefined);
+}
+}
+}
+, {"none", {0, LULL_TEST{LULL_UNUSED;
+return v.is(Kind::kNone);
+}
+}
+}
+, {"boolean", {0, LULL_TEST{LULL_UNUSED;
+return v.is(Kind::kBool);
+}
+}
+}
+, {"true", {0, LULL_TEST{LULL_UNUSED;
+return v.is(Kind::kBool) && v.as_bool();
+}
+}
+}
+, {"false", {0, LULL_TEST{LULL_UNUSED;
+return v.is(Kind::kBool) && !v.as_bool();
+}
+}
+}
+, {"integer", {0, LULL_TEST{LULL_UNUSED;
+return v.is(Kind::kInt);
+}
+}
+}
+, {"float", {0, LULL_TEST{LULL_UNUSED;
+return v.is(Kind::kFloat);
+}
+}
+}
+, {"number", {0, LULL_TEST{LULL_UNUSED;
+return v.is_number();
+}
+}
+}
+, {"string", {0, LULL_TEST{LULL_UNUSED;
+return v.is(Kind::kString);
+}
+}
+}
+, {"mapping", {0, LULL_TEST{LULL_UNUSED;
+return v.is(Kind::kDict);
+}
+}
+}
+, {"sequence", {0, LULL_TEST{LULL_UNUSED;
+return IsSequence(v);
+}
+}
+}
+, {"iterable", {0, LULL_TEST{LULL_UNUSED;
+return IsIterable(v);
+}
+}
+}
+, {"callable", {0, LULL_TEST{LULL_UNUSED;
+return IsCallable(v);
+}
+}
+}
+, {"escaped", {0, LULL_TEST{LULL_UNUSED;
+return v.is(Kind::kString) && v.string().markup;
+}
+}
+}
+, {"lower", {0, LULL_TEST{LULL_UNUSED;
+return CaseTest(run, v, "islower");
+}
+}
+}
+, {"upper", {0, LULL_TEST{LULL_UNUSED;
+return CaseTest(run, v, "isupper");
+}
+}
+}
+, {"odd", {0, LULL_TEST{LULL_UNUSED;
+return IntegerRest(run, v, Value::Int(2)) == 1;
+}
+}
+}
+, {"even", {0, LULL_TEST{LULL_UNUSED;
+return IntegerRest(run, v, Value::Int(2)) == 0;
+}
+}
+}
+, {"divisibleby", {1, LULL_TEST{return IntegerRest(run, v, Arg(a)) == 0;
+}
+}
+}
+, {"sameas", {1, SameAs}}, {"in", {1, LULL_TEST{return Contains(run, Arg(a), v);
+}
+}
+}
+, {"filter", {0, LULL_TEST{LULL_UNUSED;
+return v.is(Kind::kString) && KnownFilter(v.text());
+}
+}
+}
+, {"test", {0, LULL_TEST{LULL_UNUSED;
+return v.is(Kind::kString) && KnownTest(v.text());
+}
+}
+}
+, {"eq", {1, eq}}, {"equalto", {1, eq}}, {"==", {1, eq}}, {"ne", {1, ne}}, {"!=", {1, ne}},
+    {"lt", {1, lt}}, {"lessthan", {1, lt}}, {"<", {1, lt}}, {"le", {1, le}}, {"<=", {1, le}},
+    {"gt", {1, gt}}, {"greaterthan", {1, gt}}, {">", {1, gt}}, {"ge", {1, ge}}, {">=", {1, ge}},
+}
+;
+return kTests;
 }
 
 #undef LULL_TEST

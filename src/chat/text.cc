@@ -64,8 +64,8 @@ void AppendLower(char32_t c, std::string* out) {
 bool Cased(char32_t c) { return IsUpper(c) || IsLower(c) || IsTitle(c); }
 
 // A capital sigma that ends a word becomes the final form.
-void AppendLowerInText(std::string_view text, size_t start, size_t next, char32_t c, bool after_cased,
-                       std::string* out) {
+void AppendLowerInText(std::string_view text, size_t start, size_t next, char32_t c,
+                       bool after_cased, std::string* out) {
   if (c == 0x3A3 && after_cased) {
     size_t i = next;
     const bool more = i < text.size() && Cased(NextCodePoint(text, &i));
@@ -86,8 +86,11 @@ bool ValidUtf8(WorkMeter* work, std::string_view text) {
       paid = i;
     }
     const unsigned char c = static_cast<unsigned char>(text[i]);
-    const int more = c < 0x80 ? 0 : c >= 0xC2 && c < 0xE0 ? 1 : c >= 0xE0 && c < 0xF0 ? 2
-                     : c >= 0xF0 && c < 0xF5 ? 3 : -1;
+    const int more = c < 0x80                ? 0
+                     : c >= 0xC2 && c < 0xE0 ? 1
+                     : c >= 0xE0 && c < 0xF0 ? 2
+                     : c >= 0xF0 && c < 0xF5 ? 3
+                                             : -1;
     if (more < 0 || i + static_cast<size_t>(more) >= text.size()) return false;
     for (int k = 1; k <= more; ++k) {
       const unsigned char d = static_cast<unsigned char>(text[i + static_cast<size_t>(k)]);
@@ -278,12 +281,23 @@ std::string EscapeHtml(WorkMeter* work, std::string_view text) {
     if ((i & 0xFF) == 0) work->Spend(0x40);
     const char c = text[i];
     switch (c) {
-      case '&': out += "&amp;"; break;
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '"': out += "&#34;"; break;
-      case '\'': out += "&#39;"; break;
-      default: out += c;
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&#34;";
+        break;
+      case '\'':
+        out += "&#39;";
+        break;
+      default:
+        out += c;
     }
   }
   return out;
@@ -314,7 +328,8 @@ std::string FloatRepr(double d) {
     out += exponent < 0 ? "e-" : "e+";
     return out + (magnitude < 10 ? "0" : "") + std::to_string(magnitude);
   }
-  if (exponent < 0) return out + "0." + std::string(static_cast<size_t>(-exponent - 1), '0') + digits;
+  if (exponent < 0)
+    return out + "0." + std::string(static_cast<size_t>(-exponent - 1), '0') + digits;
   if (count <= exponent + 1) {
     return out + digits + std::string(static_cast<size_t>(exponent + 1 - count), '0') + ".0";
   }

@@ -141,7 +141,8 @@ Value Run::Fail(ErrorCode code, std::string message, std::string hint) {
 void Run::OutOfSteps() {
   Fail(ErrorCode::kInvalidInput,
        "the template needs more than " + std::to_string(limits_.max_steps) + " steps",
-       "it loops too long or moves too much text; raise TemplateLimits::max_steps if it is meant to");
+       "it loops too long or moves too much text; raise TemplateLimits::max_steps if it is meant "
+       "to");
 }
 
 bool Run::CheckStringSize(int64_t bytes) {
@@ -154,8 +155,8 @@ bool Run::CheckStringSize(int64_t bytes) {
 
 bool Run::CheckListSize(int64_t items) {
   if (items <= kListFactor * limits_.max_range) return ok();
-  Fail(ErrorCode::kInvalidInput, "a list of more than " +
-                                     std::to_string(kListFactor * limits_.max_range) + " items");
+  Fail(ErrorCode::kInvalidInput,
+       "a list of more than " + std::to_string(kListFactor * limits_.max_range) + " items");
   return false;
 }
 
@@ -247,25 +248,44 @@ Value Run::FinishDict(std::shared_ptr<DictObject> dict) {
 
 const char* TypeName(const Value& value) {
   switch (value.kind()) {
-    case Kind::kUndefined: return "Undefined";
-    case Kind::kNone: return "NoneType";
-    case Kind::kBool: return "bool";
-    case Kind::kInt: return "int";
-    case Kind::kFloat: return "float";
-    case Kind::kString: return "str";
-    case Kind::kList: return "list";
-    case Kind::kTuple: return "tuple";
-    case Kind::kDict: return "dict";
-    case Kind::kIterator: return "generator";
-    case Kind::kRange: return "range";
-    case Kind::kDictView: return "dict view";
-    case Kind::kNamespace: return "Namespace";
-    case Kind::kLoop: return "LoopContext";
-    case Kind::kMacro: return "Macro";
-    case Kind::kFunction: return "function";
-    case Kind::kMethod: return "method";
-    case Kind::kCycler: return "Cycler";
-    case Kind::kJoiner: return "Joiner";
+    case Kind::kUndefined:
+      return "Undefined";
+    case Kind::kNone:
+      return "NoneType";
+    case Kind::kBool:
+      return "bool";
+    case Kind::kInt:
+      return "int";
+    case Kind::kFloat:
+      return "float";
+    case Kind::kString:
+      return "str";
+    case Kind::kList:
+      return "list";
+    case Kind::kTuple:
+      return "tuple";
+    case Kind::kDict:
+      return "dict";
+    case Kind::kIterator:
+      return "generator";
+    case Kind::kRange:
+      return "range";
+    case Kind::kDictView:
+      return "dict view";
+    case Kind::kNamespace:
+      return "Namespace";
+    case Kind::kLoop:
+      return "LoopContext";
+    case Kind::kMacro:
+      return "Macro";
+    case Kind::kFunction:
+      return "function";
+    case Kind::kMethod:
+      return "method";
+    case Kind::kCycler:
+      return "Cycler";
+    case Kind::kJoiner:
+      return "Joiner";
   }
   return "?";
 }
@@ -273,18 +293,28 @@ const char* TypeName(const Value& value) {
 bool Truthy(const Value& value) {
   switch (value.kind()) {
     case Kind::kUndefined:
-    case Kind::kNone: return false;
+    case Kind::kNone:
+      return false;
     case Kind::kBool:
-    case Kind::kInt: return value.as_int() != 0;
-    case Kind::kFloat: return value.as_float() != 0.0;
-    case Kind::kString: return !value.text().empty();
+    case Kind::kInt:
+      return value.as_int() != 0;
+    case Kind::kFloat:
+      return value.as_float() != 0.0;
+    case Kind::kString:
+      return !value.text().empty();
     case Kind::kList:
-    case Kind::kTuple: return !value.as<ListObject>().items.empty();
-    case Kind::kDict: return !value.as<DictObject>().entries().empty();
-    case Kind::kRange: return value.as<RangeObject>().count != 0;
-    case Kind::kDictView: return Truthy(value.as<DictViewObject>().dict);
-    case Kind::kLoop: return !value.as<LoopObject>().items.empty();
-    default: return true;
+    case Kind::kTuple:
+      return !value.as<ListObject>().items.empty();
+    case Kind::kDict:
+      return !value.as<DictObject>().entries().empty();
+    case Kind::kRange:
+      return value.as<RangeObject>().count != 0;
+    case Kind::kDictView:
+      return Truthy(value.as<DictViewObject>().dict);
+    case Kind::kLoop:
+      return !value.as<LoopObject>().items.empty();
+    default:
+      return true;
   }
 }
 
@@ -297,30 +327,37 @@ bool HasLength(const Value& value) {
     case Kind::kDict:
     case Kind::kRange:
     case Kind::kDictView:
-    case Kind::kLoop: return true;
-    default: return false;
+    case Kind::kLoop:
+      return true;
+    default:
+      return false;
   }
 }
 
 int64_t Length(Run& run, const Value& value) {
   switch (value.kind()) {
-    case Kind::kUndefined: return 0;
-    case Kind::kString: return value.string().length;
+    case Kind::kUndefined:
+      return 0;
+    case Kind::kString:
+      return value.string().length;
     case Kind::kList:
-    case Kind::kTuple: return static_cast<int64_t>(value.as<ListObject>().items.size());
-    case Kind::kDict: return static_cast<int64_t>(value.as<DictObject>().entries().size());
-    case Kind::kRange: return value.as<RangeObject>().count;
-    case Kind::kDictView: return Length(run, value.as<DictViewObject>().dict);
-    case Kind::kLoop: return static_cast<int64_t>(value.as<LoopObject>().items.size());
+    case Kind::kTuple:
+      return static_cast<int64_t>(value.as<ListObject>().items.size());
+    case Kind::kDict:
+      return static_cast<int64_t>(value.as<DictObject>().entries().size());
+    case Kind::kRange:
+      return value.as<RangeObject>().count;
+    case Kind::kDictView:
+      return Length(run, value.as<DictViewObject>().dict);
+    case Kind::kLoop:
+      return static_cast<int64_t>(value.as<LoopObject>().items.size());
     default:
       run.TypeError(std::string("object of type '") + TypeName(value) + "' has no len()");
       return 0;
   }
 }
 
-bool IsIterable(const Value& value) {
-  return HasLength(value) || value.is(Kind::kIterator);
-}
+bool IsIterable(const Value& value) { return HasLength(value) || value.is(Kind::kIterator); }
 
 namespace {
 
@@ -338,7 +375,8 @@ bool CopyValues(Run& run, const std::vector<Value>& items, size_t from, std::vec
 bool Iterate(Run& run, const Value& value, std::vector<Value>* out) {
   out->clear();
   switch (value.kind()) {
-    case Kind::kUndefined: return run.ok();
+    case Kind::kUndefined:
+      return run.ok();
     case Kind::kString: {
       const std::string& text = value.text();
       for (size_t i = 0; i < text.size();) {
@@ -417,21 +455,25 @@ bool Equal(Run& run, const Value& a, const Value& b) {
   if (a.kind() != b.kind()) return false;
   switch (a.kind()) {
     case Kind::kUndefined:
-    case Kind::kNone: return true;
+    case Kind::kNone:
+      return true;
     case Kind::kString:
       return run.Work(static_cast<int64_t>(a.text().size())) && a.text() == b.text();
     case Kind::kList:
     case Kind::kTuple:
       return EqualItems(run, a.as<ListObject>().items, b.as<ListObject>().items);
-    case Kind::kDict: return EqualEntries(run, a.as<DictObject>(), b.as<DictObject>());
+    case Kind::kDict:
+      return EqualEntries(run, a.as<DictObject>(), b.as<DictObject>());
     case Kind::kRange: {
       const auto& x = a.as<RangeObject>();
       const auto& y = b.as<RangeObject>();
       return x.count == y.count && (x.count == 0 || x.start == y.start) &&
              (x.count <= 1 || x.step == y.step);
     }
-    case Kind::kFunction: return a.as<FunctionObject>().name == b.as<FunctionObject>().name;
-    default: return a.object() == b.object();
+    case Kind::kFunction:
+      return a.as<FunctionObject>().name == b.as<FunctionObject>().name;
+    default:
+      return a.object() == b.object();
   }
 }
 

@@ -16,9 +16,25 @@
 namespace lull::jinja {
 
 enum class Kind : uint8_t {
-  kUndefined, kNone, kBool, kInt, kFloat, kString, kList, kTuple, kDict,
-  kIterator,   // a generator: can be walked once
-  kRange, kDictView, kNamespace, kLoop, kMacro, kFunction, kMethod, kCycler, kJoiner,
+  kUndefined,
+  kNone,
+  kBool,
+  kInt,
+  kFloat,
+  kString,
+  kList,
+  kTuple,
+  kDict,
+  kIterator,  // a generator: can be walked once
+  kRange,
+  kDictView,
+  kNamespace,
+  kLoop,
+  kMacro,
+  kFunction,
+  kMethod,
+  kCycler,
+  kJoiner,
 };
 
 // Bytes held by live values of one render.
@@ -40,9 +56,9 @@ struct Object {
 };
 
 struct StringObject : Object {
-  std::string text;           // valid UTF-8
-  bool markup = false;        // the result of `safe` or `escape`
-  int64_t length = 0;         // in code points
+  std::string text;     // valid UTF-8
+  bool markup = false;  // the result of `safe` or `escape`
+  int64_t length = 0;   // in code points
   bool ascii() const { return length == static_cast<int64_t>(text.size()); }
 };
 
@@ -50,9 +66,21 @@ class Value {
  public:
   Value() = default;  // undefined
   static Value None() { return Value(Kind::kNone); }
-  static Value Bool(bool b) { Value v(Kind::kBool); v.int_ = b; return v; }
-  static Value Int(int64_t i) { Value v(Kind::kInt); v.int_ = i; return v; }
-  static Value Float(double d) { Value v(Kind::kFloat); v.float_ = d; return v; }
+  static Value Bool(bool b) {
+    Value v(Kind::kBool);
+    v.int_ = b;
+    return v;
+  }
+  static Value Int(int64_t i) {
+    Value v(Kind::kInt);
+    v.int_ = i;
+    return v;
+  }
+  static Value Float(double d) {
+    Value v(Kind::kFloat);
+    v.float_ = d;
+    return v;
+  }
   static Value Of(Kind kind, std::shared_ptr<Object> object) {
     Value v(kind);
     v.object_ = std::move(object);
@@ -67,13 +95,14 @@ class Value {
   bool as_bool() const { return int_ != 0; }
   int64_t as_int() const { return int_; }
   // Of any number.
-  double as_float() const {
-    return kind_ == Kind::kFloat ? float_ : static_cast<double>(int_);
-  }
+  double as_float() const { return kind_ == Kind::kFloat ? float_ : static_cast<double>(int_); }
   // Requires: is(kString).
   const StringObject& string() const { return static_cast<const StringObject&>(*object_); }
   const std::string& text() const { return string().text; }
-  template <typename T> T& as() const { return static_cast<T&>(*object_); }
+  template <typename T>
+  T& as() const {
+    return static_cast<T&>(*object_);
+  }
   Object* object() const { return object_.get(); }
   int depth() const { return object_ == nullptr ? 0 : object_->depth; }
 
@@ -158,7 +187,7 @@ struct LoopObject : Object {
   std::vector<Value> items;
   size_t index = 0;
   int depth_of_loop = 0;
-  const void* recursive = nullptr;       // the For statement, where `recursive`
+  const void* recursive = nullptr;  // the For statement, where `recursive`
   std::shared_ptr<Object> recursive_scope;
   bool has_changed_value = false;
   Value changed_value;
@@ -195,8 +224,12 @@ class Run {
     name_ = name;
   }
   Value Fail(ErrorCode code, std::string message, std::string hint = {});
-  Value TypeError(std::string message) { return Fail(ErrorCode::kInvalidInput, std::move(message)); }
-  Value Unsupported(std::string message) { return Fail(ErrorCode::kUnsupported, std::move(message)); }
+  Value TypeError(std::string message) {
+    return Fail(ErrorCode::kInvalidInput, std::move(message));
+  }
+  Value Unsupported(std::string message) {
+    return Fail(ErrorCode::kUnsupported, std::move(message));
+  }
 
   // One step per node evaluated, one per kBytesPerStep bytes moved.
   bool Step(int64_t n = 1) {
@@ -216,7 +249,8 @@ class Run {
   Value Undefined(std::string message);
   Value Method(const Value& self, std::string name);
   // Makes an object of any kind; `bytes` is what it holds beyond itself.
-  template <typename T> std::shared_ptr<T> New(int64_t bytes) {
+  template <typename T>
+  std::shared_ptr<T> New(int64_t bytes) {
     auto object = std::make_shared<T>();
     if (!Hold(object.get(), static_cast<int64_t>(sizeof(T)) + bytes)) return nullptr;
     return object;
@@ -238,7 +272,8 @@ class Run {
 
   int64_t now_unix_s = 0;
   int filter_depth = 0;
-  std::vector<std::shared_ptr<NamespaceObject>> namespaces;  // emptied at the end: they may be cyclic
+  std::vector<std::shared_ptr<NamespaceObject>>
+      namespaces;  // emptied at the end: they may be cyclic
 
  private:
   Value Sequence(Kind kind, std::vector<Value> items);

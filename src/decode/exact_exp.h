@@ -1,5 +1,5 @@
-// exp for sampling and log-probabilities: plain double arithmetic in a fixed order, so that the bits
-// do not depend on the C library or the processor (libm picks variants at run time). Beside
+// exp for sampling and log-probabilities: plain double arithmetic in a fixed order, so that the
+// bits do not depend on the C library or the processor (libm picks variants at run time). Beside
 // base/exact_math.h because a row of logits takes it 262,144 times: inline and for x <= 0 alone it
 // vectorises.
 #pragma once

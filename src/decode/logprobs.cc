@@ -33,8 +33,7 @@ Normalizer MakeNormalizer(const ExecContext& ctx, std::span<const float> logits)
   double sum = 0.0;
   for (size_t begin = 0; begin < logits.size(); begin += kLogitBlock) {
     const size_t size = std::min(kLogitBlock, logits.size() - begin);
-    sum += ExpSum(logits.subspan(begin, size), max, 1.0,
-                  -std::numeric_limits<float>::infinity());
+    sum += ExpSum(logits.subspan(begin, size), max, 1.0, -std::numeric_limits<float>::infinity());
     ctx.Checkpoint();
   }
   return {max, exact::Log(sum), true};

@@ -1,5 +1,5 @@
-// Counter-based randomness: Philox4x32-10 (Salmon et al., SC'11). The same (seed, counter) gives the
-// same number whatever was drawn before, so a request's tokens do not depend on its neighbours.
+// Counter-based randomness: Philox4x32-10 (Salmon et al., SC'11). The same (seed, counter) gives
+// the same number whatever was drawn before, so a request's tokens do not depend on its neighbours.
 #pragma once
 
 #include <array>

@@ -93,7 +93,8 @@ void Sampler::Accept(int32_t token) {
   ++counts_[token];
   const int64_t size = static_cast<int64_t>(history_.size());
   if (params_.penalty_last_n < 0 || size <= params_.penalty_last_n) return;
-  const auto leaving = counts_.find(history_[static_cast<size_t>(size - 1 - params_.penalty_last_n)]);
+  const auto leaving =
+      counts_.find(history_[static_cast<size_t>(size - 1 - params_.penalty_last_n)]);
   if (--leaving->second == 0) counts_.erase(leaving);
 }
 
@@ -223,8 +224,7 @@ int32_t Sampler::DrawFromAll(const ExecContext& ctx, std::span<const float> logi
   const double inverse = inverse_temperature();
   const size_t num_blocks = (logits.size() + kLogitBlock - 1) / kLogitBlock;
   const auto block = [&](size_t b) {
-    return logits.subspan(b * kLogitBlock,
-                          std::min(kLogitBlock, logits.size() - b * kLogitBlock));
+    return logits.subspan(b * kLogitBlock, std::min(kLogitBlock, logits.size() - b * kLogitBlock));
   };
   block_sums_.assign(num_blocks, 0.0);
   double total = 0.0;

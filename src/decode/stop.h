@@ -30,9 +30,9 @@ class StopMatcher {
   struct Node {
     int32_t first_child = -1;
     int32_t next_sibling = -1;
-    int32_t fail = 0;    // the longest proper suffix that is a prefix of a stop string
+    int32_t fail = 0;  // the longest proper suffix that is a prefix of a stop string
     int32_t depth = 0;
-    int32_t match = 0;   // length of the longest stop string that ends here, 0: none
+    int32_t match = 0;  // length of the longest stop string that ends here, 0: none
     uint8_t byte = 0;
   };
   int32_t Child(int32_t node, uint8_t byte) const;
@@ -40,7 +40,7 @@ class StopMatcher {
   void LinkFailures();
 
   std::vector<Node> nodes_;
-  std::string held_;   // the last nodes_[state_].depth bytes
+  std::string held_;  // the last nodes_[state_].depth bytes
   int32_t state_ = 0;
   bool stopped_ = false;
 };

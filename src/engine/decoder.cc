@@ -85,8 +85,8 @@ Status Decoder::Rep::CheckRows(std::span<const BatchRow> rows,
       return {ErrorCode::kUsage, "token " + std::to_string(row.token) + " is not in the vocabulary",
               where, "token ids run from 0 to " + std::to_string(runner->vocab_size() - 1)};
     }
-    int64_t& position = next.try_emplace(row.sequence, runner->SequenceLength(row.sequence))
-                            .first->second;
+    int64_t& position =
+        next.try_emplace(row.sequence, runner->SequenceLength(row.sequence)).first->second;
     if (row.position != position) {
       return {ErrorCode::kUsage,
               "position " + std::to_string(row.position) + ", the sequence goes on at " +
@@ -103,8 +103,8 @@ Status Decoder::Rep::CheckRows(std::span<const BatchRow> rows,
   }
   for (const int32_t row : logits_rows) {
     if (row >= 0 && static_cast<size_t>(row) < rows.size()) continue;
-    return {ErrorCode::kUsage, "logits of row " + std::to_string(row) + " asked for",
-            "logits_rows", "the batch has " + std::to_string(rows.size()) + " rows"};
+    return {ErrorCode::kUsage, "logits of row " + std::to_string(row) + " asked for", "logits_rows",
+            "the batch has " + std::to_string(rows.size()) + " rows"};
   }
   return Status::Ok();
 }

@@ -71,8 +71,8 @@ Result<RunnerOptions> ToRunnerOptions(const ModelInfo& info, const KvRequest& re
                      ", the model was trained for " + std::to_string(info.context_tokens),
                  "max_context_tokens", "give at most that, or 0 for the default"};
   }
-  options.max_context_tokens = request.max_context_tokens > 0 ? request.max_context_tokens
-                                                              : request.default_context_tokens;
+  options.max_context_tokens =
+      request.max_context_tokens > 0 ? request.max_context_tokens : request.default_context_tokens;
   const int64_t page = static_cast<int64_t>(kPageTokens);
   const int64_t pool =
       request.kv_pool_tokens > 0 ? request.kv_pool_tokens : options.max_context_tokens;

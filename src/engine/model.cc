@@ -109,7 +109,8 @@ Result<std::vector<int32_t>> Model::TokenizePrompt(std::string_view text) const 
   const int32_t bos = bos_token();
   if (adds_bos() && bos >= 0 && (tokens.empty() || tokens[0] != bos))
     tokens.insert(tokens.begin(), bos);
-  if (tokens.empty()) return Status(ErrorCode::kUsage, "the prompt is empty", "prompt", "give some text");
+  if (tokens.empty())
+    return Status(ErrorCode::kUsage, "the prompt is empty", "prompt", "give some text");
   return tokens;
 }
 

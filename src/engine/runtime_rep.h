@@ -31,7 +31,7 @@ struct Runtime::Rep {
   const RuntimeOptions options;
   const Kernels& kernels;
   CpuGovernor governor;
-  ThreadPool pool;    // after the governor: its threads ask it
+  ThreadPool pool;  // after the governor: its threads ask it
   FairMutex compute;
   Pacer* test_pacer = nullptr;  // stands in for the governor; set before anything is computed
 };

@@ -12,11 +12,10 @@ namespace lull {
 namespace {
 
 // Instruction sets that decide the speed of a kernel, as /proc/cpuinfo spells them.
-constexpr const char* kSimdFlags[] = {"sse4_2",      "avx",         "avx2",        "fma",
-                                      "f16c",        "avx_vnni",    "avx512f",     "avx512bw",
-                                      "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_int8",
-                                      "amx_bf16",    "asimd",       "asimddp",     "i8mm",
-                                      "sve"};
+constexpr const char* kSimdFlags[] = {
+    "sse4_2",   "avx",      "avx2",        "fma",         "f16c",        "avx_vnni",
+    "avx512f",  "avx512bw", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_int8",
+    "amx_bf16", "asimd",    "asimddp",     "i8mm",        "sve"};
 
 std::set<std::string> CpuFlags() {
   std::ifstream file("/proc/cpuinfo");
@@ -87,7 +86,8 @@ nlohmann::json ToJson(const Machine& machine) {
 
 std::string Describe(const Machine& machine) {
   char memory[32];
-  snprintf(memory, sizeof(memory), "%.0f GiB", static_cast<double>(machine.memory_bytes) / (1 << 30));
+  snprintf(memory, sizeof(memory), "%.0f GiB",
+           static_cast<double>(machine.memory_bytes) / (1 << 30));
   std::string text = machine.cpu_model + ", " + std::to_string(machine.cpus) +
                      (machine.cpus == 1 ? " CPU, " : " CPUs, ") + memory + ", Linux " +
                      machine.kernel;

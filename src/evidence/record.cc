@@ -19,8 +19,7 @@ std::string UtcNow() {
 }
 
 Status AppendRecord(const std::string& path, const nlohmann::json& record) {
-  if (!record.is_object())
-    return Status(ErrorCode::kUsage, "a record must be a JSON object", path);
+  if (!record.is_object()) return Status(ErrorCode::kUsage, "a record must be a JSON object", path);
   nlohmann::json full = record;
   if (!full.contains("time")) full["time"] = UtcNow();
   if (!full.contains("machine")) full["machine"] = ToJson(ReadMachine());

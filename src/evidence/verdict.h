@@ -16,9 +16,9 @@ struct VerdictLine {
   std::string unit;                // e.g. "%"
   std::optional<double> measured;  // absent: not measured
   double limit = 0.0;
-  double tolerance = 0.0;          // measured may exceed the limit by this much
+  double tolerance = 0.0;  // measured may exceed the limit by this much
   Verdict verdict = Verdict::kUnproven;
-  std::string reason;              // why unproven or failed; empty for a pass
+  std::string reason;  // why unproven or failed; empty for a pass
 };
 
 // Pass where measured <= limit + tolerance. Unproven where there is no finite measurement or any

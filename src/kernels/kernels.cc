@@ -15,29 +15,18 @@
 namespace lull {
 namespace {
 
-#define LULL_ISA_ROW(ns, isa, name)               \
-  constexpr Kernels k_##ns{Isa::isa,              \
-                           name,                  \
-                           ns::kMacsPerUs,        \
-                           ns::QuantizeRow,       \
-                           ns::MatMul,            \
-                           ns::MatMulScratchBytes, \
-                           ns::RmsNorm,           \
-                           ns::AddVectors,        \
-                           ns::MulScalar,         \
-                           ns::SwiGlu,            \
-                           ns::GeGlu,             \
-                           ns::FmaScalar,         \
-                           ns::Rope,              \
-                           ns::ShortConv,         \
-                           ns::Softmax,           \
-                           ns::SigmoidVector,     \
-                           ns::SoftCap,           \
-                           ns::KvWrite,           \
-                           ns::KvWiden,           \
-                           ns::AttentionBegin,    \
-                           ns::AttentionPages,    \
-                           ns::AttentionEnd,      \
+#define LULL_ISA_ROW(ns, isa, name)                                    \
+  constexpr Kernels k_##ns{Isa::isa,           name,                   \
+                           ns::kMacsPerUs,     ns::QuantizeRow,        \
+                           ns::MatMul,         ns::MatMulScratchBytes, \
+                           ns::RmsNorm,        ns::AddVectors,         \
+                           ns::MulScalar,      ns::SwiGlu,             \
+                           ns::GeGlu,          ns::FmaScalar,          \
+                           ns::Rope,           ns::ShortConv,          \
+                           ns::Softmax,        ns::SigmoidVector,      \
+                           ns::SoftCap,        ns::KvWrite,            \
+                           ns::KvWiden,        ns::AttentionBegin,     \
+                           ns::AttentionPages, ns::AttentionEnd,       \
                            ns::ArgMax};
 #include "simd/isa_list.inc"
 #undef LULL_ISA_ROW
@@ -114,10 +103,10 @@ Result<const Kernels*> FindKernels(const char* name) {
     if (std::string_view(name) != table->name) continue;
     const std::string missing = MissingFeatures(table->isa);
     if (missing.empty()) return table;
-    return Error{ErrorCode::kUsage,
-                 "this machine cannot run instruction set " + std::string(name) +
-                     ": it lacks " + missing,
-                 "isa", std::string("use ") + BestKernels().name + ", or leave the choice out"};
+    return Error{
+        ErrorCode::kUsage,
+        "this machine cannot run instruction set " + std::string(name) + ": it lacks " + missing,
+        "isa", std::string("use ") + BestKernels().name + ", or leave the choice out"};
   }
   return Error{ErrorCode::kUsage, "unknown instruction set \"" + std::string(name) + "\"", "isa",
                "one of " + IsaNames()};

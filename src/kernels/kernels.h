@@ -39,17 +39,17 @@ struct KvPage {
 };
 
 struct AttentionArgs {
-  const float* q = nullptr;       // [num_q, head_dim]: the query heads that share this KV head
+  const float* q = nullptr;  // [num_q, head_dim]: the query heads that share this KV head
   size_t num_q = 0;
-  size_t head_dim = 0;            // K and V head size, a multiple of 16
-  float scale = 1.0f;             // scores = scale * q.k
+  size_t head_dim = 0;  // K and V head size, a multiple of 16
+  float scale = 1.0f;   // scores = scale * q.k
   KvType kv_type = KvType::kF16;
   const KvPage* pages = nullptr;  // pages[i] holds positions [(first_page + i) * 64, ...)
-  const KvPage* next = nullptr;   // fetched into cache while the last of `pages` is read; null: none
+  const KvPage* next = nullptr;  // fetched into cache while the last of `pages` is read; null: none
   int64_t first_page = 0;
-  int64_t begin_position = 0;     // first visible position (sliding window); may be in any page
-  int64_t end_position = 0;       // one past the last visible position (the query's own + 1)
-  float* out = nullptr;           // [num_q, head_dim]
+  int64_t begin_position = 0;  // first visible position (sliding window); may be in any page
+  int64_t end_position = 0;    // one past the last visible position (the query's own + 1)
+  float* out = nullptr;        // [num_q, head_dim]
 };
 // Running state between calls: attention over many pages is cut at page ends so that the caller
 // can checkpoint. One state per call chain: m, l [num_q], o lives in args.out (unnormalised).
@@ -60,14 +60,15 @@ struct AttentionState {
 
 struct Kernels {
   Isa isa;
-  const char* name;                 // "scalar", "avx2", "avx2vnni", "avx512", "amx"
-  double macs_per_us;               // rough int8 speed of one thread, to size tiles
+  const char* name;    // "scalar", "avx2", "avx2vnni", "avx512", "amx"
+  double macs_per_us;  // rough int8 speed of one thread, to size tiles
 
   // x [k] (k multiple of 32) to int8 per 32 values: see Activations.
   void (*quantize_row)(const float* x, size_t k, int8_t* q, float* scale, float* scaled_sum,
                        int32_t* half_sums);
-  // out[c * out_stride + r] = sum_k w[r, k] * x[c, k] for the 16-row groups [group_begin, group_end)
-  // and activation rows [row_begin, row_end). Writes only r < w.rows. scratch: matmul_scratch_bytes.
+  // out[c * out_stride + r] = sum_k w[r, k] * x[c, k] for the 16-row groups [group_begin,
+  // group_end) and activation rows [row_begin, row_end). Writes only r < w.rows. scratch:
+  // matmul_scratch_bytes.
   void (*matmul)(const PackedMatrix& w, size_t group_begin, size_t group_end, const Activations& x,
                  size_t row_begin, size_t row_end, float* out, size_t out_stride, void* scratch);
   size_t (*matmul_scratch_bytes)(const PackedMatrix& w);
@@ -83,7 +84,7 @@ struct Kernels {
   void (*rope)(float* head, const float* cos, const float* sin, size_t half, bool neox);
   // out[c] = sum_{t} weight[c * taps + t] * in_t[c]; in_t = window + t * n. t ascending, FMA chain.
   void (*short_conv)(const float* window, const float* weight, size_t taps, size_t n, float* out);
-  void (*softmax)(const float* x, size_t n, float* out);   // max-subtracted; fixed tree
+  void (*softmax)(const float* x, size_t n, float* out);  // max-subtracted; fixed tree
   void (*sigmoid)(const float* x, size_t n, float* out);
   void (*soft_cap)(const float* x, float cap, size_t n, float* out);  // cap * tanh(x / cap)
 
@@ -105,7 +106,8 @@ struct Kernels {
 
 // Kernels of the best instruction set this machine has.
 const Kernels& BestKernels();
-// By name; kUsage where the name is unknown (hint: the names) or the machine lacks it (message: what).
+// By name; kUsage where the name is unknown (hint: the names) or the machine lacks it (message:
+// what).
 Result<const Kernels*> FindKernels(const char* name);
 bool MachineHas(Isa isa);
 // Every name, slowest first: "scalar, avx2, ...".

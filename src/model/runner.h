@@ -20,7 +20,7 @@ struct RunnerOptions {
   int64_t max_context_tokens = 0;  // per sequence; 0: the model's own limit
   int64_t kv_pool_tokens = 0;      // capacity of the page pool in tokens; 0: max_context_tokens
   int max_sequences = 64;
-  int max_batch_rows = 512;        // rows of one Forward
+  int max_batch_rows = 512;  // rows of one Forward
 };
 
 class Runner {
@@ -33,7 +33,7 @@ class Runner {
 
   // A new, empty sequence; kBusy where max_sequences are open.
   virtual Result<int> OpenSequence() = 0;
-  virtual void CloseSequence(int sequence) = 0;     // frees its pages; unknown ids are ignored
+  virtual void CloseSequence(int sequence) = 0;  // frees its pages; unknown ids are ignored
   // Forgets positions >= length. kUnsupported where recurrent state makes it impossible.
   virtual Status TruncateSequence(int sequence, int64_t length) = 0;
   virtual int64_t SequenceLength(int sequence) const = 0;

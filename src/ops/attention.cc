@@ -83,7 +83,8 @@ class BlockAttention {
       KvPage kv = op_.kv.Page(place.pages[page - place.first_page], item.kv_head);
       if (widen) kv = Widen(kv);
       KvPage next;
-      if (page < last_page_) next = op_.kv.Page(place.pages[page + 1 - place.first_page], item.kv_head);
+      if (page < last_page_)
+        next = op_.kv.Page(place.pages[page + 1 - place.first_page], item.kv_head);
       for (size_t r = 0; r < item.block.rows; ++r) {
         since_checkpoint_ns += page_ns;
         if (since_checkpoint_ns > kCheckpointNs) {
@@ -97,8 +98,7 @@ class BlockAttention {
         env_.kernels.attention_pages(args_[r], 0, 1, states_[r]);
       }
     }
-    for (size_t r = 0; r < item.block.rows; ++r)
-      env_.kernels.attention_end(args_[r], states_[r]);
+    for (size_t r = 0; r < item.block.rows; ++r) env_.kernels.attention_end(args_[r], states_[r]);
   }
 
  private:
@@ -199,9 +199,9 @@ void Attention(const ExecContext& ctx, OpEnv& env, std::span<const RowPlace> row
     BlockAttention attention(ctx, env, rows, source, args, thread);
     for (size_t i = tile; i < items; i += tiles.tiles) {
       const size_t head = i / blocks.size();
-      attention.Run({blocks[i % blocks.size()], head / parts, head % parts * (group / parts),
-                     group / parts},
-                    page_ns);
+      attention.Run(
+          {blocks[i % blocks.size()], head / parts, head % parts * (group / parts), group / parts},
+          page_ns);
     }
   });
 }

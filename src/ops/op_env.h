@@ -31,7 +31,7 @@ class ThreadScratch {
     size_t matmul_bytes = 0;  // largest Kernels::matmul_scratch_bytes
     size_t row = 0;           // values of the longest row that is worked on
     size_t head_dim = 0;
-    size_t heads = 0;         // query heads
+    size_t heads = 0;  // query heads
   };
   explicit ThreadScratch(const Sizes& sizes) : sizes_(sizes) {}
 
@@ -52,11 +52,11 @@ class ThreadScratch {
  private:
   struct PerThread {
     uint8_t* matmul = nullptr;
-    float* a = nullptr;       // [kScratchFloats]
-    float* b = nullptr;       // [kScratchFloats]
-    float* row = nullptr;     // [row]
-    float* page = nullptr;    // [2, 64 * head_dim]
-    float* heads = nullptr;   // [2, kBlockRows * heads]
+    float* a = nullptr;      // [kScratchFloats]
+    float* b = nullptr;      // [kScratchFloats]
+    float* row = nullptr;    // [row]
+    float* page = nullptr;   // [2, 64 * head_dim]
+    float* heads = nullptr;  // [2, kBlockRows * heads]
   };
   const PerThread& At(int thread) const { return threads_[thread]; }
 

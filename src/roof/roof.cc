@@ -33,7 +33,8 @@ constexpr Loops kLoops[] = {
 Result<const Loops*> FindLoops(const std::string& isa) {
   for (const Loops& loops : kLoops)
     if (isa == loops.name) return &loops;
-  return Status(ErrorCode::kUsage, "unknown instruction set", isa, "scalar, avx2, avx2vnni, avx512 or amx");
+  return Status(ErrorCode::kUsage, "unknown instruction set", isa,
+                "scalar, avx2, avx2vnni, avx512 or amx");
 }
 
 // Wall time of fn(thread) on every thread, started together.
@@ -68,18 +69,21 @@ std::atomic<int64_t> g_sink{0};  // keeps results alive
 
 }  // namespace
 
-Result<double> MeasureReadBandwidth(const std::string& isa, size_t buffer_bytes, int threads, int rounds) {
+Result<double> MeasureReadBandwidth(const std::string& isa, size_t buffer_bytes, int threads,
+                                    int rounds) {
   LULL_ASSIGN_OR_RETURN(const Loops* loops, FindLoops(isa));
   if (threads < 1 || buffer_bytes < size_t{256} * static_cast<size_t>(threads))
     return Status(ErrorCode::kUsage, "at least one thread, and 256 bytes for each", "threads");
   const size_t share = buffer_bytes / static_cast<size_t>(threads) / 256 * 256;
-  LULL_ASSIGN_OR_RETURN(const os::Memory memory, os::Memory::Allocate(share * static_cast<size_t>(threads)));
+  LULL_ASSIGN_OR_RETURN(const os::Memory memory,
+                        os::Memory::Allocate(share * static_cast<size_t>(threads)));
   for (size_t i = 0; i < memory.size(); i += 4096) memory.data()[i] = static_cast<uint8_t>(i >> 12);
   double best = 0.0;
   for (int round = 0; round < rounds; ++round) {
     LULL_ASSIGN_OR_RETURN(const double s, TimeThreads(threads, [&](int t) {
-      g_sink += loops->stream(memory.data() + share * static_cast<size_t>(t), share);
-    }));
+                            g_sink += loops->stream(memory.data() + share * static_cast<size_t>(t),
+                                                    share);
+                          }));
     best = std::max(best, static_cast<double>(share) * threads / s);
   }
   return best;
@@ -89,11 +93,14 @@ Result<double> MeasureInt8Peak(const std::string& isa, int threads) {
   LULL_ASSIGN_OR_RETURN(const Loops* loops, FindLoops(isa));
   if (threads < 1) return Status(ErrorCode::kUsage, "at least one thread", "threads");
   constexpr double kMacsPerIteration = 12 * 64;
-  LULL_ASSIGN_OR_RETURN(const double probe_s, TimeThreads(1, [&](int) { g_sink += loops->dot(2000); }));
-  const size_t iterations = static_cast<size_t>(2000 * std::clamp(0.05 / std::max(probe_s, 1e-7), 1.0, 1e5));
+  LULL_ASSIGN_OR_RETURN(const double probe_s,
+                        TimeThreads(1, [&](int) { g_sink += loops->dot(2000); }));
+  const size_t iterations =
+      static_cast<size_t>(2000 * std::clamp(0.05 / std::max(probe_s, 1e-7), 1.0, 1e5));
   double best = 0.0;
   for (int round = 0; round < 3; ++round) {
-    LULL_ASSIGN_OR_RETURN(const double s, TimeThreads(threads, [&](int) { g_sink += loops->dot(iterations); }));
+    LULL_ASSIGN_OR_RETURN(const double s,
+                          TimeThreads(threads, [&](int) { g_sink += loops->dot(iterations); }));
     best = std::max(best, kMacsPerIteration * static_cast<double>(iterations) * threads / s);
   }
   return best;

@@ -10,7 +10,8 @@ namespace lull {
 
 // Bytes per second read by `threads` threads together, each streaming its share of a buffer of
 // buffer_bytes, as decoding streams weights; the best of `rounds` passes. isa: as in --isa.
-Result<double> MeasureReadBandwidth(const std::string& isa, size_t buffer_bytes, int threads, int rounds);
+Result<double> MeasureReadBandwidth(const std::string& isa, size_t buffer_bytes, int threads,
+                                    int rounds);
 
 // int8 multiply-accumulates per second of `threads` threads, operands in registers.
 Result<double> MeasureInt8Peak(const std::string& isa, int threads);

@@ -40,7 +40,8 @@ Batcher::~Batcher() {
 
 void Batcher::Add(Submission submission) {
   const int64_t new_tokens = NewTokenLimit(submission.request, limits_);
-  waiting_.push_back(std::make_unique<Sequence>(ctx_, std::move(submission), tokenizer_, new_tokens));
+  waiting_.push_back(
+      std::make_unique<Sequence>(ctx_, std::move(submission), tokenizer_, new_tokens));
 }
 
 void Batcher::Cancel(uint64_t id, std::vector<Delivery>* out) {
@@ -196,8 +197,8 @@ void Batcher::AddRows(Sequence* sequence, int64_t max_rows) {
   const int64_t end = std::min(size, sequence->computed + max_rows);
   Share share{sequence, rows_.size(), static_cast<size_t>(end - sequence->computed), -1};
   for (int64_t p = sequence->computed; p < end; ++p) {
-    rows_.push_back({sequence->runner_sequence, static_cast<int32_t>(p),
-                     tokens[static_cast<size_t>(p)]});
+    rows_.push_back(
+        {sequence->runner_sequence, static_cast<int32_t>(p), tokens[static_cast<size_t>(p)]});
   }
   if (end == size) {
     share.logits_slot = static_cast<int64_t>(logits_rows_.size());
@@ -222,7 +223,8 @@ void Batcher::Compute() {
     for (const Share& share : shares_) ComputeAlone(share);
   }
   for (const Share& share : shares_) {
-    if (!share.sequence->finished()) share.sequence->computed += static_cast<int64_t>(share.num_rows);
+    if (!share.sequence->finished())
+      share.sequence->computed += static_cast<int64_t>(share.num_rows);
   }
 }
 

@@ -1,6 +1,6 @@
 // Continuous batching with chunked prefill: each step computes one row of every answering sequence
-// and some rows of the oldest prompts. The tokens of a request do not depend on what runs beside it:
-// the forward pass gives each row the same bits in any batch, and sampling looks at the request
+// and some rows of the oldest prompts. The tokens of a request do not depend on what runs beside
+// it: the forward pass gives each row the same bits in any batch, and sampling looks at the request
 // alone. Not thread-safe: one owner.
 #pragma once
 
@@ -18,10 +18,10 @@
 namespace lull {
 
 struct BatcherOptions {
-  int max_sequences = 64;         // running at once
-  int prefill_chunk_tokens = 128; // rows of prompts in one step
-  int64_t kv_pool_tokens = 0;     // what the runner's pool holds; 0: only HasRoom is asked
-  int64_t max_context_tokens = 0; // per request; 0: the runner's
+  int max_sequences = 64;          // running at once
+  int prefill_chunk_tokens = 128;  // rows of prompts in one step
+  int64_t kv_pool_tokens = 0;      // what the runner's pool holds; 0: only HasRoom is asked
+  int64_t max_context_tokens = 0;  // per request; 0: the runner's
   // Room for an answer that a request gets at admission, and again whenever it has used it up.
   int64_t answer_room_tokens = 256;
 };
@@ -29,7 +29,7 @@ struct BatcherOptions {
 struct BatcherCounts {
   int64_t running = 0;
   int64_t waiting = 0;
-  int64_t finished = 0;   // of themselves or by an error
+  int64_t finished = 0;  // of themselves or by an error
   int64_t cancelled = 0;
   int64_t preempted = 0;  // times that a request gave its pages to an older one
   int64_t prompt_tokens = 0;

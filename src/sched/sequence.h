@@ -60,7 +60,7 @@ class Sequence {
   int64_t computed = 0;       // tokens whose K and V are in the cache
   int64_t most_computed = 0;  // before a preemption
   int64_t reserved_pages = 0;
-  int64_t admit_ns = 0;       // 0 while waiting
+  int64_t admit_ns = 0;  // 0 while waiting
   double cpu_ms = 0.0;
   int64_t kv_bytes = 0;
 

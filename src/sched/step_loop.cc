@@ -27,7 +27,8 @@ StepLoop::StepLoop(std::unique_ptr<Runner> runner, const Tokenizer& tokenizer,
       limits_(batcher_.limits()),
       options_(options) {
   stats_.kv = runner_->kv_usage();
-  start_status_ = os::StartThread("engine thread", [this] { Run(); }, &owner_);
+  start_status_ = os::StartThread(
+      "engine thread", [this] { Run(); }, &owner_);
 }
 
 StepLoop::~StepLoop() {

@@ -26,8 +26,9 @@ struct StepLoopOptions {
 // within an event.
 class StepLoop {
  public:
-  // Tokenizer and the pointees of ctx outlive the loop. ctx.cancelled is replaced by the loop's own.
-  // Where start_status() is an error the system refused the owner thread: only to be destroyed.
+  // Tokenizer and the pointees of ctx outlive the loop. ctx.cancelled is replaced by the loop's
+  // own. Where start_status() is an error the system refused the owner thread: only to be
+  // destroyed.
   StepLoop(std::unique_ptr<Runner> runner, const Tokenizer& tokenizer, const ExecContext& ctx,
            const StepLoopOptions& options);
   ~StepLoop();
@@ -50,20 +51,20 @@ class StepLoop {
 
   std::unique_ptr<Runner> runner_;
   std::atomic<bool> stop_{false};
-  Batcher batcher_;            // the owner thread's, after construction
+  Batcher batcher_;  // the owner thread's, after construction
   RequestLimits limits_;
   const StepLoopOptions options_;
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;
-  std::condition_variable ended_;     // some request has had its last event
-  std::vector<Submission> inbox_;     // guarded by mutex_
-  std::vector<RequestId> cancels_;    // guarded by mutex_
-  EngineStats stats_;                 // guarded by mutex_; as of the last step
-  RequestId last_id_ = 0;             // guarded by mutex_
-  int64_t open_ = 0;                  // guarded by mutex_; accepted, last event not yet delivered
-  bool draining_ = false;             // guarded by mutex_
-  bool cancel_all_ = false;           // guarded by mutex_
+  std::condition_variable ended_;   // some request has had its last event
+  std::vector<Submission> inbox_;   // guarded by mutex_
+  std::vector<RequestId> cancels_;  // guarded by mutex_
+  EngineStats stats_;               // guarded by mutex_; as of the last step
+  RequestId last_id_ = 0;           // guarded by mutex_
+  int64_t open_ = 0;                // guarded by mutex_; accepted, last event not yet delivered
+  bool draining_ = false;           // guarded by mutex_
+  bool cancel_all_ = false;         // guarded by mutex_
   Status start_status_;
   std::thread owner_;
 };

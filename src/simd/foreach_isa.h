@@ -1,5 +1,5 @@
-// Compiles the file named by LULL_ISA_FILE once for every instruction set, inside its target region,
-// with LULL_ISA set to the namespace to open. No include guard: one inclusion per .cc file.
+// Compiles the file named by LULL_ISA_FILE once for every instruction set, inside its target
+// region, with LULL_ISA set to the namespace to open. No include guard: one inclusion per .cc file.
 //   #define LULL_ISA_FILE "kernels/cpu/norms-inl.h"
 //   #include "simd/foreach_isa.h"
 // The file must not include standard headers (include them before), nor use lambdas or std

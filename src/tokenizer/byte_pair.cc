@@ -45,7 +45,8 @@ class BytePair : public Family {
       : vocab_(std::move(vocab)), pretokenizer_(std::move(pretokenizer)) {}
 
   // "left right" each, the lower index merging first. Texts that are no tokens may occur.
-  // llama.cpp keeps an entry that is not two texts as one that never applies; no known writer makes one.
+  // llama.cpp keeps an entry that is not two texts as one that never applies; no known writer makes
+  // one.
   Status AddMerges(const std::vector<std::string_view>& merges, WorkMeter* meter) {
     table_.Reserve(merges.size(), meter);
     std::string merged;
@@ -282,9 +283,8 @@ Result<std::unique_ptr<Family>> CreateBytePair(const GgufFile& file, WorkMeter* 
     merge_bytes += merges[i].size();
   }
   // A merge adds its two parts and their join at most.
-  LULL_ASSIGN_OR_RETURN(
-      Vocabulary vocab,
-      ReadVocabulary(file, defaults, meter, 3 * merges.size(), 2 * merge_bytes));
+  LULL_ASSIGN_OR_RETURN(Vocabulary vocab,
+                        ReadVocabulary(file, defaults, meter, 3 * merges.size(), 2 * merge_bytes));
   auto family = std::make_unique<BytePair>(std::move(vocab), std::move(pretokenizer));
   LULL_RETURN_IF_ERROR(family->AddMerges(merges, meter));
   FreePaced(meter, &merges);

@@ -27,8 +27,7 @@ class Family {
 };
 
 // Each of family_list.inc has one of these.
-using FamilyCreator = Result<std::unique_ptr<Family>> (*)(const GgufFile& file,
-                                                         WorkMeter* meter);
+using FamilyCreator = Result<std::unique_ptr<Family>> (*)(const GgufFile& file, WorkMeter* meter);
 
 Result<std::unique_ptr<Family>> CreateBytePair(const GgufFile& file, WorkMeter* meter);
 Result<std::unique_ptr<Family>> CreateSentencePiece(const GgufFile& file, WorkMeter* meter);

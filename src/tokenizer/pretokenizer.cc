@@ -53,8 +53,8 @@ constexpr std::string_view kLlama3 =
     CONTRACTION "|" WORD "|\\p{N}{1,3}|" OTHER "[\\r\\n]*|" LINES_AND_SPACES;
 constexpr std::string_view kQwen2 =
     CONTRACTION "|" WORD "|\\p{N}|" OTHER "[\\r\\n]*|" LINES_AND_SPACES;
-constexpr std::string_view kQwen35 = CONTRACTION "|" MARKED_WORD
-    "|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|" LINES_AND_SPACES;
+constexpr std::string_view kQwen35 =
+    CONTRACTION "|" MARKED_WORD "|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|" LINES_AND_SPACES;
 constexpr std::string_view kMiniCpm5 =
     CONTRACTION "|" WORD "|\\p{N}+|" OTHER "[\\r\\n]*|" LINES_AND_SPACES;
 constexpr std::string_view kUfakzeka = WORD "|\\p{N}|" OTHER "[\\r\\n]*|" LINES_AND_SPACES;
@@ -62,46 +62,58 @@ constexpr std::string_view kSeedCoder =
     CONTRACTION "|" WORD "|\\p{N}| ?[^\\s\\p{L}\\p{N}\\r\\n]+|" LINES_AND_SPACES;
 constexpr std::string_view kBailing =
     CONTRACTION "|" WORD "|\\p{N}|" OTHER "[\\r\\n]*|\\s*[\\r\\n]|" SPACES;
-constexpr std::string_view kExaoneMoe = CONTRACTION
-    "|[^\\r\\n\\p{L}\\p{N}]?(?:\\p{L}\\p{M}*(?: \\p{L}\\p{M}*)*)+|\\p{N}|" OTHER
-    "[\\r\\n/]?|\\s*[\\r\\n]|" SPACES;
-constexpr std::string_view kJais2 = CONTRACTION "|" WORD "|\\p{N}{1,3}|" OTHER
+constexpr std::string_view kExaoneMoe =
+    CONTRACTION "|[^\\r\\n\\p{L}\\p{N}]?(?:\\p{L}\\p{M}*(?: \\p{L}\\p{M}*)*)+|\\p{N}|" OTHER
+                "[\\r\\n/]?|\\s*[\\r\\n]|" SPACES;
+constexpr std::string_view kJais2 = CONTRACTION
+    "|" WORD "|\\p{N}{1,3}|" OTHER
     "[\\r\\n]*|\\s*[\\r\\n]+|\\s{512}(?!\\S)|\\s{256}(?!\\S)|\\s{128}(?!\\S)|\\s{64}(?!\\S)|"
     "\\s{32}(?!\\S)|\\s{16}(?!\\S)|\\s{8}(?!\\S)|\\s{4}(?!\\S)|\\s{1,2}(?!\\S)|\\s";
 constexpr std::string_view kDeepSeek3 = ASCII_PUNCTUATION
-    "[A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\\r\\n]*|"
-    LINES_AND_SPACES;
+    "[A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| "
+    "?[\\p{P}\\p{S}]+[\\r\\n]*|" LINES_AND_SPACES;
 constexpr std::string_view kSpark = ASCII_PUNCTUATION
     "[A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+|[\\r\\n]|" SPACES;
-constexpr std::string_view kTekken = "[^\\r\\n\\p{L}\\p{N}]?" UPPER "*" LOWER "+|"
+constexpr std::string_view kTekken =
+    "[^\\r\\n\\p{L}\\p{N}]?" UPPER "*" LOWER
+    "+|"
     "[^\\r\\n\\p{L}\\p{N}]?" UPPER "+" LOWER "*|\\p{N}|" OTHER "[\\r\\n/]*|" LINES_AND_SPACES;
-constexpr std::string_view kGpt4o = "[^\\r\\n\\p{L}\\p{N}]?" UPPER "*" LOWER "+" CONTRACTION "?|"
-    "[^\\r\\n\\p{L}\\p{N}]?" UPPER "+" LOWER "*" CONTRACTION "?|\\p{N}{1,3}|" OTHER "[\\r\\n/]*|"
-    LINES_AND_SPACES;
-constexpr std::string_view kGraniteMulti = "[^\\r\\n\\p{L}\\p{N}]?" MARKED_UPPER "*" MARKED_LOWER
-    "+" CONTRACTION "?|[^\\r\\n\\p{L}\\p{N}]?" MARKED_UPPER "+" MARKED_LOWER "*" CONTRACTION
-    "?|\\p{N}{1,3}|" OTHER "[\\r\\n/]*|" LINES_AND_SPACES;
+constexpr std::string_view kGpt4o = "[^\\r\\n\\p{L}\\p{N}]?" UPPER "*" LOWER "+" CONTRACTION
+                                    "?|"
+                                    "[^\\r\\n\\p{L}\\p{N}]?" UPPER "+" LOWER "*" CONTRACTION
+                                    "?|\\p{N}{1,3}|" OTHER "[\\r\\n/]*|" LINES_AND_SPACES;
+constexpr std::string_view kGraniteMulti =
+    "[^\\r\\n\\p{L}\\p{N}]?" MARKED_UPPER "*" MARKED_LOWER "+" CONTRACTION
+    "?|[^\\r\\n\\p{L}\\p{N}]?" MARKED_UPPER "+" MARKED_LOWER "*" CONTRACTION "?|\\p{N}{1,3}|" OTHER
+    "[\\r\\n/]*|" LINES_AND_SPACES;
 constexpr std::string_view kTinyAya =
     MARKED_WORD CONTRACTION "?|\\p{N}{1,3}|" OTHER "[\\r\\n/]*|" LINES_AND_SPACES;
 constexpr std::string_view kYoutu =
     MARKED_WORD CONTRACTION "?|\\p{N}|" OTHER "[\\r\\n/]*|" LINES_AND_SPACES;
 constexpr std::string_view kYoutuScripts =
-    "[가-힣ㄱ-ㆎ]+|[！…“”‘’—：；，、-〿︰-﹏]+|[ㄅ-ㄯ]+|[一-龥぀-ゟ゠-ヿ]+";
-constexpr std::string_view kKimi = "[" HAN "]+|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}&&[^" HAN "]]+"
-    CONTRACTION "?|\\p{N}{1,3}|" OTHER "[\\r\\n]*|" LINES_AND_SPACES;
+    "[가-힣ㄱ-ㆎ]+|[！…“”‘’—：；，、-〿︰-﹏]+|[ㄅ-ㄯ]+|[一-龥぀-ゟ゠-ヿ]"
+    "+";
+constexpr std::string_view kKimi =
+    "[" HAN "]+|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}&&[^" HAN "]]+" CONTRACTION "?|\\p{N}{1,3}|" OTHER
+    "[\\r\\n]*|" LINES_AND_SPACES;
 constexpr std::string_view kBloom = " ?[^(\\s|.,!?…。，、।۔،)]+";
 constexpr std::string_view kFalconPunctuation = "[\\p{P}\\$\\+<=>\\^~\\|`]+";
 constexpr std::string_view kDefaultPunctuation = "[\\p{P}\\$\\+<=>\\^~\\|]+";
 constexpr std::string_view kAfmoeScripts =
-    "[一-鿿㐀-䶿豈-\uFAFF぀-ゟ゠-ヿ･-ﾟ⼀-\u2FDF\u0E40-\u0E7F\u0E80-\u0EFF\u1780-\u17FF"
+    "[一-鿿㐀-䶿豈-\uFAFF぀-ゟ゠-ヿ･-ﾟ⼀-\u2FDF\u0E40-\u0E7F\u0E80-\u0EFF\u1780-"
+    "\u17FF"
     "\u1000-\u109F\uAA60-\uAA7F\uA9E0-\uA9FF가-\uD7AF\u1100-\u11FF]+";
 // Letters of scripts with case, and what the model's file adds to them.
 constexpr std::string_view kDeepSeekLetters =
     "\\s?["
-    "A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽ"
-    "ᏸ-ᏽᲐ-ᲺᲽ-Ჿᴀ-ᴫᵫ-ᵷᵹ-ᶚḀ-ἕἘ-Ἕἠ-ὅὈ-Ὅὐ-ὗὙὛὝὟ-ώᾀ-ᾴᾶ-ᾼιῂ-ῄῆ-ῌῐ-ΐῖ-Ί"
-    "ῠ-Ῥῲ-ῴῶ-ῼℂℇℊ-ℓℕℙ-ℝℤΩℨK-ℭℯ-ℴℹℼ-ℿⅅ-ⅉⅎↃↄⰀ-ⱻⱾ-ⳤⳫ-ⳮⳲⳳꙀ-ꙭꚀ-ꚛꜢ-ꝯꝱ-ꞇ"
-    "Ꞌ-ꞎꭰ-ꮿﬀ-ﬆﬓ-ﬗＡ-Ｚａ-ｚ𐐀-𐑏𐒰-𐓓𐓘-𐓻𐲀-𐲲𐳀-𐳲𑢠-𑣟𞤀-𞥃"
+    "A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-"
+    "Ᏽ"
+    "ᏸ-ᏽᲐ-ᲺᲽ-Ჿᴀ-ᴫᵫ-ᵷᵹ-ᶚḀ-ἕἘ-Ἕἠ-ὅὈ-Ὅὐ-ὗὙὛὝὟ-ώᾀ-ᾴᾶ-ᾼιῂ-ῄῆ-ῌῐ-ΐῖ-"
+    "Ί"
+    "ῠ-Ῥῲ-ῴῶ-ῼℂℇℊ-ℓℕℙ-ℝℤΩℨK-ℭℯ-ℴℹℼ-ℿⅅ-ⅉⅎↃↄⰀ-ⱻⱾ-ⳤⳫ-ⳮⳲⳳꙀ-ꙭꚀ-ꚛꜢ-ꝯꝱ-"
+    "ꞇ"
+    "Ꞌ-ꞎꭰ-ꮿﬀ-ﬆﬓ-ﬗＡ-Ｚａ-ｚ𐐀-𐑏𐒰-𐓓𐓘-𐓻𐲀-𐲲𐳀-𐳲𑢠-𑣟𞤀-"
+    "𞥃"
     "]+";
 constexpr std::string_view kDeepSeekPunctuation = "\\s?[!-/:-~！-／：-～‘-‟　-。]+";
 // Passes that are no patterns: groups of three digits, counted from the end of each run. Joined:

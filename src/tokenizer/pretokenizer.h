@@ -15,11 +15,11 @@ namespace lull {
 
 // What a pre-tokenizer's name means beyond its patterns.
 struct PretokenizerTraits {
-  bool ignore_merges = false;   // a word that is a token needs no merges
-  bool add_bos = false;         // BOS where the file does not say
-  bool raw_utf8 = false;        // merges work on UTF-8 with U+2581 for spaces, not on bytes
-  bool newline_words = false;   // a run of newlines that is a token needs no merges
-  bool always_bos = false;      // BOS whatever the file says
+  bool ignore_merges = false;  // a word that is a token needs no merges
+  bool add_bos = false;        // BOS where the file does not say
+  bool raw_utf8 = false;       // merges work on UTF-8 with U+2581 for spaces, not on bytes
+  bool newline_words = false;  // a run of newlines that is a token needs no merges
+  bool always_bos = false;     // BOS whatever the file says
   bool merges_optional = false;
 };
 

@@ -45,8 +45,8 @@ class SentencePiece : public Family {
     size_t begin = 0;
     for (size_t pos = 0; pos < visible.size();) {
       const size_t next = std::min(pos + LengthByLeadByte(visible[pos]), visible.size());
-      scratch.symbols.push_back({static_cast<uint32_t>(pos - begin),
-                                 static_cast<uint32_t>(next - pos), kNoToken});
+      scratch.symbols.push_back(
+          {static_cast<uint32_t>(pos - begin), static_cast<uint32_t>(next - pos), kNoToken});
       pos = next;
       if ((scratch.symbols.size() & 0xFF) == 0) meter->Spend(0x80);
       if (pos == visible.size() || !pairs_.Has(visible[pos - 1], visible[pos])) {

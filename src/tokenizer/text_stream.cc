@@ -11,17 +11,22 @@ namespace {
 // Well-formed second bytes by lead byte; excludes overlong forms, surrogates, beyond U+10FFFF.
 bool IsSecondByte(uint8_t lead, uint8_t second) {
   switch (lead) {
-    case 0xE0: return second >= 0xA0 && second <= 0xBF;
-    case 0xED: return second >= 0x80 && second <= 0x9F;
-    case 0xF0: return second >= 0x90 && second <= 0xBF;
-    case 0xF4: return second >= 0x80 && second <= 0x8F;
-    default: return second >= 0x80 && second <= 0xBF;
+    case 0xE0:
+      return second >= 0xA0 && second <= 0xBF;
+    case 0xED:
+      return second >= 0x80 && second <= 0x9F;
+    case 0xF0:
+      return second >= 0x90 && second <= 0xBF;
+    case 0xF4:
+      return second >= 0x80 && second <= 0x8F;
+    default:
+      return second >= 0x80 && second <= 0xBF;
   }
 }
 
 struct Character {
-  size_t bytes;    // how many belong together
-  bool complete;   // false: the text ended inside
+  size_t bytes;   // how many belong together
+  bool complete;  // false: the text ended inside
   bool well_formed;
 };
 

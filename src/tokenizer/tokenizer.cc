@@ -46,7 +46,8 @@ class TokenizerImpl : public Tokenizer {
     bool after_special = true;
     std::vector<Fragment> fragments = special.Split(text, &meter);
     for (const Fragment& fragment : fragments) {
-      if (meter.Cancelled()) return Error{ErrorCode::kCancelled, "tokenizing was cancelled", {}, {}};
+      if (meter.Cancelled())
+        return Error{ErrorCode::kCancelled, "tokenizing was cancelled", {}, {}};
       meter.Spend(2);
       if (fragment.token != kNoToken) {
         tokens.push_back(fragment.token);
@@ -158,8 +159,7 @@ constexpr FamilyRow kFamilies[] = {
 
 }  // namespace
 
-Result<std::unique_ptr<Tokenizer>> Tokenizer::Create(const GgufFile& file,
-                                                     const ExecContext& ctx) {
+Result<std::unique_ptr<Tokenizer>> Tokenizer::Create(const GgufFile& file, const ExecContext& ctx) {
   constexpr char kModelKey[] = "tokenizer.ggml.model";
   if (!file.Has(kModelKey)) {
     return Error{ErrorCode::kInvalidModel, "the file has no tokenizer", kModelKey,

@@ -32,7 +32,8 @@ class ClassTable {
         while (range + 1 < std::size(kRanges) && kRanges[range + 1].first <= first + i) ++range;
         block[i] = kRanges[range].char_class;
       }
-      if (classes_.empty() || !std::equal(block.begin(), block.end(), classes_.end() - kBlockSize)) {
+      if (classes_.empty() ||
+          !std::equal(block.begin(), block.end(), classes_.end() - kBlockSize)) {
         classes_.insert(classes_.end(), block.begin(), block.end());
       }
       block_of_[first >> kBlockBits] = static_cast<uint16_t>(classes_.size() / kBlockSize - 1);

@@ -23,11 +23,28 @@ Error Bad(std::string message, std::string where) {
 }
 
 // Texts that end a generation whatever their type in the file says.
-constexpr std::string_view kEndTexts[] = {
-    "<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<|flush|>", "<|calls|>",
-    "<end_of_turn>", "<|endoftext|>", "</s>", "<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]",
-    "<|end_of_text|>", "<end_of_utterance>", "<eos>", "<turn|>", "<|tool_response>",
-    "<｜end▁of▁sentence｜>", "[e~["};
+constexpr std::string_view kEndTexts[] = {"<|eot_id|>",
+                                          "<|im_end|>",
+                                          "<|end|>",
+                                          "<|return|>",
+                                          "<|call|>",
+                                          "<|flush|>",
+                                          "<|calls|>",
+                                          "<end_of_turn>",
+                                          "<|endoftext|>",
+                                          "</s>",
+                                          "<|eom_id|>",
+                                          "<EOT>",
+                                          "_<EOT>",
+                                          "[EOT]",
+                                          "[EOS]",
+                                          "<|end_of_text|>",
+                                          "<end_of_utterance>",
+                                          "<eos>",
+                                          "<turn|>",
+                                          "<|tool_response>",
+                                          "<｜end▁of▁sentence｜>",
+                                          "[e~["};
 
 // Roles of fill-in-the-middle tokens: where no id is given, the first of these texts becomes a
 // control token; those marked end a generation.
@@ -88,7 +105,8 @@ class Reader {
     if (count == 0 || count > kMaxTokens) {
       return Bad("a vocabulary of " + std::to_string(count) + " tokens", key);
     }
-    LULL_ASSIGN_OR_RETURN(std::vector<std::string_view> texts, file_.GetStringArray(key, meter_->context()));
+    LULL_ASSIGN_OR_RETURN(std::vector<std::string_view> texts,
+                          file_.GetStringArray(key, meter_->context()));
     uint64_t bytes = 0;
     for (size_t i = 0; i < texts.size(); ++i) {
       meter_->Spend(1);
@@ -127,7 +145,7 @@ class Reader {
     if (!file_.Has(key)) return Status::Ok();
     LULL_RETURN_IF_ERROR(CheckLength(key));
     LULL_ASSIGN_OR_RETURN(std::vector<int64_t> types, file_.GetIntArray(key, meter_->context()));
-    constexpr uint16_t kByType[] = {kAttrUndefined, kAttrNormal, kAttrUnknown, kAttrControl,
+    constexpr uint16_t kByType[] = {kAttrUndefined,   kAttrNormal, kAttrUnknown, kAttrControl,
                                     kAttrUserDefined, kAttrUnused, kAttrByte};
     for (int32_t id = 0; id < vocab_.num_tokens(); ++id) {
       meter_->Spend(2);

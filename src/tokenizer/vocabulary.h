@@ -32,10 +32,10 @@ constexpr int32_t kNoToken = -1;
 constexpr size_t kMaxTokenBytes = 65536;
 
 struct Vocabulary {
-  StringTable texts;              // [num_tokens]; an empty text is replaced by "[EMPTY_<id>]"
-  std::vector<uint16_t> attrs;    // TokenAttr bits, [num_tokens]
-  std::vector<float> scores;      // [num_tokens] where the family needs them, else empty
-  std::vector<int32_t> special;   // matched before all else: longest first
+  StringTable texts;             // [num_tokens]; an empty text is replaced by "[EMPTY_<id>]"
+  std::vector<uint16_t> attrs;   // TokenAttr bits, [num_tokens]
+  std::vector<float> scores;     // [num_tokens] where the family needs them, else empty
+  std::vector<int32_t> special;  // matched before all else: longest first
   std::vector<int32_t> end_of_generation;  // ascending
   int32_t bos = kNoToken;
   int32_t eos = kNoToken;

@@ -23,7 +23,8 @@ class WordPatternParser {
   static constexpr int kMaxDepth = 8;
 
   void Fail(const char* message) {
-    if (!failed_) message_ = std::string("word pattern: ") + message + " at " + std::to_string(pos_);
+    if (!failed_)
+      message_ = std::string("word pattern: ") + message + " at " + std::to_string(pos_);
     failed_ = true;
   }
   bool AtEnd() const { return failed_ || pos_ >= pattern_.size(); }
@@ -150,13 +151,26 @@ class WordPatternParser {
     }
     const char escape = pattern_[pos_++];
     switch (escape) {
-      case 'r': *code = '\r'; return true;
-      case 'n': *code = '\n'; return true;
-      case 't': *code = '\t'; return true;
-      case 's': set->AddClasses(kWhitespace); return false;
-      case 'S': set->AddNonSpace(); return false;
-      case 'p': return ParseProperty(set);
-      default: *code = static_cast<uint8_t>(escape); return true;
+      case 'r':
+        *code = '\r';
+        return true;
+      case 'n':
+        *code = '\n';
+        return true;
+      case 't':
+        *code = '\t';
+        return true;
+      case 's':
+        set->AddClasses(kWhitespace);
+        return false;
+      case 'S':
+        set->AddNonSpace();
+        return false;
+      case 'p':
+        return ParseProperty(set);
+      default:
+        *code = static_cast<uint8_t>(escape);
+        return true;
     }
   }
 
@@ -244,11 +258,16 @@ class WordPattern::Matcher {
  private:
   uint32_t MatchItem(const Item& item, uint32_t pos) {
     switch (item.kind) {
-      case Item::Kind::kSet: return MatchSet(item, pos);
-      case Item::Kind::kGroup: return MatchGroup(item, pos);
-      case Item::Kind::kLookahead: return Sees(item, pos) ? pos : kNoMatch;
-      case Item::Kind::kNegativeLookahead: return Sees(item, pos) ? kNoMatch : pos;
-      case Item::Kind::kEnd: return pos == end_ ? pos : kNoMatch;
+      case Item::Kind::kSet:
+        return MatchSet(item, pos);
+      case Item::Kind::kGroup:
+        return MatchGroup(item, pos);
+      case Item::Kind::kLookahead:
+        return Sees(item, pos) ? pos : kNoMatch;
+      case Item::Kind::kNegativeLookahead:
+        return Sees(item, pos) ? kNoMatch : pos;
+      case Item::Kind::kEnd:
+        return pos == end_ ? pos : kNoMatch;
     }
     return kNoMatch;
   }

@@ -1,11 +1,11 @@
 // The small part of regular expressions that pre-tokenizers are written in, matched over code
 // points without recursion on the text.
 //
-// Syntax: a|b, (?:...), (?i:...) for ASCII, sets [...] and [...&&[...]], escapes \r \n \t \s \S \p{L} \p{N} \p{P}
-// \p{S} \p{M}, quantifiers ? * + {m} {m,n}, lookahead (?=x) and (?!x) on one set, $ for the end of
-// the piece. Alternatives are tried in order and quantifiers are greedy, as in Perl; one
-// difference: a quantified group never gives back a repetition (write sets, not groups, where
-// backtracking matters).
+// Syntax: a|b, (?:...), (?i:...) for ASCII, sets [...] and [...&&[...]], escapes \r \n \t \s \S
+// \p{L} \p{N} \p{P} \p{S} \p{M}, quantifiers ? * + {m} {m,n}, lookahead (?=x) and (?!x) on one set,
+// $ for the end of the piece. Alternatives are tried in order and quantifiers are greedy, as in
+// Perl; one difference: a quantified group never gives back a repetition (write sets, not groups,
+// where backtracking matters).
 #pragma once
 
 #include <cstdint>

@@ -84,7 +84,8 @@ TEST(CpuSampler, EndsWithTheProcessItSamples) {
   auto sampler = CpuSampler::Start(child, 5 * kMs, 1000);
   ASSERT_TRUE(sampler.ok());
   waitpid(child, nullptr, 0);
-  for (int i = 0; i < 200 && !(*sampler)->target_gone(); ++i) SleepUntilNs(MonotonicNs() + 10 * kMs);
+  for (int i = 0; i < 200 && !(*sampler)->target_gone(); ++i)
+    SleepUntilNs(MonotonicNs() + 10 * kMs);
   EXPECT_TRUE((*sampler)->target_gone());
 }
 

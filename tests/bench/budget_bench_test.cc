@@ -156,8 +156,9 @@ TEST(BudgetBench, StopsWhenCancelled) {
   options.requests = 100'000;
   std::atomic<bool> cancelled{false};
   options.cancelled = &cancelled;
-  options.record_path = (std::filesystem::temp_directory_path() /
-                         ("lull_cancelled_" + std::to_string(getpid()))).string();
+  options.record_path =
+      (std::filesystem::temp_directory_path() / ("lull_cancelled_" + std::to_string(getpid())))
+          .string();
   const auto report = RunBudgetBench(options, [&](const BudgetBenchProgress& p) {
     if (std::string(p.phase) == "load" && p.requests > 5) cancelled.store(true);
   });
@@ -173,7 +174,8 @@ TEST(BudgetBench, PoissonArrivalsAndRecord) {
   options.concurrency = 4;
   options.requests = 40;
   options.record_path = (std::filesystem::temp_directory_path() /
-                         ("lull_bench_" + std::to_string(getpid()) + ".jsonl")).string();
+                         ("lull_bench_" + std::to_string(getpid()) + ".jsonl"))
+                            .string();
   std::vector<std::string> phases;
   const auto report = RunBudgetBench(options, [&](const BudgetBenchProgress& p) {
     if (phases.empty() || phases.back() != p.phase) phases.push_back(p.phase);

@@ -21,10 +21,10 @@ class FakeServer {
   enum class Mode { kAnswer, kError500, kNotJson, kNoChoices, kHangUp, kSilent, kUnhealthy, kDies };
   struct Options {
     Mode mode = Mode::kAnswer;
-    bool tell_pid = true;     // in /health
-    int64_t burn_ms = 0;      // CPU time an answer costs
-    int64_t wait_ms = 0;      // time an answer takes beside it
-    bool burn_idle = false;   // uses the CPU without being asked
+    bool tell_pid = true;    // in /health
+    int64_t burn_ms = 0;     // CPU time an answer costs
+    int64_t wait_ms = 0;     // time an answer takes beside it
+    bool burn_idle = false;  // uses the CPU without being asked
   };
 
   // One connection at a time, one request each. Requires: no other thread runs.
@@ -115,13 +115,21 @@ class FakeServer {
                        request.find(chat ? "\"messages\":" : "\"prompt\":") != std::string::npos;
     if (!right) return Reply(fd, "400 Bad Request", "{\"error\":\"unexpected request\"}");
     switch (options.mode) {
-      case Mode::kError500: return Reply(fd, "500 Internal Server Error", "{\"error\":\"broken\"}");
-      case Mode::kNotJson: return Reply(fd, "200 OK", "<html>");
-      case Mode::kNoChoices: return Reply(fd, "200 OK", "{\"choices\":[]}");
-      case Mode::kHangUp: return;
-      case Mode::kSilent: SleepMs(60'000); return;
-      case Mode::kDies: _exit(0);
-      default: break;
+      case Mode::kError500:
+        return Reply(fd, "500 Internal Server Error", "{\"error\":\"broken\"}");
+      case Mode::kNotJson:
+        return Reply(fd, "200 OK", "<html>");
+      case Mode::kNoChoices:
+        return Reply(fd, "200 OK", "{\"choices\":[]}");
+      case Mode::kHangUp:
+        return;
+      case Mode::kSilent:
+        SleepMs(60'000);
+        return;
+      case Mode::kDies:
+        _exit(0);
+      default:
+        break;
     }
     Reply(fd, "200 OK",
           "{\"choices\":[{\"text\":\"benign\"}],"

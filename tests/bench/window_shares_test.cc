@@ -49,8 +49,8 @@ TEST(WindowShares, OnlyInsideTheInterval) {
 
 TEST(WindowShares, JitterKeepsTheTrueWidthAndMissedTicksDropOut) {
   auto samples = Samples(std::vector<double>(100, 7.0));
-  samples[50].monotonic_ns += kMs;         // read 1 ms late ...
-  samples[50].cpu_ns += 7 * kMs / 10;      // ... with what was used meanwhile
+  samples[50].monotonic_ns += kMs;     // read 1 ms late ...
+  samples[50].cpu_ns += 7 * kMs / 10;  // ... with what was used meanwhile
   for (const double share : WindowShares(samples, 0, INT64_MAX, 100 * kMs, 2))
     EXPECT_NEAR(share, 0.35, 1e-9);
   samples = Samples(std::vector<double>(100, 7.0));

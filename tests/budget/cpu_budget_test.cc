@@ -41,7 +41,8 @@ TEST(CheckCpuBudget, ShowsTheArithmeticOfTheImpossible) {
   const Status status = CheckCpuBudget({0.35, 0.352}, 2);
   ASSERT_EQ(status.code(), ErrorCode::kBudgetImpossible);
   const std::string& message = status.error().message;
-  for (const char* part : {"35 %", "35.2 %", "2 CPUs", "0.40 ms", "0.50 ms burst", "0.30 ms", "1.10 ms"})
+  for (const char* part :
+       {"35 %", "35.2 %", "2 CPUs", "0.40 ms", "0.50 ms burst", "0.30 ms", "1.10 ms"})
     EXPECT_NE(message.find(part), std::string::npos) << part << " not in: " << message;
   EXPECT_NE(status.error().hint.find("35.6 %"), std::string::npos) << status.error().hint;
   // What the hint proposes is indeed possible.

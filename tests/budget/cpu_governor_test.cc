@@ -140,9 +140,8 @@ std::vector<std::pair<int64_t, int64_t>> Simulate(CpuGovernor& governor, SimCloc
       schedule_unit(i);
     } else {
       EXPECT_GT(wake, time);
-      const int64_t late = options.wake_latency_ns > 0
-                               ? static_cast<int64_t>(rng() % options.wake_latency_ns)
-                               : 0;
+      const int64_t late =
+          options.wake_latency_ns > 0 ? static_cast<int64_t>(rng() % options.wake_latency_ns) : 0;
       events.push({wake + late, i, kWake});
     }
   }
@@ -218,7 +217,10 @@ TEST(CpuGovernorSim, BackloggedThreadsGetTheirRate) {
       options.duration_ns = 3000 * kMs;
       options.wake_latency_ns = 200 * kUs;
       const auto busy = Simulate(
-          governor, clock, [&](int) { return Unit{0, static_cast<int64_t>(rng() % (200 * kUs)) + 1}; },
+          governor, clock,
+          [&](int) {
+            return Unit{0, static_cast<int64_t>(rng() % (200 * kUs)) + 1};
+          },
           options, rng);
       ExpectBound(busy, budget, 4, threads, "backlogged");
       int64_t used = 0;
@@ -288,7 +290,9 @@ TEST(CpuGovernorFaults, ForwardClockJumpGivesNoCredit) {
   SimClock clock;
   const CpuBudget budget{0.35, 0.50};
   CpuGovernor governor(budget, 2, clock);
-  const Program program = [&](int) { return Unit{0, static_cast<int64_t>(rng() % (200 * kUs)) + 1}; };
+  const Program program = [&](int) {
+    return Unit{0, static_cast<int64_t>(rng() % (200 * kUs)) + 1};
+  };
   SimOptions options;
   const auto before = Simulate(governor, clock, program, options, rng);
   clock.now += 3'600'000 * kMs;
@@ -343,7 +347,9 @@ TEST(CpuGovernorFaults, LoweredRateHoldsTheNewBoundAtOnce) {
   SimClock clock;
   const CpuBudget low{0.10, 0.20};
   CpuGovernor governor({0.80, 0.95}, 2, clock);
-  const Program program = [&](int) { return Unit{0, static_cast<int64_t>(rng() % (200 * kUs)) + 1}; };
+  const Program program = [&](int) {
+    return Unit{0, static_cast<int64_t>(rng() % (200 * kUs)) + 1};
+  };
   SimOptions options;
   Simulate(governor, clock, program, options, rng);
   governor.SetBudget(low);

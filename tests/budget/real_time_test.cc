@@ -93,9 +93,8 @@ TEST(CpuGovernorSlowRealTime, HoldsMeanAndP99) {
       EXPECT_LE(windows[rank], 0.40);
     }
   }
-  const double others =
-      static_cast<double>(machine_after.first - machine_before.first - used) /
-      std::max<int64_t>(machine_after.second - machine_before.second, 1);
+  const double others = static_cast<double>(machine_after.first - machine_before.first - used) /
+                        std::max<int64_t>(machine_after.second - machine_before.second, 1);
   printf("[          ] mean %.3f %%, %.3f ms of CPU a tile, rest of the machine %.1f %%\n",
          100 * mean, used * 1e-6 / tiles.load(), 100 * others);
   EXPECT_LE(mean, 0.355);

@@ -55,7 +55,8 @@ TEST(ChatTemplate, RendersAConversation) {
       R"([{"role":"system","content":"S"},{"role":"user","content":"é \"q\"\n"}])";
   input.bos_token = "<s>";
   const std::string source =
-      "{{ bos_token }}{% for m in messages %}<|{{ m.role }}|>{{ m['content'] | trim }}\n{% endfor %}"
+      "{{ bos_token }}{% for m in messages %}<|{{ m.role }}|>{{ m['content'] | trim }}\n{% endfor "
+      "%}"
       "{% if add_generation_prompt %}<|assistant|>{% endif %}";
   EXPECT_EQ(*Render(source, input), "<s><|system|>S\n<|user|>é \"q\"\n<|assistant|>");
   input.add_generation_prompt = false;
@@ -102,11 +103,16 @@ TEST(ChatTemplateErrors, NameTheConstructAndThePlace) {
 
 TEST(ChatTemplateErrors, RefuseByName) {
   const std::pair<const char*, const char*> kCases[] = {
-      {"{% include 'x' %}", "'include'"},      {"{% import 'x' as y %}", "'import'"},
-      {"{% block b %}{% endblock %}", "'block'"}, {"{% nosuch %}", "'nosuch'"},
-      {"{{ 1 is nosuch }}", "'nosuch'"},       {"{{ [1].append(2) }}", "'append'"},
-      {"{{ 'a'.encode() }}", "encode"},        {"{{ nosuch() }}", "'nosuch'"},
-      {"{{ 'a' | urlize }}", "'urlize'"},      {"{{ lipsum() }}", "'lipsum'"},
+      {"{% include 'x' %}", "'include'"},
+      {"{% import 'x' as y %}", "'import'"},
+      {"{% block b %}{% endblock %}", "'block'"},
+      {"{% nosuch %}", "'nosuch'"},
+      {"{{ 1 is nosuch }}", "'nosuch'"},
+      {"{{ [1].append(2) }}", "'append'"},
+      {"{{ 'a'.encode() }}", "encode"},
+      {"{{ nosuch() }}", "'nosuch'"},
+      {"{{ 'a' | urlize }}", "'urlize'"},
+      {"{{ lipsum() }}", "'lipsum'"},
       {"{{ 9223372036854775807 + 1 }}", "64 bits"},
   };
   for (const auto& [source, named] : kCases) {
@@ -124,8 +130,8 @@ TEST(ChatTemplateErrors, BadInputs) {
   auto parsed = ChatTemplate::Parse("{{ messages }}");
   ASSERT_TRUE(parsed.ok());
   TemplateInput input;
-  for (const char* messages : {"", "{}", "[", "[1,]", "[\"\xff\"]", "[18446744073709551615]", "[1] x",
-                               "[\"\\ud800\"]"}) {
+  for (const char* messages :
+       {"", "{}", "[", "[1,]", "[\"\xff\"]", "[18446744073709551615]", "[1] x", "[\"\\ud800\"]"}) {
     input.messages_json = messages;
     const Result<std::string> result = (*parsed)->Render(input);
     ASSERT_FALSE(result.ok()) << messages;

@@ -55,10 +55,18 @@ TEST(ChatCheckpointTest, Parsing) {
 }
 
 TEST(ChatCheckpointTest, LongLoops) {
-  ExpectRenderGaps("empty loop", "{% for a in range(1000) %}{% for b in range(1000) %}{% endfor %}{% endfor %}", "[]");
+  ExpectRenderGaps("empty loop",
+                   "{% for a in range(1000) %}{% for b in range(1000) %}{% endfor %}{% endfor %}",
+                   "[]");
   ExpectRenderGaps("output", "{% for a in range(50000) %}{{ a }} and more{% endfor %}", "[]");
-  ExpectRenderGaps("names", "{% set ns = namespace(n=0) %}{% for a in range(50000) %}{% set ns.n = ns.n + a % 7 %}{% endfor %}{{ ns.n }}", "[]");
-  ExpectRenderGaps("methods", "{% for a in range(20000) %}{% set x = ('a ' ~ a).upper().split()[-1] | trim %}{% endfor %}", "[]");
+  ExpectRenderGaps("names",
+                   "{% set ns = namespace(n=0) %}{% for a in range(50000) %}{% set ns.n = ns.n + a "
+                   "% 7 %}{% endfor %}{{ ns.n }}",
+                   "[]");
+  ExpectRenderGaps(
+      "methods",
+      "{% for a in range(20000) %}{% set x = ('a ' ~ a).upper().split()[-1] | trim %}{% endfor %}",
+      "[]");
   ExpectRenderGaps("sort", "{{ (range(3000) | list | sort(reverse=true))[0] }}", "[]");
 }
 
@@ -66,15 +74,36 @@ TEST(ChatCheckpointTest, LongMessages) {
   for (const std::string& content : {std::string(300'000, 'x'), Times("Grüße, Welt! ", 20'000),
                                      Times("line\\n", 50'000), Times("\\u00e9", 50'000)}) {
     const std::string messages = "[{\"role\":\"user\",\"content\":\"" + content + "\"}]";
-    for (const char* use :
-         {"{{ c }}", "{{ c ~ c }}", "{{ c + 'x' }}", "{{ c | trim }}", "{{ c.strip('y') }}",
-          "{{ c | upper }}", "{{ c | lower }}", "{{ c | title }}", "{{ c | capitalize }}",
-          "{{ c | length }}", "{{ c | tojson }}", "{{ c | replace('x', 'yy') }}", "{{ c | e }}",
-          "{{ 'z' in c }}", "{{ c.find('zzz') }}", "{{ c.rfind('zzz') }}", "{{ c.count('q') }}",
-          "{{ c.split('</think>')[-1] }}", "{{ c.rsplit('</think>', 1)[0] }}", "{{ c[5:-5] }}",
-          "{{ c[::-1] | length }}", "{{ c.isalpha() }}", "{{ c.islower() }}", "{{ c.startswith(c) }}",
-          "{{ c == c ~ '' }}", "{{ c | striptags | length }}", "{{ c | wordcount }}",
-          "{{ c | int }}", "{{ [c] | string | length }}", "{{ c.center(400000) }}"}) {
+    for (const char* use : {"{{ c }}",
+                            "{{ c ~ c }}",
+                            "{{ c + 'x' }}",
+                            "{{ c | trim }}",
+                            "{{ c.strip('y') }}",
+                            "{{ c | upper }}",
+                            "{{ c | lower }}",
+                            "{{ c | title }}",
+                            "{{ c | capitalize }}",
+                            "{{ c | length }}",
+                            "{{ c | tojson }}",
+                            "{{ c | replace('x', 'yy') }}",
+                            "{{ c | e }}",
+                            "{{ 'z' in c }}",
+                            "{{ c.find('zzz') }}",
+                            "{{ c.rfind('zzz') }}",
+                            "{{ c.count('q') }}",
+                            "{{ c.split('</think>')[-1] }}",
+                            "{{ c.rsplit('</think>', 1)[0] }}",
+                            "{{ c[5:-5] }}",
+                            "{{ c[::-1] | length }}",
+                            "{{ c.isalpha() }}",
+                            "{{ c.islower() }}",
+                            "{{ c.startswith(c) }}",
+                            "{{ c == c ~ '' }}",
+                            "{{ c | striptags | length }}",
+                            "{{ c | wordcount }}",
+                            "{{ c | int }}",
+                            "{{ [c] | string | length }}",
+                            "{{ c.center(400000) }}"}) {
       ExpectRenderGaps(use, std::string("{% set c = messages[0]['content'] %}") + use, messages);
     }
   }
@@ -85,7 +114,8 @@ TEST(ChatCheckpointTest, ManyMessages) {
   std::string messages = "[" + message;
   for (int i = 0; i < 1000; ++i) messages += "," + message;
   ExpectRenderGaps("messages",
-                   "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}",
+                   "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + "
+                   "'<|im_end|>\n' }}{% endfor %}",
                    messages + "]");
 }
 

@@ -50,10 +50,10 @@ TEST(DecodeCheckpointTest, Sampling) {
   SamplingParams penalties = params(0, 1.0);
   penalties.repetition_penalty = 1.1;
   penalties.penalty_last_n = -1;
-  const Case cases[] = {{"greedy", SamplingParams()},        {"all", params(0, 1.0)},
-                        {"top_k 40", params(40, 1.0)},       {"top_k 512", params(512, 0.9)},
-                        {"top_k 513", params(513, 0.9)},     {"top_k 200000", params(200'000, 0.99)},
-                        {"top_p 0.5", params(0, 0.5)},       {"top_p 0.99999", params(0, 0.99999)},
+  const Case cases[] = {{"greedy", SamplingParams()},    {"all", params(0, 1.0)},
+                        {"top_k 40", params(40, 1.0)},   {"top_k 512", params(512, 0.9)},
+                        {"top_k 513", params(513, 0.9)}, {"top_k 200000", params(200'000, 0.99)},
+                        {"top_p 0.5", params(0, 0.5)},   {"top_p 0.99999", params(0, 0.99999)},
                         {"penalties", penalties}};
   GapMeter meter;
   ExecContext ctx;
@@ -62,7 +62,8 @@ TEST(DecodeCheckpointTest, Sampling) {
     for (const Case& c : cases) {
       std::vector<float> row = logits;
       std::vector<int32_t> prompt(100'000);
-      for (size_t i = 0; i < prompt.size(); ++i) prompt[i] = static_cast<int32_t>(i * 7919 % kVocab);
+      for (size_t i = 0; i < prompt.size(); ++i)
+        prompt[i] = static_cast<int32_t>(i * 7919 % kVocab);
       Sampler sampler(c.params);
       sampler.AcceptAll(ctx, prompt);
       ExpectGaps(c.name, meter, kMaxGapMs, [&] { ASSERT_TRUE(sampler.Sample(ctx, row, 3).ok()); });

@@ -79,7 +79,7 @@ TEST(Logits, ArgMaxTiesAndSpecials) {
   EXPECT_EQ(ArgMax({}, std::vector<float>{1, kInf, kInf}), 1);
   for (size_t n : {1u, 15u, 16u, 17u, 8191u, 8193u, 40000u}) {
     std::vector<float> x = RandomLogits(n, static_cast<uint32_t>(n));
-    for (float& v : x) v = std::round(v);  // many ties
+    for (float& v : x) v = std::round(v);                    // many ties
     const auto best = std::max_element(x.begin(), x.end());  // the first of equals
     EXPECT_EQ(ArgMax({}, x), best - x.begin()) << n;
   }

@@ -16,7 +16,8 @@ struct Outcome {
 Outcome Feed(const std::vector<std::string>& stop, const std::string& text, size_t piece) {
   StopMatcher matcher(stop);
   Outcome outcome;
-  for (size_t i = 0; i < text.size(); i += piece) outcome.text += matcher.Push(text.substr(i, piece));
+  for (size_t i = 0; i < text.size(); i += piece)
+    outcome.text += matcher.Push(text.substr(i, piece));
   outcome.stopped = matcher.stopped();
   outcome.text += matcher.Finish();
   return outcome;

@@ -20,7 +20,8 @@ using testing::kMaxGapMs;
 class EngineCheckpointTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (!testing::kGapsMeanSomething) GTEST_SKIP() << "a time bound means nothing under a sanitizer";
+    if (!testing::kGapsMeanSomething)
+      GTEST_SKIP() << "a time bound means nothing under a sanitizer";
     TinyModelSpec spec;
     spec.type = "Q4_0";
     spec.vocab = 262'144;
@@ -50,7 +51,8 @@ TEST_F(EngineCheckpointTest, Loading) {
 TEST_F(EngineCheckpointTest, TextAndTemplates) {
   Load();
   std::string text;
-  while (text.size() < 1'000'000) text += "The quick brown fox, aged 12, jumps over the lazy dog's back. ";
+  while (text.size() < 1'000'000)
+    text += "The quick brown fox, aged 12, jumps over the lazy dog's back. ";
   std::vector<int32_t> tokens;
   ExpectGaps("tokenize", meter_, kMaxGapMs, [&] {
     tokens = {};

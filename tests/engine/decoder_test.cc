@@ -12,7 +12,8 @@ namespace {
 using testing::Prompt;
 using testing::World;
 
-std::vector<BatchRow> Rows(int32_t sequence, const std::vector<int32_t>& tokens, int32_t first = 0) {
+std::vector<BatchRow> Rows(int32_t sequence, const std::vector<int32_t>& tokens,
+                           int32_t first = 0) {
   std::vector<BatchRow> rows;
   for (size_t i = 0; i < tokens.size(); ++i) {
     rows.push_back({sequence, first + static_cast<int32_t>(i), tokens[i]});
@@ -40,7 +41,8 @@ TEST(Decoder, LongBatchesAreCutWithTheSameBits) {
   World world({}, {.type = "mixed"});
   const std::vector<int32_t> prompt = Prompt(1, 100);
   const std::vector<float> want = AllLogits(world, prompt, 512);
-  for (const int rows : {1, 7, 64, 99}) EXPECT_TRUE(SameBits(AllLogits(world, prompt, rows), want)) << rows;
+  for (const int rows : {1, 7, 64, 99})
+    EXPECT_TRUE(SameBits(AllLogits(world, prompt, rows), want)) << rows;
 }
 
 TEST(Decoder, LogitsRowsInAnyOrder) {
@@ -54,7 +56,8 @@ TEST(Decoder, LogitsRowsInAnyOrder) {
       decoder->Forward(Rows(*decoder->OpenSequence(), prompt), wanted, logits.data());
   ASSERT_TRUE(status.ok()) << status.ToString();
   for (size_t i = 0; i < wanted.size(); ++i) {
-    EXPECT_EQ(0, std::memcmp(&logits[i * 320], &all[static_cast<size_t>(wanted[i]) * 320], 320 * 4)) << i;
+    EXPECT_EQ(0, std::memcmp(&logits[i * 320], &all[static_cast<size_t>(wanted[i]) * 320], 320 * 4))
+        << i;
   }
 }
 

@@ -57,7 +57,8 @@ TEST(Engine, SameTokensAloneAndBeside63Others) {
     std::list<Answer> crowd;
     Answer beside[2];
     for (int i = 0; i < 62; ++i) {
-      ASSERT_TRUE(engine->Submit(SampledRequest(100 + i, 1 + i, 30), crowd.emplace_back().Fn()).ok());
+      ASSERT_TRUE(
+          engine->Submit(SampledRequest(100 + i, 1 + i, 30), crowd.emplace_back().Fn()).ok());
       if (i != 20 && i != 40) continue;
       Answer& own = beside[i / 20 - 1];
       ASSERT_TRUE(engine->Submit(SampledRequest(i / 20 - 1, 50, 24), own.Fn()).ok());

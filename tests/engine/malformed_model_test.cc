@@ -26,18 +26,21 @@ uint64_t NumSeeds() {
 }
 
 // What the file reader refuses is checked closer in gguf_malformed_test.cc.
-void ExpectPlace(const MalformedClass& malformed, const std::string& path, const std::string& where) {
+void ExpectPlace(const MalformedClass& malformed, const std::string& path,
+                 const std::string& where) {
   EXPECT_TRUE(where.starts_with(path)) << where;
   if (malformed.stage == MalformedStage::kFile) return;
-  const auto named = std::find_if(malformed.places.begin(), malformed.places.end(), [&](const std::string& place) {
-    return where.find(place) != std::string::npos;
-  });
+  const auto named = std::find_if(
+      malformed.places.begin(), malformed.places.end(),
+      [&](const std::string& place) { return where.find(place) != std::string::npos; });
   EXPECT_NE(named, malformed.places.end()) << where;
   // Only what is missing has no byte.
   const auto file = GgufFile::Open(path);
   ASSERT_TRUE(file.ok()) << file.status().ToString();
   for (const std::string& key : (*file)->Keys()) {
-    EXPECT_TRUE(where.find(key) == std::string::npos || where.find(" at byte ") != std::string::npos) << where;
+    EXPECT_TRUE(where.find(key) == std::string::npos ||
+                where.find(" at byte ") != std::string::npos)
+        << where;
   }
 }
 
@@ -68,7 +71,8 @@ TEST_P(MalformedModel, IsRefusedByName) {
     ASSERT_FALSE(model.ok()) << "was accepted";
     EXPECT_FALSE(model.error().message.empty());
     ExpectPlace(malformed, path, model.error().where);
-    EXPECT_TRUE(model.error().code == ErrorCode::kInvalidModel || model.error().code == ErrorCode::kUnsupported)
+    EXPECT_TRUE(model.error().code == ErrorCode::kInvalidModel ||
+                model.error().code == ErrorCode::kUnsupported)
         << model.status().ToString();
   }
 }

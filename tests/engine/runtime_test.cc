@@ -22,7 +22,8 @@ TEST(Runtime, InstructionSetByName) {
   const auto scalar = Runtime::Create({.isa = "scalar"});
   ASSERT_TRUE(scalar.ok());
   EXPECT_STREQ((*scalar)->isa(), "scalar");
-  for (const char* isa : {"avx2", "avx2vnni", "avx512", "amx"}) {  // one the machine lacks is a usage error
+  for (const char* isa :
+       {"avx2", "avx2vnni", "avx512", "amx"}) {  // one the machine lacks is a usage error
     const auto runtime = Runtime::Create({.isa = isa});
     if (runtime.ok()) {
       EXPECT_STREQ((*runtime)->isa(), isa);
@@ -53,8 +54,7 @@ TEST(Runtime, RefusesNonsense) {
     ASSERT_FALSE(runtime.ok());
     EXPECT_EQ(runtime.error().where, "threads");
   }
-  const auto impossible =
-      Runtime::Create({.cpu = {.mean_share = 0.5, .p99_share = 0.5}});
+  const auto impossible = Runtime::Create({.cpu = {.mean_share = 0.5, .p99_share = 0.5}});
   ASSERT_FALSE(impossible.ok());
   EXPECT_EQ(impossible.error().code, ErrorCode::kBudgetImpossible);
 }

@@ -67,8 +67,12 @@ class Answer {
       changed_.notify_all();
     };
   }
-  bool WaitFinish() { return Wait([&] { return finishes > 0; }); }
-  bool WaitTokens(size_t n) { return Wait([&] { return tokens.size() >= n; }); }
+  bool WaitFinish() {
+    return Wait([&] { return finishes > 0; });
+  }
+  bool WaitTokens(size_t n) {
+    return Wait([&] { return tokens.size() >= n; });
+  }
 
   std::vector<int32_t> tokens;
   std::vector<float> chosen;

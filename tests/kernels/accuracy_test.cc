@@ -80,21 +80,28 @@ double WorstRelative(double lo, double hi, double floor, Kernel kernel, Referenc
 TEST(Accuracy, Activations) {
   const Kernels& k = BestKernels();
   const std::vector<float> ones(210000, 1.0f);
-  EXPECT_LT(WorstRelative(-80, 80, 1e-37, k.sigmoid,
-                          [](double x) { return 1 / (1 + std::exp(-x)); }), 3e-7);
-  EXPECT_LT(WorstRelative(-80, 80, 1e-37,
-                          [&](const float* x, size_t n, float* out) { k.swiglu(x, ones.data(), n, out); },
-                          [](double x) { return x / (1 + std::exp(-x)); }), 3e-7);
+  EXPECT_LT(
+      WorstRelative(-80, 80, 1e-37, k.sigmoid, [](double x) { return 1 / (1 + std::exp(-x)); }),
+      3e-7);
+  EXPECT_LT(WorstRelative(
+                -80, 80, 1e-37,
+                [&](const float* x, size_t n, float* out) { k.swiglu(x, ones.data(), n, out); },
+                [](double x) { return x / (1 + std::exp(-x)); }),
+            3e-7);
   const auto gelu = [](double x) {
     const double u = std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x);
     return x / (1 + std::exp(-2 * u));
   };
-  EXPECT_LT(WorstRelative(-5, 20, 1e-30,
-                          [&](const float* x, size_t n, float* out) { k.geglu(x, ones.data(), n, out); },
-                          gelu), 4e-6);
-  EXPECT_LT(WorstRelative(-500, 500, 1e-30,
-                          [&](const float* x, size_t n, float* out) { k.soft_cap(x, 30.0f, n, out); },
-                          [](double x) { return 30 * std::tanh(x / 30); }), 4e-7);
+  EXPECT_LT(
+      WorstRelative(
+          -5, 20, 1e-30,
+          [&](const float* x, size_t n, float* out) { k.geglu(x, ones.data(), n, out); }, gelu),
+      4e-6);
+  EXPECT_LT(WorstRelative(
+                -500, 500, 1e-30,
+                [&](const float* x, size_t n, float* out) { k.soft_cap(x, 30.0f, n, out); },
+                [](double x) { return 30 * std::tanh(x / 30); }),
+            4e-7);
 }
 
 TEST(Accuracy, ActivationTails) {
@@ -179,7 +186,8 @@ TEST(Accuracy, ShortConv) {
   BestKernels().short_conv(window.data(), weight.data(), 3, 50, out.data());
   for (size_t c = 0; c < 50; ++c) {
     double want = 0;
-    for (size_t t = 0; t < 3; ++t) want += static_cast<double>(weight[c * 3 + t]) * window[t * 50 + c];
+    for (size_t t = 0; t < 3; ++t)
+      want += static_cast<double>(weight[c * 3 + t]) * window[t * 50 + c];
     ASSERT_NEAR(want, out[c], 1e-6);
   }
 }
@@ -189,7 +197,8 @@ TEST(Accuracy, QuantizeRow) {
   std::vector<int8_t> q(576);
   std::vector<float> scale(18), scaled_sum(18);
   std::vector<int32_t> half_sums(36);
-  BestKernels().quantize_row(x.data(), 576, q.data(), scale.data(), scaled_sum.data(), half_sums.data());
+  BestKernels().quantize_row(x.data(), 576, q.data(), scale.data(), scaled_sum.data(),
+                             half_sums.data());
   for (size_t b = 0; b < 18; ++b) {
     float amax = 0;
     for (size_t i = 0; i < 32; ++i) amax = std::max(amax, std::fabs(x[b * 32 + i]));
@@ -206,7 +215,8 @@ TEST(Accuracy, QuantizeRow) {
 }
 
 TEST(Accuracy, QuantizeRowMarksNaNAndInfinity) {
-  for (float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+  for (float bad :
+       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
     std::vector<float> x(64, 1.0f);
     x[40] = bad;
     int8_t q[64];

@@ -96,8 +96,8 @@ std::vector<double> Reference(const Cache& cache, const Shape& s, const float* q
 
 constexpr KvType kTypes[] = {KvType::kF16, KvType::kBf16, KvType::kF32};
 constexpr std::pair<int64_t, int64_t> kRanges[] = {
-    {0, 1}, {0, 15}, {0, 16}, {0, 17}, {0, 64}, {0, 65}, {0, 200}, {5, 6}, {63, 65}, {20, 180},
-    {64, 128}, {127, 200}, {33, 47}};
+    {0, 1}, {0, 15},  {0, 16},   {0, 17},   {0, 64},    {0, 65}, {0, 200},
+    {5, 6}, {63, 65}, {20, 180}, {64, 128}, {127, 200}, {33, 47}};
 
 TEST(Attention, MatchesDouble) {
   for (KvType type : kTypes) {
@@ -110,7 +110,8 @@ TEST(Attention, MatchesDouble) {
           const auto got = Attend(BestKernels(), cache, shape, q.data());
           const auto want = Reference(cache, shape, q.data());
           for (size_t i = 0; i < got.size(); ++i)
-            ASSERT_NEAR(want[i], got[i], 4e-6) << head_dim << " " << num_q << " " << begin << "-" << end;
+            ASSERT_NEAR(want[i], got[i], 4e-6)
+                << head_dim << " " << num_q << " " << begin << "-" << end;
         }
       }
     }
@@ -189,8 +190,8 @@ TEST(Attention, InvisiblePagesContributeNothing) {
     const Shape shape{KvType::kF16, 64, 1, 130, 180};
     const auto want = Attend(*kernels, cache, shape, q.data());
     std::vector<float> out(64), m(1), l(1);
-    const AttentionArgs args{q.data(),     1,       64, 0.125f, KvType::kF16, cache.pages().data(),
-                             nullptr, 0, 130, 180, out.data()};
+    const AttentionArgs args{q.data(), 1, 64,  0.125f, KvType::kF16, cache.pages().data(),
+                             nullptr,  0, 130, 180,    out.data()};
     const AttentionState state{m.data(), l.data()};
     kernels->attention_begin(args, state);
     kernels->attention_pages(args, 0, 5, state);

@@ -39,9 +39,7 @@ TEST(Dispatch, UnknownNameListsTheNames) {
   }
 }
 
-TEST(Dispatch, BestIsTheLastThisMachineHas) {
-  EXPECT_EQ(MachineKernels().back(), &BestKernels());
-}
+TEST(Dispatch, BestIsTheLastThisMachineHas) { EXPECT_EQ(MachineKernels().back(), &BestKernels()); }
 
 }  // namespace
 }  // namespace lull

@@ -64,9 +64,8 @@ TEST(IsaEquality, NormAndSoftmax) {
     CompareFloats(n, [&](const Kernels& k, float* out) {
       k.rms_norm(x.data(), weight.data(), 1e-5f, n, out);
     });
-    CompareFloats(n, [&](const Kernels& k, float* out) {
-      k.rms_norm(x.data(), nullptr, 1e-6f, n, out);
-    });
+    CompareFloats(
+        n, [&](const Kernels& k, float* out) { k.rms_norm(x.data(), nullptr, 1e-6f, n, out); });
     CompareFloats(n, [&](const Kernels& k, float* out) { k.softmax(x.data(), n, out); });
     const auto mild = RandomFloats(n, 7, 4.0f);
     CompareFloats(n, [&](const Kernels& k, float* out) { k.softmax(mild.data(), n, out); });
@@ -143,7 +142,8 @@ TEST(IsaEquality, QuantizeRow) {
       if (seed % 10 == 3) x[seed % k] = -nan;
       if (seed % 10 == 4) std::fill(x.begin(), x.end(), 0.0f);
       if (seed % 10 == 6) std::fill(x.begin(), x.end(), 3e-39f);
-      if (seed % 10 == 8) for (size_t i = 0; i < k; ++i) x[i] = static_cast<float>(i % 32) * 0.5f + 111.5f;
+      if (seed % 10 == 8)
+        for (size_t i = 0; i < k; ++i) x[i] = static_cast<float>(i % 32) * 0.5f + 111.5f;
       const Quantized want = Quantize(ScalarKernels(), x);
       for (const Kernels* kernels : MachineKernels()) {
         const Quantized got = Quantize(*kernels, x);

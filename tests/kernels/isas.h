@@ -49,8 +49,8 @@ void ExpectSameBits(const std::vector<T>& want, const std::vector<T>& got, const
 
 // Sizes around the vector width, and real ones.
 inline const std::vector<size_t>& OddSizes() {
-  static const std::vector<size_t> sizes = {1,  2,  3,  7,  8,  9,  15, 16,  17,  31,  32,
-                                            33, 47, 48, 63, 64, 65, 96, 127, 576, 641, 1030, 2049};
+  static const std::vector<size_t> sizes = {1,  2,  3,  7,  8,  9,  15,  16,  17,  31,   32,  33,
+                                            47, 48, 63, 64, 65, 96, 127, 576, 641, 1030, 2049};
   return sizes;
 }
 

@@ -23,6 +23,7 @@ struct Case {
   std::string arch;
   const char* type;
 };
+void PrintTo(const Case& c, std::ostream* out) { *out << c.arch << " " << c.type; }
 
 class ExactnessTest : public ::testing::TestWithParam<Case> {
  protected:
@@ -189,8 +190,7 @@ std::vector<Case> Cases() {
   }
   return cases;
 }
-INSTANTIATE_TEST_SUITE_P(Models, ExactnessTest, ::testing::ValuesIn(Cases()),
-                         CaseName);
+INSTANTIATE_TEST_SUITE_P(Models, ExactnessTest, ::testing::ValuesIn(Cases()), CaseName);
 
 }  // namespace
 }  // namespace lull::testing

@@ -21,7 +21,8 @@ const std::string kPath = LULL_SOURCE_DIR "/tests/model/goldens/logit_hashes.txt
 uint64_t HashOf(const std::vector<float>& logits) {
   uint64_t hash = 0xcbf29ce484222325u;
   const unsigned char* bytes = reinterpret_cast<const unsigned char*>(logits.data());
-  for (size_t i = 0; i < logits.size() * sizeof(float); ++i) hash = (hash ^ bytes[i]) * 0x100000001b3u;
+  for (size_t i = 0; i < logits.size() * sizeof(float); ++i)
+    hash = (hash ^ bytes[i]) * 0x100000001b3u;
   return hash;
 }
 
@@ -52,7 +53,8 @@ std::map<std::string, std::string> ReadGoldens() {
   while (std::getline(file, line)) {
     std::istringstream fields(line);
     std::string arch, type, hash;
-    if (line.rfind('#', 0) != 0 && fields >> arch >> type >> hash) goldens[arch + " " + type] = hash;
+    if (line.rfind('#', 0) != 0 && fields >> arch >> type >> hash)
+      goldens[arch + " " + type] = hash;
   }
   return goldens;
 }
@@ -64,7 +66,8 @@ TEST(LogitHash, EveryArchitectureAndTypeAsCommitted) {
   std::ofstream out;
   if (write) {
     out.open(kPath);
-    out << "# architecture type fnv1a64-of-logits; arithmetic version " << kArithmeticVersion << "\n";
+    out << "# architecture type fnv1a64-of-logits; arithmetic version " << kArithmeticVersion
+        << "\n";
   }
   const auto goldens = ReadGoldens();
   for (const std::string& arch : TinyModelArchitectures()) {

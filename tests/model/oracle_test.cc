@@ -75,8 +75,7 @@ TEST_P(OracleTest, QuantisedWeightsAgreeWithinActivationNoise) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Architectures, OracleTest,
-                         ::testing::ValuesIn(TinyModelArchitectures()),
+INSTANTIATE_TEST_SUITE_P(Architectures, OracleTest, ::testing::ValuesIn(TinyModelArchitectures()),
                          [](const auto& info) { return info.param; });
 
 TEST(OracleVariantsTest, LlamaRopeFactorsWindowsAndBiases) {

@@ -115,8 +115,8 @@ TEST(AttentionOp, RowsOfABlockHaveTheBitsTheyHaveAlone) {
         want.insert(want.end(), row.begin(), row.end());
       }
       for (const int threads : {1, 2, 3, 5}) {
-        const std::string what = "threads " + std::to_string(threads) + " window " +
-                                 std::to_string(window);
+        const std::string what =
+            "threads " + std::to_string(threads) + " window " + std::to_string(window);
         Computer together(threads);
         const std::vector<float> got = together.Run(kv, window, rows, all, q.data());
         EXPECT_EQ(memcmp(want.data(), got.data(), want.size() * sizeof(float)), 0) << what;

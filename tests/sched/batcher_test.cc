@@ -338,7 +338,8 @@ TEST(Batcher, EndOfGenerationIsNotPartOfTheAnswer) {
 }
 
 TEST(Batcher, HalfCharactersNeverLeave) {
-  // Each token is one byte of "é" or "日" or a letter; the text must be whole characters throughout.
+  // Each token is one byte of "é" or "日" or a letter; the text must be whole characters
+  // throughout.
   std::vector<std::string> pieces{"\xc3", "\xa9", "\xe6", "\x97", "\xa5", "x"};
   FakeTokenizer tokenizer(pieces, -1);
   FakeRunner::Options options;

@@ -218,11 +218,14 @@ TEST(StepLoop, LastEventsMaySubmitInVain) {
   StepLoop& loop = *world.loop;
   int ended = 0;
   ErrorCode code = ErrorCode::kInternal;
-  ASSERT_TRUE(loop.Submit(Endless(1), [&](const Event&) {
-    ++ended;
-    const Result<RequestId> again = loop.Submit(Endless(2), [&](const Event&) { ++ended; });
-    if (!again.ok()) code = again.error().code;
-  }).ok());
+  ASSERT_TRUE(loop.Submit(Endless(1),
+                          [&](const Event&) {
+                            ++ended;
+                            const Result<RequestId> again =
+                                loop.Submit(Endless(2), [&](const Event&) { ++ended; });
+                            if (!again.ok()) code = again.error().code;
+                          })
+                  .ok());
   gate.AwaitEntered();
   world.loop.reset();
   EXPECT_EQ(ended, 1);
@@ -241,16 +244,20 @@ TEST(StepLoop, EventsMaySubmitCancelAndThrow) {
   Inbox inbox;
   World world;
   StepLoop& loop = *world.loop;
-  ASSERT_TRUE(loop.Submit(Endless(1, 3), [&](const Event& event) {
-    if (event.kind == Event::Kind::kToken) return;
-    EXPECT_TRUE(loop.Submit(Endless(2, 4), inbox.For(1)).ok());
-  }).ok());
+  ASSERT_TRUE(loop.Submit(Endless(1, 3),
+                          [&](const Event& event) {
+                            if (event.kind == Event::Kind::kToken) return;
+                            EXPECT_TRUE(loop.Submit(Endless(2, 4), inbox.For(1)).ok());
+                          })
+                  .ok());
   std::atomic<int> ended{0};
-  ASSERT_TRUE(loop.Submit(Endless(3, 400), [&](const Event& event) {
-    if (event.kind == Event::Kind::kToken) throw 1;
-    EXPECT_EQ(event.reason, FinishReason::kCancelled);
-    ended = 1;
-  }).ok());
+  ASSERT_TRUE(loop.Submit(Endless(3, 400),
+                          [&](const Event& event) {
+                            if (event.kind == Event::Kind::kToken) throw 1;
+                            EXPECT_EQ(event.reason, FinishReason::kCancelled);
+                            ended = 1;
+                          })
+                  .ok());
   ASSERT_TRUE(inbox.WaitFinishes(1));
   while (ended == 0) std::this_thread::yield();
 }

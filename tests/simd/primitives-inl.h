@@ -31,8 +31,10 @@ inline size_t RunPrimitives(const float* x, const float* y, const uint8_t* bytes
   for (size_t k = 0; k <= 8; ++k) PUT_F32(LoadTwice(x + 3, k));
   PUT_I32(MaxI32(AsI32(a), AsI32(b)));
   PUT_F32(AsF32(AsI32(c)));
-  PUT_F32(AddExponent(Set1(1.5f), Add(RoundEven(Mul(ToF32(LoadI8AsI32(
-      reinterpret_cast<const int8_t*>(bytes))), Set1(0.5f))), Set1(12582912.0f))));
+  PUT_F32(AddExponent(
+      Set1(1.5f),
+      Add(RoundEven(Mul(ToF32(LoadI8AsI32(reinterpret_cast<const int8_t*>(bytes))), Set1(0.5f))),
+          Set1(12582912.0f))));
   const int32_t imax = MaxLanesI32(AsI32(a));
   PUT(&imax, 4);
   for (size_t k = 0; k <= 16; ++k) {

@@ -21,8 +21,10 @@ void CompareWithScalar(RunFn run) {
   for (int round = 0; round < 2000; ++round) {
     float x[32], y[16];
     uint8_t bytes[128];
-    for (float& f : x) f = std::ldexp(static_cast<float>(int(rng() % 2000001) - 1000000), int(rng() % 40) - 30);
-    for (float& f : y) f = std::ldexp(static_cast<float>(int(rng() % 2000001) - 1000000), int(rng() % 40) - 30);
+    for (float& f : x)
+      f = std::ldexp(static_cast<float>(int(rng() % 2000001) - 1000000), int(rng() % 40) - 30);
+    for (float& f : y)
+      f = std::ldexp(static_cast<float>(int(rng() % 2000001) - 1000000), int(rng() % 40) - 30);
     for (uint8_t& b : bytes) b = static_cast<uint8_t>(rng());
     if (round % 10 == 0) x[round % 16] = 0.0f, x[(round + 5) % 16] = -0.0f;
     // Subnormal half results and values that round to infinity in f16.
@@ -42,7 +44,8 @@ TEST(Primitives, Avx2Vnni) {
   CompareWithScalar(avx2vnni::RunPrimitives);
 }
 TEST(Primitives, Avx512) {
-  if (!__builtin_cpu_supports("avx512vnni") || !__builtin_cpu_supports("avx512vbmi")) GTEST_SKIP() << "no AVX-512 VNNI";
+  if (!__builtin_cpu_supports("avx512vnni") || !__builtin_cpu_supports("avx512vbmi"))
+    GTEST_SKIP() << "no AVX-512 VNNI";
   CompareWithScalar(avx512::RunPrimitives);
 }
 

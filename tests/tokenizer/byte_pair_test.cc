@@ -125,7 +125,8 @@ TEST(BytePair, MergesThatAreNotTwoTextsAreRefused) {
     const auto tokenizer = builder.Build();
     ASSERT_FALSE(tokenizer.ok()) << '"' << merge << '"';
     EXPECT_EQ(tokenizer.error().where, "tokenizer.ggml.merges");
-    EXPECT_NE(tokenizer.error().message.find("merge 1"), std::string::npos) << tokenizer.error().message;
+    EXPECT_NE(tokenizer.error().message.find("merge 1"), std::string::npos)
+        << tokenizer.error().message;
   }
 }
 
@@ -152,7 +153,8 @@ TEST(BytePair, BosOnRequest) {
   const auto tokenizer = BuildOrDie(builder);
   TokenizeOptions options;
   options.add_bos = true;
-  EXPECT_EQ(*tokenizer->Encode(ExecContext(), "b", options), (TokenIds{'b'}));  // the file does not ask
+  EXPECT_EQ(*tokenizer->Encode(ExecContext(), "b", options),
+            (TokenIds{'b'}));  // the file does not ask
   options.force_bos = true;
   EXPECT_EQ(*tokenizer->Encode(ExecContext(), "b", options), (TokenIds{65, 'b'}));
   VocabBuilder without = Plain();

@@ -62,7 +62,8 @@ std::string Times(std::string_view text, int count) {
 class CheckpointTest : public ::testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
-    VocabBuilder builder = std::string(GetParam()) == "gpt2" ? BytePairVocab() : SentencePieceVocab();
+    VocabBuilder builder =
+        std::string(GetParam()) == "gpt2" ? BytePairVocab() : SentencePieceVocab();
     if (builder.model == "gpt2") builder.scores.clear();
     path_ = ::testing::TempDir() + "lull_gaps_" + std::to_string(getpid()) + ".gguf";
     ASSERT_TRUE(builder.Write(path_).ok());

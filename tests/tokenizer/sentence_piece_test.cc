@@ -44,7 +44,8 @@ TEST(SentencePiece, HighestScoreThenLeftmost) {
 TEST(SentencePiece, SpacePrefixAfterSpecials) {
   VocabBuilder builder = Plain();
   const int32_t space = builder.Add("\u2581", kTypeNormal, -1);
-  const int32_t a = builder.Add("a", kTypeNormal, -1), space_a = builder.Add("\u2581a", kTypeNormal, -2);
+  const int32_t a = builder.Add("a", kTypeNormal, -1),
+                space_a = builder.Add("\u2581a", kTypeNormal, -2);
   const auto tokenizer = BuildOrDie(builder);
   EXPECT_EQ(Ids(*tokenizer, "a"), (TokenIds{space_a}));
   EXPECT_EQ(Ids(*tokenizer, "a<s>a a"), (TokenIds{space_a, 1, space_a, space_a}));

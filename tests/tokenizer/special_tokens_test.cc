@@ -53,7 +53,8 @@ TEST(SpecialTokens, RunsFallBackToShorterOnes) {
 TEST(SpecialTokens, StrippingOfTheModelsThatDo) {
   VocabBuilder builder = Plain();
   builder.writer.AddString("general.name", "My Phi-3 mini");
-  const int32_t end = builder.Add("<|end|>", kTypeControl), unk = builder.Add("<unk>", kTypeUnknown);
+  const int32_t end = builder.Add("<|end|>", kTypeControl),
+                unk = builder.Add("<unk>", kTypeUnknown);
   const auto phi = BuildOrDie(builder);
   EXPECT_EQ(Ids(*phi, "a <|end|> \n b"), (TokenIds{'a', ' ', end, 'b'}));
   EXPECT_EQ(Ids(*phi, "<unk> b"), (TokenIds{unk, ' ', 'b'}));
@@ -67,7 +68,8 @@ TEST(SpecialTokens, StrippingOfTheModelsThatDo) {
 TEST(SpecialTokens, EndOfGeneration) {
   VocabBuilder builder = Plain();
   const int32_t im_end = builder.Add("<|im_end|>", kTypeNormal), eom = builder.Add("eom");
-  const int32_t repo = builder.Add("<|repo_name|>", kTypeNormal), fim = builder.Add("<|fim_prefix|>");
+  const int32_t repo = builder.Add("<|repo_name|>", kTypeNormal),
+                fim = builder.Add("<|fim_prefix|>");
   const int32_t end = builder.Add("<|end|>", kTypeControl);
   builder.writer.AddUint32("tokenizer.ggml.eos_token_id", 'E');
   builder.writer.AddUint32("tokenizer.ggml.eom_token_id", static_cast<uint32_t>(eom));
@@ -84,7 +86,8 @@ TEST(SpecialTokens, EndOfGeneration) {
 
 TEST(SpecialTokens, EndIsNoEndWhereReturnAndCallAre) {
   VocabBuilder builder = Plain();
-  const int32_t end = builder.Add("<|end|>", kTypeControl), call = builder.Add("<|call|>", kTypeControl);
+  const int32_t end = builder.Add("<|end|>", kTypeControl),
+                call = builder.Add("<|call|>", kTypeControl);
   builder.Add("<|return|>", kTypeControl);
   const auto tokenizer = BuildOrDie(builder);
   EXPECT_FALSE(tokenizer->IsEndOfGeneration(end));

@@ -70,7 +70,8 @@ TEST(TextStream, ConcatenationIsDecode) {
   const int32_t control = builder.Add("<c>", kTypeControl), unused = builder.Add("u", kTypeUnused);
   const auto tokenizer = builder.Build();
   ASSERT_TRUE(tokenizer.ok());
-  const TokenIds tokens = {'h', 0xC3, control, 0xA9, unused, 0xF0, 0x9F, 0x98, 0x80, -1, 99999, 0xE4};
+  const TokenIds tokens = {'h',  0xC3, control, 0xA9, unused, 0xF0,
+                           0x9F, 0x98, 0x80,    -1,   99999,  0xE4};
   for (bool special : {false, true}) {
     const auto stream = (*tokenizer)->NewTextStream(special);
     std::string text;

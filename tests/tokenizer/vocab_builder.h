@@ -17,7 +17,14 @@
 
 namespace lull {
 
-enum FileTokenType { kTypeNormal = 1, kTypeUnknown = 2, kTypeControl = 3, kTypeUser = 4, kTypeUnused = 5, kTypeByte = 6 };
+enum FileTokenType {
+  kTypeNormal = 1,
+  kTypeUnknown = 2,
+  kTypeControl = 3,
+  kTypeUser = 4,
+  kTypeUnused = 5,
+  kTypeByte = 6
+};
 
 // How byte-level vocabularies write a byte.
 inline std::string ByteLevelText(std::string_view bytes) {
@@ -28,7 +35,8 @@ inline std::string ByteLevelText(std::string_view bytes) {
     uint32_t code = byte;
     if (!printable) {
       code = 0x100;
-      for (uint32_t b = 0; b < byte; ++b) code += !((b >= 0x21 && b <= 0x7E) || (b >= 0xA1 && b != 0xAD));
+      for (uint32_t b = 0; b < byte; ++b)
+        code += !((b >= 0x21 && b <= 0x7E) || (b >= 0xA1 && b != 0xAD));
     }
     AppendUtf8(code, &result);
   }
@@ -51,7 +59,8 @@ struct VocabBuilder {
   }
   // Ids 0 to 255.
   void AddByteLevelAlphabet() {
-    for (int byte = 0; byte < 256; ++byte) Add(ByteLevelText(std::string(1, static_cast<char>(byte))));
+    for (int byte = 0; byte < 256; ++byte)
+      Add(ByteLevelText(std::string(1, static_cast<char>(byte))));
   }
   // Ids from the current size on.
   void AddByteTokens() {
@@ -79,7 +88,8 @@ struct VocabBuilder {
 
   Result<std::unique_ptr<Tokenizer>> Build() {
     const std::string path = (std::filesystem::temp_directory_path() /
-                              ("lull_vocab_" + std::to_string(getpid()) + ".gguf")).string();
+                              ("lull_vocab_" + std::to_string(getpid()) + ".gguf"))
+                                 .string();
     LULL_RETURN_IF_ERROR(Write(path));
     Result<std::unique_ptr<GgufFile>> file = GgufFile::Open(path);
     std::filesystem::remove(path);

@@ -23,37 +23,52 @@ void ExpectError(const std::function<void(VocabBuilder&)>& damage, ErrorCode cod
   const auto result = builder.Build();
   ASSERT_FALSE(result.ok()) << where;
   EXPECT_EQ(result.error().code, code) << result.status().ToString();
-  EXPECT_NE(result.status().ToString().find(where), std::string::npos) << result.status().ToString();
+  EXPECT_NE(result.status().ToString().find(where), std::string::npos)
+      << result.status().ToString();
   EXPECT_NE(result.status().ToString().find(message), std::string::npos)
       << result.status().ToString();
 }
 
 TEST(Vocabulary, Missing) {
-  ExpectError([](VocabBuilder& b) { b.model = ""; }, ErrorCode::kInvalidModel, "tokenizer.ggml.model", "no tokenizer");
-  ExpectError([](VocabBuilder& b) { b.tokens.clear(); b.types.clear(); b.scores.clear(); },
-              ErrorCode::kInvalidModel, "tokenizer.ggml.tokens", "no vocabulary");
+  ExpectError([](VocabBuilder& b) { b.model = ""; }, ErrorCode::kInvalidModel,
+              "tokenizer.ggml.model", "no tokenizer");
+  ExpectError(
+      [](VocabBuilder& b) {
+        b.tokens.clear();
+        b.types.clear();
+        b.scores.clear();
+      },
+      ErrorCode::kInvalidModel, "tokenizer.ggml.tokens", "no vocabulary");
   ExpectError([](VocabBuilder& b) { b.merges.clear(); }, ErrorCode::kInvalidModel,
               "tokenizer.ggml.merges", "without merges");
 }
 
 TEST(Vocabulary, UnknownModelAndPre) {
-  ExpectError([](VocabBuilder& b) { b.model = "bert"; }, ErrorCode::kUnsupported, "tokenizer.ggml.model", "bert");
+  ExpectError([](VocabBuilder& b) { b.model = "bert"; }, ErrorCode::kUnsupported,
+              "tokenizer.ggml.model", "bert");
   ExpectError([](VocabBuilder& b) { b.writer.AddString("tokenizer.ggml.pre", "whatever-9"); },
               ErrorCode::kUnsupported, "tokenizer.ggml.pre", "whatever-9");
 }
 
 TEST(Vocabulary, LengthsThatDisagree) {
-  ExpectError([](VocabBuilder& b) { b.types.resize(10); }, ErrorCode::kInvalidModel, "tokenizer.ggml.token_type", "10");
-  ExpectError([](VocabBuilder& b) { b.model = "llama"; b.scores.resize(7); }, ErrorCode::kInvalidModel,
-              "tokenizer.ggml.scores", "7");
+  ExpectError([](VocabBuilder& b) { b.types.resize(10); }, ErrorCode::kInvalidModel,
+              "tokenizer.ggml.token_type", "10");
+  ExpectError(
+      [](VocabBuilder& b) {
+        b.model = "llama";
+        b.scores.resize(7);
+      },
+      ErrorCode::kInvalidModel, "tokenizer.ggml.scores", "7");
 }
 
 TEST(Vocabulary, IdsOutOfRange) {
   for (const char* name : {"bos_token_id", "eos_token_id", "unknown_token_id", "eot_token_id",
                            "eom_token_id", "fim_pad_token_id"}) {
     const std::string key = std::string("tokenizer.ggml.") + name;
-    ExpectError([&](VocabBuilder& b) { b.writer.AddUint32(key, 256); }, ErrorCode::kInvalidModel, key, "256");
-    ExpectError([&](VocabBuilder& b) { b.writer.AddUint32(key, UINT32_MAX); }, ErrorCode::kInvalidModel, key, "4294967295");
+    ExpectError([&](VocabBuilder& b) { b.writer.AddUint32(key, 256); }, ErrorCode::kInvalidModel,
+                key, "256");
+    ExpectError([&](VocabBuilder& b) { b.writer.AddUint32(key, UINT32_MAX); },
+                ErrorCode::kInvalidModel, key, "4294967295");
     VocabBuilder negative = Plain();
     negative.writer.AddInt32(key, -1);
     EXPECT_FALSE(negative.Build().ok()) << key;
@@ -66,7 +81,8 @@ TEST(Vocabulary, BosAskedForButNotNamed) {
 }
 
 TEST(Vocabulary, WrongTypes) {
-  for (const char* name : {"model", "pre", "tokens", "token_type", "merges", "bos_token_id", "add_bos_token", "add_space_prefix"}) {
+  for (const char* name : {"model", "pre", "tokens", "token_type", "merges", "bos_token_id",
+                           "add_bos_token", "add_space_prefix"}) {
     const std::string key = std::string("tokenizer.ggml.") + name;
     VocabBuilder builder = Plain();
     if (key.ends_with("model")) builder.model = "";
@@ -76,7 +92,8 @@ TEST(Vocabulary, WrongTypes) {
     builder.writer.AddFloat32(key, 1.0f);
     const auto result = builder.Build();
     ASSERT_FALSE(result.ok()) << key;
-    EXPECT_NE(result.status().ToString().find(key), std::string::npos) << result.status().ToString();
+    EXPECT_NE(result.status().ToString().find(key), std::string::npos)
+        << result.status().ToString();
   }
   VocabBuilder builder = Plain();
   builder.model = "llama";
@@ -127,8 +144,8 @@ TEST(Vocabulary, OddTokensAreHarmless) {
 }
 
 TEST(Vocabulary, OverlongSpecialIsRefused) {
-  ExpectError([](VocabBuilder& b) { b.Add(std::string(600, 'x'), kTypeControl); }, ErrorCode::kInvalidModel,
-              "tokenizer.ggml.tokens", "600");
+  ExpectError([](VocabBuilder& b) { b.Add(std::string(600, 'x'), kTypeControl); },
+              ErrorCode::kInvalidModel, "tokenizer.ggml.tokens", "600");
 }
 
 }  // namespace

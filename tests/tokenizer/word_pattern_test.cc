@@ -128,7 +128,8 @@ TEST(Pretokenizer, WellKnownSplits) {
 // Work, counted in checkpoints, must grow as the text does: no row may search twice as long per
 // character in a text ten times as long.
 TEST(Pretokenizer, LinearOnLongRuns) {
-  const std::string units[] = {" ", "a", "A", "1", "\n", "'", " \n", "Aa", "\u4E2D", "\u0301", " 1"};
+  const std::string units[] = {" ",   "a",  "A",      "1",      "\n", "'",
+                               " \n", "Aa", "\u4E2D", "\u0301", " 1"};
   for (std::string_view name : Pretokenizer::Names()) {
     const Result<Pretokenizer> pretokenizer = Pretokenizer::Create(name);
     ASSERT_TRUE(pretokenizer.ok());

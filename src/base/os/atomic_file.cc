@@ -31,8 +31,10 @@ Result<std::unique_ptr<AtomicFile>> AtomicFile::Create(const std::string& path) 
   static std::atomic<uint64_t> counter{0};
   std::unique_ptr<AtomicFile> file(new AtomicFile());
   file->path_ = path;
-  file->temporary_path_ = path + "." + std::to_string(getpid()) + "-" + std::to_string(counter++) + ".partial";
-  file->fd_ = open(file->temporary_path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+  file->temporary_path_ =
+      path + "." + std::to_string(getpid()) + "-" + std::to_string(counter++) + ".partial";
+  file->fd_ = open(file->temporary_path_.c_str(),
+                   O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
   if (file->fd_ < 0) return IoError("cannot create file", file->temporary_path_);
   return file;
 }
@@ -71,7 +73,8 @@ Status AtomicFile::Commit() {
 
 Status AtomicFile::CommitWithoutSync() {
   if (fd_ < 0) return Status(ErrorCode::kInternal, "file is committed already", path_);
-  if (rename(temporary_path_.c_str(), path_.c_str()) != 0) return IoError("cannot rename file", path_);
+  if (rename(temporary_path_.c_str(), path_.c_str()) != 0)
+    return IoError("cannot rename file", path_);
   close(fd_);
   fd_ = -1;
   return Status::Ok();

@@ -27,11 +27,12 @@ bool WriteAll(int fd, const char* data, size_t size) {
 
 // Requires: fd is locked, so that the size read is the size cut back to.
 Status AppendLocked(int fd, const std::string& path, const std::string& line) {
-  struct stat st{};
+  struct stat st {};
   if (fstat(fd, &st) != 0) return IoError("cannot read the file's size", path);
   std::string text;
   char last = '\n';
-  if (st.st_size > 0 && pread(fd, &last, 1, st.st_size - 1) == 1 && last != '\n') text.push_back('\n');
+  if (st.st_size > 0 && pread(fd, &last, 1, st.st_size - 1) == 1 && last != '\n')
+    text.push_back('\n');
   text += line;
   text += '\n';
   if (WriteAll(fd, text.data(), text.size()) && fsync(fd) == 0) return Status::Ok();

@@ -45,7 +45,7 @@ Result<std::unique_ptr<MappedFile>> MappedFile::Open(const std::string& path) {
     const ErrorCode code = errno == ENOENT ? ErrorCode::kNotFound : ErrorCode::kIo;
     return Status(code, std::string("cannot open file: ") + strerror(errno), path);
   }
-  struct stat st{};
+  struct stat st {};
   if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
     close(fd);
     return Status(ErrorCode::kInvalidInput, "not a regular file", path);
@@ -84,13 +84,17 @@ Result<Memory> Memory::Allocate(size_t bytes) {
   if (bytes == 0) return memory;
   const size_t rounded = (bytes + kHuge - 1) / kHuge * kHuge;
   if (rounded < bytes)
-    return Status(ErrorCode::kOutOfMemory, "cannot allocate " + std::to_string(bytes) + " bytes: the size overflows",
+    return Status(ErrorCode::kOutOfMemory,
+                  "cannot allocate " + std::to_string(bytes) + " bytes: the size overflows",
                   "memory");
   // Over-allocate by one huge page so that the start can be aligned, then trim.
-  void* raw = mmap(nullptr, rounded + kHuge, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* raw =
+      mmap(nullptr, rounded + kHuge, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (raw == MAP_FAILED)
-    return Status(ErrorCode::kOutOfMemory, "cannot allocate " + std::to_string(bytes) + " bytes", "memory",
-                  "close other programs, raise the limit (ulimit -v, cgroup), or use a smaller model or context");
+    return Status(ErrorCode::kOutOfMemory, "cannot allocate " + std::to_string(bytes) + " bytes",
+                  "memory",
+                  "close other programs, raise the limit (ulimit -v, cgroup), or use a smaller "
+                  "model or context");
   const uintptr_t base = reinterpret_cast<uintptr_t>(raw);
   const uintptr_t start = (base + kHuge - 1) / kHuge * kHuge;
   if (start > base) munmap(raw, start - base);

@@ -51,15 +51,15 @@ class Memory {
 // Gives back the whole pages inside [data, data + bytes); what was there is lost.
 void DiscardPages(void* data, size_t bytes);
 
-int64_t MonotonicNs();       // CLOCK_MONOTONIC
-int64_t ThreadCpuNs();       // CPU time of the calling thread
-int64_t ProcessCpuNs();      // CPU time of all threads of this process
+int64_t MonotonicNs();   // CLOCK_MONOTONIC
+int64_t ThreadCpuNs();   // CPU time of the calling thread
+int64_t ProcessCpuNs();  // CPU time of all threads of this process
 // CPU time of another process by its own clock; error where it does not exist.
 Result<int64_t> ProcessCpuNsOf(int pid);
 void SleepUntilNs(int64_t monotonic_ns);  // absolute; resumes after signals
-int AvailableCpus();         // affinity mask, at least 1
-int64_t PeakRssBytes();      // VmHWM of this process
-int64_t CurrentRssBytes();   // VmRSS of this process
+int AvailableCpus();                      // affinity mask, at least 1
+int64_t PeakRssBytes();                   // VmHWM of this process
+int64_t CurrentRssBytes();                // VmRSS of this process
 void SetCurrentThreadIdlePriority();
 void SetCurrentThreadTimerSlackNs(uint64_t ns);
 // Asks for AMX's tile registers on behalf of the process; false where the kernel refuses.

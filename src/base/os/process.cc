@@ -34,8 +34,8 @@ void ListeningInodes(const char* table, int port, std::set<std::string>* inodes)
   while (std::getline(file, line)) {
     std::istringstream fields(line);
     std::string slot, local, remote, state, queues, timer, retransmits, uid, timeout, inode;
-    fields >> slot >> local >> remote >> state >> queues >> timer >> retransmits >> uid >> timeout >>
-        inode;
+    fields >> slot >> local >> remote >> state >> queues >> timer >> retransmits >> uid >>
+        timeout >> inode;
     const size_t colon = local.rfind(':');
     if (!fields || colon == std::string::npos) continue;
     if (strtol(state.c_str(), nullptr, 16) != kTcpListen) continue;
@@ -49,8 +49,7 @@ bool HoldsSocket(const std::string& fd_dir, const std::set<std::string>& inodes)
   bool found = false;
   while (const dirent* entry = readdir(dir)) {
     char target[64];
-    const ssize_t n =
-        readlink((fd_dir + "/" + entry->d_name).c_str(), target, sizeof(target) - 1);
+    const ssize_t n = readlink((fd_dir + "/" + entry->d_name).c_str(), target, sizeof(target) - 1);
     if (n <= 9) continue;
     const std::string link(target, static_cast<size_t>(n));  // socket:[12345]
     if (link.rfind("socket:[", 0) != 0) continue;
@@ -138,7 +137,8 @@ Result<std::unique_ptr<CpuSampler>> CpuSampler::Start(int pid, int64_t period_ns
   void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
                       MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED)
-    return Status(ErrorCode::kOutOfMemory, "no memory for CPU samples", std::to_string(bytes) + " bytes");
+    return Status(ErrorCode::kOutOfMemory, "no memory for CPU samples",
+                  std::to_string(bytes) + " bytes");
   Shared* shared = new (memory) Shared();
   shared->capacity = max_samples;
   sampler->shared_ = shared;
@@ -146,7 +146,8 @@ Result<std::unique_ptr<CpuSampler>> CpuSampler::Start(int pid, int64_t period_ns
 
   const pid_t parent = getpid();
   const pid_t child = fork();
-  if (child < 0) return Status(ErrorCode::kIo, std::string("cannot fork: ") + strerror(errno), "CPU sampler");
+  if (child < 0)
+    return Status(ErrorCode::kIo, std::string("cannot fork: ") + strerror(errno), "CPU sampler");
   if (child > 0) {
     sampler->child_ = child;
     return sampler;

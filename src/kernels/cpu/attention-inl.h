@@ -24,8 +24,12 @@ LULL_INLINE Slots VisibleSlots(const AttentionArgs& args, size_t page) {
   const int64_t origin = (args.first_page + static_cast<int64_t>(page)) * int64_t{kPageTokens};
   const int64_t begin = args.begin_position - origin, end = args.end_position - origin;
   const int64_t size = kPageTokens;
-  return {static_cast<size_t>(begin < 0 ? 0 : begin < size ? begin : size),
-          static_cast<size_t>(end < 0 ? 0 : end < size ? end : size)};
+  return {static_cast<size_t>(begin < 0      ? 0
+                              : begin < size ? begin
+                                             : size),
+          static_cast<size_t>(end < 0      ? 0
+                              : end < size ? end
+                                           : size)};
 }
 
 // What one step of a loop over a page fetches of what is read next.
@@ -174,8 +178,7 @@ template <typename Kv, int kHeads>
 void AttendPage(const AttentionArgs& args, const KvPage& page, Slots slots, size_t head,
                 const KvPage* next, AttentionState state) {
   alignas(64) float scores[kHeads * kPageTokens];
-  PageScores<Kv, kHeads>(args, args.q + head * args.head_dim, page, slots, head == 0,
-                         scores);
+  PageScores<Kv, kHeads>(args, args.q + head * args.head_dim, page, slots, head == 0, scores);
   alignas(64) float rescale[16] = {};
   float sums[kHeads];
   for (int h = 0; h < kHeads; ++h) {
@@ -186,8 +189,8 @@ void AttendPage(const AttentionArgs& args, const KvPage& page, Slots slots, size
   StoreF32(rescale, Exp(LoadF32(rescale)));
   for (int h = 0; h < kHeads; ++h)
     state.l[head + h] = __builtin_fmaf(state.l[head + h], rescale[h], sums[h]);
-  PageValues<Kv, kHeads>(scores, rescale, page, slots, args.head_dim,
-                         head == 0 ? next : nullptr, args.out + head * args.head_dim);
+  PageValues<Kv, kHeads>(scores, rescale, page, slots, args.head_dim, head == 0 ? next : nullptr,
+                         args.out + head * args.head_dim);
 }
 
 template <typename Kv>
@@ -224,9 +227,12 @@ void AttentionBegin(const AttentionArgs& args, AttentionState state) {
 void AttentionPages(const AttentionArgs& args, size_t page_begin, size_t page_end,
                     AttentionState state) {
   switch (args.kv_type) {
-    case KvType::kF16: return AttendPages<KvF16>(args, page_begin, page_end, state);
-    case KvType::kBf16: return AttendPages<KvBf16>(args, page_begin, page_end, state);
-    case KvType::kF32: return AttendPages<KvF32>(args, page_begin, page_end, state);
+    case KvType::kF16:
+      return AttendPages<KvF16>(args, page_begin, page_end, state);
+    case KvType::kBf16:
+      return AttendPages<KvBf16>(args, page_begin, page_end, state);
+    case KvType::kF32:
+      return AttendPages<KvF32>(args, page_begin, page_end, state);
   }
 }
 
@@ -234,7 +240,8 @@ void AttentionEnd(const AttentionArgs& args, AttentionState state) {
   for (size_t h = 0; h < args.num_q; ++h) {
     float* out = args.out + h * args.head_dim;
     const F32 inverse = Div(Set1(1.0f), Set1(state.l[h]));
-    for (size_t d = 0; d < args.head_dim; d += 16) StoreF32(out + d, Mul(LoadF32(out + d), inverse));
+    for (size_t d = 0; d < args.head_dim; d += 16)
+      StoreF32(out + d, Mul(LoadF32(out + d), inverse));
   }
 }
 

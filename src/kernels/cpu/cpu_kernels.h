@@ -6,29 +6,29 @@
 
 #include "kernels/kernels.h"
 
-#define LULL_ISA_ROW(ns, isa, name)                                                             \
-  namespace lull::ns {                                                                          \
-  void QuantizeRow(const float* x, size_t k, int8_t* q, float* scale, float* scaled_sum,        \
-                   int32_t* half_sums);                                                         \
-  void RmsNorm(const float* x, const float* weight, float eps, size_t n, float* out);           \
-  void AddVectors(const float* a, const float* b, size_t n, float* out);                        \
-  void MulScalar(const float* x, float s, size_t n, float* out);                                \
-  void FmaScalar(const float* x, float s, size_t n, float* out);                                \
-  void SwiGlu(const float* gate, const float* up, size_t n, float* out);                        \
-  void GeGlu(const float* gate, const float* up, size_t n, float* out);                         \
-  void SigmoidVector(const float* x, size_t n, float* out);                                     \
-  void SoftCap(const float* x, float cap, size_t n, float* out);                                \
-  void Rope(float* head, const float* cos, const float* sin, size_t half, bool neox);           \
-  void ShortConv(const float* window, const float* weight, size_t taps, size_t n, float* out);  \
-  void Softmax(const float* x, size_t n, float* out);                                           \
-  size_t ArgMax(const float* x, size_t n);                                                      \
-  void KvWrite(KvType type, KvPage page, size_t slot, const float* k, const float* v,           \
-               size_t head_dim);                                                                \
-  void KvWiden(KvType type, KvPage page, size_t head_dim, float* k, float* v);                  \
-  void AttentionBegin(const AttentionArgs& args, AttentionState state);                         \
-  void AttentionPages(const AttentionArgs& args, size_t page_begin, size_t page_end,            \
-                      AttentionState state);                                                    \
-  void AttentionEnd(const AttentionArgs& args, AttentionState state);                           \
+#define LULL_ISA_ROW(ns, isa, name)                                                            \
+  namespace lull::ns {                                                                         \
+  void QuantizeRow(const float* x, size_t k, int8_t* q, float* scale, float* scaled_sum,       \
+                   int32_t* half_sums);                                                        \
+  void RmsNorm(const float* x, const float* weight, float eps, size_t n, float* out);          \
+  void AddVectors(const float* a, const float* b, size_t n, float* out);                       \
+  void MulScalar(const float* x, float s, size_t n, float* out);                               \
+  void FmaScalar(const float* x, float s, size_t n, float* out);                               \
+  void SwiGlu(const float* gate, const float* up, size_t n, float* out);                       \
+  void GeGlu(const float* gate, const float* up, size_t n, float* out);                        \
+  void SigmoidVector(const float* x, size_t n, float* out);                                    \
+  void SoftCap(const float* x, float cap, size_t n, float* out);                               \
+  void Rope(float* head, const float* cos, const float* sin, size_t half, bool neox);          \
+  void ShortConv(const float* window, const float* weight, size_t taps, size_t n, float* out); \
+  void Softmax(const float* x, size_t n, float* out);                                          \
+  size_t ArgMax(const float* x, size_t n);                                                     \
+  void KvWrite(KvType type, KvPage page, size_t slot, const float* k, const float* v,          \
+               size_t head_dim);                                                               \
+  void KvWiden(KvType type, KvPage page, size_t head_dim, float* k, float* v);                 \
+  void AttentionBegin(const AttentionArgs& args, AttentionState state);                        \
+  void AttentionPages(const AttentionArgs& args, size_t page_begin, size_t page_end,           \
+                      AttentionState state);                                                   \
+  void AttentionEnd(const AttentionArgs& args, AttentionState state);                          \
   }
 #include "simd/isa_list.inc"
 #undef LULL_ISA_ROW

@@ -1,5 +1,5 @@
-// One token's K (transposed, so that lanes are positions) and V into its slot of a page; and a whole
-// page back to f32.
+// One token's K (transposed, so that lanes are positions) and V into its slot of a page; and a
+// whole page back to f32.
 #include "kernels/cpu/kv_types-inl.h"
 
 namespace lull::LULL_ISA {
@@ -36,17 +36,23 @@ LULL_INLINE void WidenPage(KvPage page, size_t head_dim, float* k, float* v) {
 void KvWrite(KvType type, KvPage page, size_t slot, const float* k, const float* v,
              size_t head_dim) {
   switch (type) {
-    case KvType::kF16: return WriteSlot<KvF16>(page, slot, k, v, head_dim);
-    case KvType::kBf16: return WriteSlot<KvBf16>(page, slot, k, v, head_dim);
-    case KvType::kF32: return WriteSlot<KvF32>(page, slot, k, v, head_dim);
+    case KvType::kF16:
+      return WriteSlot<KvF16>(page, slot, k, v, head_dim);
+    case KvType::kBf16:
+      return WriteSlot<KvBf16>(page, slot, k, v, head_dim);
+    case KvType::kF32:
+      return WriteSlot<KvF32>(page, slot, k, v, head_dim);
   }
 }
 
 void KvWiden(KvType type, KvPage page, size_t head_dim, float* k, float* v) {
   switch (type) {
-    case KvType::kF16: return WidenPage<KvF16>(page, head_dim, k, v);
-    case KvType::kBf16: return WidenPage<KvBf16>(page, head_dim, k, v);
-    case KvType::kF32: return WidenPage<KvF32>(page, head_dim, k, v);
+    case KvType::kF16:
+      return WidenPage<KvF16>(page, head_dim, k, v);
+    case KvType::kBf16:
+      return WidenPage<KvBf16>(page, head_dim, k, v);
+    case KvType::kF32:
+      return WidenPage<KvF32>(page, head_dim, k, v);
   }
 }
 

@@ -29,13 +29,13 @@ struct SignedWords : T {
 struct AmxTileArgs {
   const uint8_t* panel;
   size_t num_subs;
-  bool resume;              // start from what `out` holds
-  size_t valid;             // weight rows that exist, 1..16
-  const uint8_t* fetch;     // packed weights fetched ahead, fetch_lines for each 32-block
+  bool resume;           // start from what `out` holds
+  size_t valid;          // weight rows that exist, 1..16
+  const uint8_t* fetch;  // packed weights fetched ahead, fetch_lines for each 32-block
   size_t fetch_lines;
-  const int8_t* q;          // activation row 0, 32-block 0
-  size_t k;                 // activation rows are k values apart
-  const float* scales;      // [num_subs][2][16]: each row's scale, then each row's scaled sum
+  const int8_t* q;      // activation row 0, 32-block 0
+  size_t k;             // activation rows are k values apart
+  const float* scales;  // [num_subs][2][16]: each row's scale, then each row's scaled sum
   float* out;
   size_t out_stride;
 };
@@ -110,8 +110,7 @@ struct AmxTile {
 };
 
 using AmxFn = void (*)(const AmxTileArgs&);
-template <int kScales, bool kHasMin,
-          typename Rows = std::make_integer_sequence<int, kTileRows>>
+template <int kScales, bool kHasMin, typename Rows = std::make_integer_sequence<int, kTileRows>>
 struct AmxTable;
 template <int kScales, bool kHasMin, int... kIndex>
 struct AmxTable<kScales, kHasMin, std::integer_sequence<int, kIndex...>> {
@@ -240,7 +239,8 @@ struct MatMulTable<std::integer_sequence<int, kIndex...>> {
 
 void MatMul(const PackedMatrix& w, size_t group_begin, size_t group_end, const Activations& x,
             size_t row_begin, size_t row_end, float* out, size_t out_stride, void* scratch) {
-  const MatMulFn fn = MatMulTable<std::make_integer_sequence<int, kNumTypes>>::kFns[w.format->index];
+  const MatMulFn fn =
+      MatMulTable<std::make_integer_sequence<int, kNumTypes>>::kFns[w.format->index];
   if (fn == nullptr || row_end < row_begin + kLeastRows || x.k == 0) {
     avx512::MatMul(w, group_begin, group_end, x, row_begin, row_end, out, out_stride, scratch);
     return;

@@ -20,8 +20,8 @@ void RmsNorm(const float* x, const float* weight, float eps, size_t n, float* ou
   }
   if (i < n) {
     const F32 v = Mul(LoadF32Partial(x + i, n - i), inverse);
-    StoreF32Partial(
-        out + i, weight == nullptr ? v : Mul(v, LoadF32Partial(weight + i, n - i)), n - i);
+    StoreF32Partial(out + i, weight == nullptr ? v : Mul(v, LoadF32Partial(weight + i, n - i)),
+                    n - i);
   }
 }
 

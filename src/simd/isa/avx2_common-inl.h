@@ -5,9 +5,15 @@
 inline constexpr int kTileGroups = 1, kTileCols = 4;
 inline constexpr int kTileUnroll = 16;
 
-struct F32 { __m256 lo, hi; };
-struct I32 { __m256i lo, hi; };
-struct U8 { __m256i lo, hi; };
+struct F32 {
+  __m256 lo, hi;
+};
+struct I32 {
+  __m256i lo, hi;
+};
+struct U8 {
+  __m256i lo, hi;
+};
 
 // F32 values that fit the 16 registers.
 inline constexpr int kF32Registers = 8;
@@ -15,13 +21,16 @@ inline constexpr int kF32Registers = 8;
 // All-ones in the lanes below n, for the half that starts at `first`.
 LULL_INLINE __m256i LaneMask(size_t n, int first) {
   const int count = n > 16 ? 16 : static_cast<int>(n);
-  return _mm256_cmpgt_epi32(
-      _mm256_set1_epi32(count - first), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(count - first),
+                            _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
 
 // --- f32 ---
 LULL_INLINE F32 LoadF32(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
-LULL_INLINE void StoreF32(float* p, F32 a) { _mm256_storeu_ps(p, a.lo); _mm256_storeu_ps(p + 8, a.hi); }
+LULL_INLINE void StoreF32(float* p, F32 a) {
+  _mm256_storeu_ps(p, a.lo);
+  _mm256_storeu_ps(p + 8, a.hi);
+}
 LULL_INLINE F32 LoadF32Partial(const float* p, size_t n) {
   return {_mm256_maskload_ps(p, LaneMask(n, 0)), _mm256_maskload_ps(p + 8, LaneMask(n, 8))};
 }
@@ -96,8 +105,9 @@ LULL_INLINE F32 LoadF16(const void* p) {
 }
 LULL_INLINE F32 LoadBf16(const void* p) {
   const __m128i* h = static_cast<const __m128i*>(p);
-  return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(h)), 16)),
-          _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(h + 1)), 16))};
+  return {
+      _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(h)), 16)),
+      _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(h + 1)), 16))};
 }
 LULL_INLINE void StoreF16(void* p, F32 a) {
   __m128i* h = static_cast<__m128i*>(p);
@@ -130,10 +140,18 @@ LULL_INLINE void StoreI32(int32_t* p, I32 a) {
   _mm256_storeu_si256(w + 1, a.hi);
 }
 LULL_INLINE I32 Set1I32(int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
-LULL_INLINE I32 AddI32(I32 a, I32 b) { return {_mm256_add_epi32(a.lo, b.lo), _mm256_add_epi32(a.hi, b.hi)}; }
-LULL_INLINE I32 SubI32(I32 a, I32 b) { return {_mm256_sub_epi32(a.lo, b.lo), _mm256_sub_epi32(a.hi, b.hi)}; }
-LULL_INLINE I32 MulI32(I32 a, I32 b) { return {_mm256_mullo_epi32(a.lo, b.lo), _mm256_mullo_epi32(a.hi, b.hi)}; }
-LULL_INLINE I32 MaxI32(I32 a, I32 b) { return {_mm256_max_epi32(a.lo, b.lo), _mm256_max_epi32(a.hi, b.hi)}; }
+LULL_INLINE I32 AddI32(I32 a, I32 b) {
+  return {_mm256_add_epi32(a.lo, b.lo), _mm256_add_epi32(a.hi, b.hi)};
+}
+LULL_INLINE I32 SubI32(I32 a, I32 b) {
+  return {_mm256_sub_epi32(a.lo, b.lo), _mm256_sub_epi32(a.hi, b.hi)};
+}
+LULL_INLINE I32 MulI32(I32 a, I32 b) {
+  return {_mm256_mullo_epi32(a.lo, b.lo), _mm256_mullo_epi32(a.hi, b.hi)};
+}
+LULL_INLINE I32 MaxI32(I32 a, I32 b) {
+  return {_mm256_max_epi32(a.lo, b.lo), _mm256_max_epi32(a.hi, b.hi)};
+}
 LULL_INLINE int32_t MaxLanesI32(I32 a) {
   const __m256i s8 = _mm256_max_epi32(a.lo, a.hi);
   const __m128i s4 = _mm_max_epi32(_mm256_castsi256_si128(s8), _mm256_extracti128_si256(s8, 1));
@@ -158,7 +176,8 @@ LULL_INLINE I32 LoadU8AsI32(const uint8_t* p) {
 }
 LULL_INLINE void StoreI32AsI8(int8_t* p, I32 a) {
   const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(a.lo, a.hi), 0xd8);
-  const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+  const __m128i bytes =
+      _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
 }
 LULL_INLINE F32 Pow2(I32 a) {
@@ -192,7 +211,9 @@ LULL_INLINE U8 HighNibbles(U8 a) {
   return {_mm256_and_si256(_mm256_srli_epi16(a.lo, 4), mask),
           _mm256_and_si256(_mm256_srli_epi16(a.hi, 4), mask)};
 }
-LULL_INLINE U8 OrU8(U8 a, U8 b) { return {_mm256_or_si256(a.lo, b.lo), _mm256_or_si256(a.hi, b.hi)}; }
+LULL_INLINE U8 OrU8(U8 a, U8 b) {
+  return {_mm256_or_si256(a.lo, b.lo), _mm256_or_si256(a.hi, b.hi)};
+}
 template <int kShift>
 LULL_INLINE U8 ShiftRightMask(U8 a, uint8_t mask) {
   const __m256i m = _mm256_set1_epi8(static_cast<char>(mask & (0xff >> kShift)));
@@ -229,6 +250,10 @@ LULL_INLINE U8 OrWhere(U8 a, uint64_t mask, uint8_t bits) {
   return {_mm256_or_si256(a.lo, ExpandMask(static_cast<uint32_t>(mask), bits)),
           _mm256_or_si256(a.hi, ExpandMask(static_cast<uint32_t>(mask >> 32), bits))};
 }
-LULL_INLINE int32_t LoadA4(const int8_t* p) { int32_t a; memcpy(&a, p, 4); return a; }
+LULL_INLINE int32_t LoadA4(const int8_t* p) {
+  int32_t a;
+  memcpy(&a, p, 4);
+  return a;
+}
 LULL_INLINE void Prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 LULL_INLINE void PrefetchFar(const void* p) { __builtin_prefetch(p, 0, 2); }  // to L2

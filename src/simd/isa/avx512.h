@@ -14,9 +14,15 @@ inline constexpr int kTileUnroll = 16;
 // F32 values that fit the register file.
 inline constexpr int kF32Registers = 32;
 
-struct F32 { __m512 v; };
-struct I32 { __m512i v; };
-struct U8 { __m512i v; };
+struct F32 {
+  __m512 v;
+};
+struct I32 {
+  __m512i v;
+};
+struct U8 {
+  __m512i v;
+};
 
 LULL_INLINE __mmask16 FirstLanes(size_t n) {
   return static_cast<__mmask16>(n >= 16 ? 0xffffu : (1u << n) - 1u);
@@ -25,8 +31,12 @@ LULL_INLINE __mmask16 FirstLanes(size_t n) {
 // --- f32 ---
 LULL_INLINE F32 LoadF32(const float* p) { return {_mm512_loadu_ps(p)}; }
 LULL_INLINE void StoreF32(float* p, F32 a) { _mm512_storeu_ps(p, a.v); }
-LULL_INLINE F32 LoadF32Partial(const float* p, size_t n) { return {_mm512_maskz_loadu_ps(FirstLanes(n), p)}; }
-LULL_INLINE void StoreF32Partial(float* p, F32 a, size_t n) { _mm512_mask_storeu_ps(p, FirstLanes(n), a.v); }
+LULL_INLINE F32 LoadF32Partial(const float* p, size_t n) {
+  return {_mm512_maskz_loadu_ps(FirstLanes(n), p)};
+}
+LULL_INLINE void StoreF32Partial(float* p, F32 a, size_t n) {
+  _mm512_mask_storeu_ps(p, FirstLanes(n), a.v);
+}
 LULL_INLINE F32 Set1(float x) { return {_mm512_set1_ps(x)}; }
 LULL_INLINE F32 ZeroF32() { return {_mm512_setzero_ps()}; }
 LULL_INLINE F32 Add(F32 a, F32 b) { return {_mm512_add_ps(a.v, b.v)}; }
@@ -71,8 +81,8 @@ LULL_INLINE F32 NegateEven(F32 a) {
 }
 LULL_INLINE F32 LoadTwice(const float* p, size_t n) {
   const __m512 a = _mm512_maskz_loadu_ps(FirstLanes(n), p);
-  return {_mm512_permutexvar_ps(
-      _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7), a)};
+  return {
+      _mm512_permutexvar_ps(_mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7), a)};
 }
 
 // --- 16-bit floats ---
@@ -123,7 +133,8 @@ LULL_INLINE void StoreI32AsI8(int8_t* p, I32 a) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtsepi32_epi8(a.v));
 }
 LULL_INLINE F32 Pow2(I32 a) {
-  return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(a.v, _mm512_set1_epi32(127)), 23))};
+  return {
+      _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(a.v, _mm512_set1_epi32(127)), 23))};
 }
 LULL_INLINE int32_t SumLanesI32(I32 a) { return _mm512_reduce_add_epi32(a.v); }
 
@@ -157,7 +168,11 @@ LULL_INLINE U8 OrWhere(U8 a, uint64_t mask, uint8_t bits) {
 }
 
 // --- int8 dots ---
-LULL_INLINE int32_t LoadA4(const int8_t* p) { int32_t a; memcpy(&a, p, 4); return a; }
+LULL_INLINE int32_t LoadA4(const int8_t* p) {
+  int32_t a;
+  memcpy(&a, p, 4);
+  return a;
+}
 LULL_INLINE I32 DotU8(I32 acc, U8 w, int32_t a4) {
   return {_mm512_dpbusd_epi32(acc.v, w.v, _mm512_set1_epi32(a4))};
 }
