@@ -248,7 +248,7 @@ void Builder::AddExperts(uint64_t layer) {
   AddMatrix(Name(layer, "ffn_gate_exps.weight"), {spec_.embd, spec_.expert_ffn, spec_.experts}, spec_.type, 1.5f);
   AddMatrix(Name(layer, "ffn_up_exps.weight"), {spec_.embd, spec_.expert_ffn, spec_.experts}, spec_.type);
   AddMatrix(Name(layer, "ffn_down_exps.weight"), {spec_.expert_ffn, spec_.embd, spec_.experts}, spec_.type,
-            1.5f * BranchGain(), IsRaised(layer, spec_.layers));
+            1.5f * spec_.expert_gain * BranchGain(), IsRaised(layer, spec_.layers));
 }
 
 // Llama 3.1's: wave lengths up to a quarter of the original context stay, those beyond it are

@@ -45,6 +45,7 @@ struct TinyModelSpec {
   uint64_t experts_used = 2;
   uint64_t expert_ffn = 0;
   uint64_t dense_lead = 1;
+  float expert_gain = 1.0f;       // what experts add, relative to other branches
 
   std::string tokenizer{};        // "gpt2" or "llama"; gemma3: "llama"
   std::string pre = "smollm";     // of "gpt2"
