@@ -14,7 +14,7 @@ import meter
 PHASES = ("prefill", "decode")
 PERPLEXITY_CTX = 512
 PERPLEXITY_TOLERANCE = 1.01  # against the best engine on the same text
-ROUNDS_SHORT, ROUNDS_LONG = 1, 4  # CPU seconds: the difference of two runs, so that loading drops out
+ROUNDS_SHORT, ROUNDS_LONG = 1, 6  # CPU seconds: the difference of two runs, so that loading drops out
 
 
 def rate_key(phase):
@@ -31,8 +31,13 @@ def lengths(row, phases=PHASES):
 
 
 def cpu_by_difference(run, tokens):
-    """CPU seconds per 1,000 tokens; run(rounds) gives the CPU seconds of a whole process."""
+    """CPU seconds per 1,000 tokens; run(rounds) gives the CPU seconds of a whole process.
+
+    Infinite where the longer run took less: the machine was too disturbed for a figure.
+    """
     short, long = run(ROUNDS_SHORT), run(ROUNDS_LONG)
+    if long <= short:
+        return float("inf")
     return 1000 * (long - short) / (tokens * (ROUNDS_LONG - ROUNDS_SHORT))
 
 
@@ -42,7 +47,7 @@ class Engine:
     def prepare(self, row, path, is_correct):
         """Before the rounds of a row, and cheap when called again: scouting, loading.
 
-        is_correct(label, score) -> bool judges score(text path, chunks), a perplexity, and remembers it.
+        is_correct(label, score) -> bool judges score(text path), a perplexity, and remembers it.
         """
 
     def finish(self):
@@ -64,7 +69,7 @@ class Lull(Engine):
         self._binary = binary
 
     def prepare(self, row, path, is_correct):
-        is_correct(self.name, lambda text, chunks: self._perplexity(row, path, text, chunks))
+        is_correct(self.name, lambda text: self._perplexity(row, path, text))
 
     def measure(self, row, path):
         phases = row.phases
@@ -76,9 +81,9 @@ class Lull(Engine):
         sample |= {"bandwidth_gb_s": result["bandwidth_gb_s"], "int8_peak_gmac_s": result["int8_peak_gmac_s"]}
         return sample
 
-    def _perplexity(self, row, path, text, chunks):
-        output, _ = meter.run_json([self._binary, "perplexity", path, text, "--ctx", str(PERPLEXITY_CTX), "--chunks",
-                                    str(chunks), "--json", *self._isa(row)])
+    def _perplexity(self, row, path, text):
+        output, _ = meter.run_json([self._binary, "perplexity", path, text, "--ctx", str(PERPLEXITY_CTX), "--json",
+                                    *self._isa(row)])
         return output["perplexity"]
 
     def cpu_per_1k(self, row, path, phase):
@@ -146,7 +151,7 @@ class LlamaCpp(Engine):
         wrong = []
 
         def correct(variant):
-            ok = is_correct(self.label(variant), lambda text, chunks: self._perplexity(row, path, variant, text, chunks))
+            ok = is_correct(self.label(variant), lambda text: self._perplexity(row, path, variant, text))
             if not ok:
                 wrong.append(self.label(variant))
             return ok
@@ -206,11 +211,11 @@ class LlamaCpp(Engine):
              *(word for flag in flags for word in flag)])
         return parse_llama_bench(output), child
 
-    def _perplexity(self, row, path, variant, text, chunks):
+    def _perplexity(self, row, path, variant, text):
         build, flags = variant
         child = meter.run_child(
             [self._program(build, "llama-perplexity"), "-m", path, "-f", text, "-c", str(PERPLEXITY_CTX), "-t",
-             str(row.threads), *(["--chunks", str(chunks)] if chunks else []), *self._long_flags(flags)])
+             str(row.threads), *self._long_flags(flags)])
         return parse_llama_perplexity(child.stdout + child.stderr)
 
 
@@ -233,8 +238,8 @@ class OpenVino(Engine):
         if row.isa:
             raise meter.Failed("has no switch for the instruction set")
         self._load(path, row.threads)
-        is_correct(self.name, lambda text, chunks: self._ask(
-            {"do": "perplexity", "text": text, "ctx": PERPLEXITY_CTX, "chunks": chunks})["perplexity"])
+        is_correct(self.name, lambda text: self._ask(
+            {"do": "perplexity", "text": text, "ctx": PERPLEXITY_CTX})["perplexity"])
 
     def measure(self, row, path):
         self._load(path, row.threads)

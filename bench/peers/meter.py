@@ -20,7 +20,7 @@ class Child:
     stderr: str
     wall_s: float
     cpu_s: float
-    peak_rss_bytes: int
+    peak_rss_bytes: int = 0  # of run_for_peak alone
 
 
 def run_child(command, timeout_s=1800, before_exec=None, env=None):
@@ -32,7 +32,6 @@ def run_child(command, timeout_s=1800, before_exec=None, env=None):
                                    text=True, errors="replace", preexec_fn=before_exec, env=env)
         with process:
             try:
-                # wait4 gives this child's peak; its pipes are small enough to be read to the end first.
                 stdout, stderr = process.communicate(timeout=timeout_s)
             except subprocess.TimeoutExpired:
                 process.kill()
@@ -43,7 +42,7 @@ def run_child(command, timeout_s=1800, before_exec=None, env=None):
     if process.returncode != 0:
         raise Failed(f"{os.path.basename(command[0])} {describe_exit(process.returncode)}: {last_line(stderr)}")
     cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Child(stdout, stderr, time.monotonic() - start, cpu_s, 0)
+    return Child(stdout, stderr, time.monotonic() - start, cpu_s)
 
 
 def run_for_peak(command, timeout_s=1800):
@@ -61,7 +60,7 @@ def run_for_peak(command, timeout_s=1800):
         if time.monotonic() - start > timeout_s:
             process.kill()
             timeout_s = float("inf")
-        time.sleep(0.005)
+        time.sleep(0.002)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         raise Failed(f"{os.path.basename(command[0])} {describe_exit(process.returncode)}")

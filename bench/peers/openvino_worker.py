@@ -5,7 +5,7 @@
 
 {"do": "speed", "prompt": P, "new": N, "depth": D}  prefill from the time to the first token of P tokens,
     decode from the times between N more tokens after D; CPU seconds beside them
-{"do": "perplexity", "text": PATH, "ctx": 512, "chunks": 0}  by llama.cpp's method: chunks of ctx tokens,
+{"do": "perplexity", "text": PATH, "ctx": 512}  by llama.cpp's method: chunks of ctx tokens,
     the second half of each scored, each begun with BOS where the file asks for one
 The first line is {"ready": true} or {"error": why}.
 """
@@ -77,7 +77,7 @@ class Worker:
                        "cpu_s_per_1k_decode": 1000 * (cpu - cpu_first) / new}
         return result
 
-    def perplexity(self, text, ctx, chunks):
+    def perplexity(self, text, ctx):
         with open(text, encoding="utf-8") as file:
             content = file.read().removesuffix("\n")
         scorer = openvino_genai.ContinuousBatchingPipeline(self._path, openvino_genai.SchedulerConfig(), "CPU",
@@ -86,14 +86,11 @@ class Worker:
         bos = tokenizer.encode("a", add_special_tokens=True).input_ids.data[0].tolist()
         bare = tokenizer.encode("a", add_special_tokens=False).input_ids.data[0].tolist()
         tokens = tokenizer.encode(content, add_special_tokens=True).input_ids.data[0].tolist()
-        count = len(tokens) // ctx
-        if chunks > 0:
-            count = min(count, chunks)
         config = openvino_genai.GenerationConfig()
         config.max_new_tokens, config.do_sample, config.ignore_eos = 1, False, True
         config.echo, config.logprobs = True, 1
         nll, scored = 0.0, 0
-        for i in range(count):
+        for i in range(len(tokens) // ctx):
             chunk = tokens[i * ctx:(i + 1) * ctx]
             if len(bos) > len(bare):
                 chunk[0] = bos[0]
@@ -109,7 +106,7 @@ class Worker:
 def answer(worker, request):
     if request["do"] == "speed":
         return worker.speed(request["prompt"], request["new"], request["depth"])
-    return worker.perplexity(request["text"], request["ctx"], request["chunks"])
+    return worker.perplexity(request["text"], request["ctx"])
 
 
 def main():

@@ -92,6 +92,7 @@ class EnginesTest(unittest.TestCase):
 
     def test_loading_drops_out_of_cpu_seconds(self):
         self.assertAlmostEqual(engines.cpu_by_difference(lambda rounds: 9.0 + 0.5 * rounds, 500), 1.0)
+        self.assertEqual(engines.cpu_by_difference(lambda rounds: 9.0 - rounds, 500), float("inf"))
 
     def test_avx2_rows_use_their_own_build(self):
         llama = engines.LlamaCpp({"native": "n"}, {"avx2": "a"})
@@ -107,8 +108,9 @@ class ReportTest(unittest.TestCase):
         self.assertTrue(report.is_wrong(float("nan"), [18.5, float("nan")], 1.01))
         self.assertFalse(report.is_wrong(None, [18.5], 1.01))
 
-    def test_medians_leave_out_what_is_no_figure(self):
-        self.assertEqual(report.medians([{"a": 1, "v": {}}, {"a": 5, "b": 1}, {"a": 2}]), {"a": 2})
+    def test_medians_are_of_figures_alone(self):
+        self.assertEqual(report.medians([{"a": 1, "v": {}}, {"a": 5, "b": 1}, {"a": 2}]), {"a": 2, "b": 1})
+        self.assertEqual(report.medians([]), {})
 
     def test_ratios_and_verdicts(self):
         row = a_row(lull={"prefill_tok_s": 90.0, "int_peak_share": .44}, llama={"prefill_tok_s": 10.0})

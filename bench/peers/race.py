@@ -113,8 +113,8 @@ def quick(row):
 class Ledger:
     """Perplexities by file, instruction set and engine or variant; each is measured once."""
 
-    def __init__(self, text, chunks):
-        self._text, self._chunks, self._known = text, chunks, {}
+    def __init__(self, text):
+        self._text, self._known = text, {}
 
     def judge(self, path, isa, has_random_weights):
         """is_correct for Engine.prepare on this file."""
@@ -125,7 +125,7 @@ class Ledger:
                 return True
             if label not in known:
                 try:
-                    known[label] = score(self._text, self._chunks)
+                    known[label] = score(self._text)
                 except meter.Failed as error:
                     say(f"perplexity of {label}: {error}")
                     known[label] = float("nan")
@@ -358,7 +358,7 @@ def main():
     builds = pairs(args.llama)
     files = models.Models(os.path.join(args.folder, "models"), pairs(args.model),
                           os.path.join(builds["native"], "llama-quantize") if "native" in builds else None, args.make_model)
-    ledger = Ledger(text_of(args.folder), 2 if args.quick else 0)
+    ledger = Ledger(text_of(args.folder))
     competitors = competitors_of(args)
     race = Race(competitors, files, ledger, args.rounds, 1 if args.quick else ATTEMPTS_PER_ROUND * args.rounds, cpus)
     record = {"kind": "peers", "version": 2, "quick": args.quick, "machine": describe_machine(cpus),

@@ -8,9 +8,9 @@ PHASES = ("prefill", "decode")
 
 
 def medians(samples):
-    """Median of each figure that every sample has."""
-    keys = [key for key, value in samples[0].items() if isinstance(value, (int, float))] if samples else []
-    return {key: statistics.median(s[key] for s in samples) for key in keys if all(key in s for s in samples)}
+    """Median of each figure over the samples that have it."""
+    keys = {key: None for s in samples for key, value in s.items() if isinstance(value, (int, float))}
+    return {key: statistics.median(s[key] for s in samples if key in s) for key in keys}
 
 
 def is_wrong(perplexity, all_perplexities, tolerance):
