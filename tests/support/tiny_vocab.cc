@@ -58,19 +58,20 @@ struct Vocab {
   }
 };
 
-void AddSpecialIds(const TinyModelSpec& spec, uint32_t bos, uint32_t eos, uint32_t unknown, GgufWriter* writer) {
+constexpr char kChatTemplate[] =
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + "
+    "'<|im_end|>' + '\\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}"
+    "{% endif %}";
+
+void AddSpecials(const TinyModelSpec& spec, uint32_t bos, uint32_t eos, uint32_t unknown, GgufWriter* writer) {
   writer->AddUint32("tokenizer.ggml.bos_token_id", bos);
   writer->AddUint32("tokenizer.ggml.eos_token_id", eos);
   writer->AddUint32("tokenizer.ggml.unknown_token_id", unknown);
   writer->AddBool("tokenizer.ggml.add_bos_token", spec.add_bos);
   writer->AddBool("tokenizer.ggml.add_eos_token", false);
   writer->AddBool("tokenizer.ggml.add_space_prefix", false);
+  if (spec.chat_template) writer->AddString("tokenizer.chat_template", kChatTemplate);
 }
-
-constexpr char kChatTemplate[] =
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + "
-    "'<|im_end|>' + '\\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}"
-    "{% endif %}";
 
 }  // namespace
 
@@ -91,8 +92,7 @@ void AddByteLevelVocab(const TinyModelSpec& spec, GgufWriter* writer) {
   writer->AddStringArray("tokenizer.ggml.tokens", vocab.tokens);
   writer->AddInt32Array("tokenizer.ggml.token_type", vocab.types);
   writer->AddStringArray("tokenizer.ggml.merges", merges);
-  AddSpecialIds(spec, 1, 2, 0, writer);
-  if (spec.chat_template) writer->AddString("tokenizer.chat_template", kChatTemplate);
+  AddSpecials(spec, 1, 2, 0, writer);
 }
 
 void AddSentencePieceVocab(const TinyModelSpec& spec, GgufWriter* writer) {
@@ -122,7 +122,7 @@ void AddSentencePieceVocab(const TinyModelSpec& spec, GgufWriter* writer) {
   writer->AddStringArray("tokenizer.ggml.tokens", vocab.tokens);
   writer->AddFloat32Array("tokenizer.ggml.scores", vocab.scores);
   writer->AddInt32Array("tokenizer.ggml.token_type", vocab.types);
-  AddSpecialIds(spec, 1, 2, 0, writer);
+  AddSpecials(spec, 1, 2, 0, writer);
 }
 
 }  // namespace lull
