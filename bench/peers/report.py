@@ -161,9 +161,9 @@ def svg(record):
             peer = best_peer(row, key)
             if peer and any(name == "Lull" for name, _, _ in bars):
                 groups.append((f"{row['name']}, {phase}", bars, peer))
-    bar, gap, left, width = 16, 14, 300, 900
+    bar, gap, left, width = 16, 14, 300, 940
     longest = max((value / peer[1] for _, bars, peer in groups for _, value, _ in bars), default=1.0)
-    scale = (width - left - 260) / longest
+    scale = (width - left - 300) / longest
     out, y = [], 64
     for label, bars, peer in groups:
         out.append(f'<text x="{left - 10}" y="{y + bar - 3}" text-anchor="end">{html.escape(label)}</text>')
