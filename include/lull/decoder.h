@@ -53,7 +53,8 @@ class Decoder {
 
   // Rows of one sequence must be consecutive positions starting at its length. For each
   // logits_rows[i] (index into rows) writes vocab_size floats at logits + i * vocab_size.
-  // Any number of rows; longer batches than max_batch_rows are cut, with the same bits.
+  // Any number of rows; longer batches than max_batch_rows are cut, with the same bits. Where a later
+  // piece fails, the pieces before it stay: SequenceLength() says how far each sequence has come.
   Status Forward(std::span<const BatchRow> rows, std::span<const int32_t> logits_rows,
                  float* logits);
 
