@@ -63,9 +63,13 @@ class MeterTest(unittest.TestCase):
             meter.run_child(["/nowhere/program"])
 
     def test_peak_is_the_childs_own(self):
-        small = meter.run_for_peak([sys.executable, "-c", "pass"]).peak_rss_bytes
-        large = meter.run_for_peak([sys.executable, "-c", "b'x' * 50_000_000"]).peak_rss_bytes
-        again = meter.run_for_peak([sys.executable, "-c", "pass"]).peak_rss_bytes
+        ballast = b"x" * 100_000_000  # the parent's memory must not count
+        wait = "import time; time.sleep(0.2)"
+        small = meter.run_for_peak([sys.executable, "-c", wait]).peak_rss_bytes
+        large = meter.run_for_peak([sys.executable, "-c", f"x = b'x' * 50_000_000; {wait}"]).peak_rss_bytes
+        again = meter.run_for_peak([sys.executable, "-c", wait]).peak_rss_bytes
+        self.assertGreater(small, 1_000_000)
+        self.assertLess(small, len(ballast))
         self.assertGreater(large, small + 40_000_000)
         self.assertLess(again, large)
 
