@@ -10,6 +10,11 @@ packages=(
 )
 packages+=("$@")
 
+# What this script once found in order is not asked about at every start.
+done_mark=$(dirname "$0")/../build/.setup_done
+if [ $# -eq 0 ] && [ "$done_mark" -nt "$0" ]; then exit 0; fi
+mark_done() { mkdir -p "${done_mark%/*}" && touch "$done_mark"; }
+
 say() { echo "setup: $*" >&2; }
 
 # lull pull and the comparisons ask the Python that comes first in PATH for its pip; apt's pip belongs to
@@ -27,6 +32,7 @@ check_pip() {
 if dpkg-query -W -f='${Status}\n' "${packages[@]}" 2>/dev/null | grep -c 'install ok installed' |
     grep -qx "${#packages[@]}"; then
   check_pip
+  mark_done
   exit 0
 fi
 
@@ -42,6 +48,7 @@ for package in "${packages[@]}"; do
 done
 if [ ${#missing[@]} -eq 0 ]; then
   check_pip
+  mark_done
   exit 0
 fi
 
