@@ -9,12 +9,13 @@
 #include <sstream>
 
 #include "formats/gguf.h"
+#include "tests/support/gap_meter.h"
 #include "tests/tokenizer/vocab_builder.h"
 
 namespace lull {
 namespace {
 
-constexpr double kMaxGapSeconds = 0.3e-3;
+const double kMaxGapSeconds = 1e-3 * testing::kMaxGapMs * testing::GapSlack();
 
 class GapPacer : public Pacer {
  public:
