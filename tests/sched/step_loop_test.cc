@@ -107,16 +107,20 @@ TEST(StepLoop, SubmitChecksAtOnce) {
   world.loop->Cancel(12345);
 }
 
-// Holds the loop's thread inside Forward until released.
+// Holds the loop's thread until released: inside Forward where installed in a runner.
 class Gate {
  public:
   void Install(FakeRunner* runner) {
     runner->on_forward = [this](const ExecContext& ctx, std::span<const BatchRow>) -> Status {
-      entered_.store(true);
-      while (!open_.load() && !ctx.Cancelled()) std::this_thread::yield();
+      Pass([&ctx] { return ctx.Cancelled(); });
       if (ctx.Cancelled()) return {ErrorCode::kCancelled, "cancelled"};
       return Status::Ok();
     };
+  }
+  template <typename GiveUp>
+  void Pass(GiveUp&& give_up) {
+    entered_.store(true);
+    while (!open_.load() && !give_up()) std::this_thread::yield();
   }
   void AwaitEntered() {
     while (!entered_.load()) std::this_thread::yield();
@@ -177,24 +181,17 @@ TEST(StepLoop, DestructionEndsWhatRunsAndWaits) {
 class GatePacer : public Pacer {
  public:
   void Checkpoint() override {
-    entered_.store(true);
-    while (!open_.load()) std::this_thread::yield();
+    gate.Pass([] { return false; });
   }
   bool capped() const override { return false; }
-  void AwaitEntered() {
-    while (!entered_.load()) std::this_thread::yield();
-  }
-  void Open() { open_.store(true); }
-
- private:
-  std::atomic<bool> entered_{false};
-  std::atomic<bool> open_{false};
+  Gate gate;
 };
 
 TEST(StepLoop, DestructionEndsWhatCameWhileAPromptWasTakenIn) {
   Inbox inbox;
-  GatePacer gate;
-  World world({}, {}, {nullptr, &gate, nullptr});
+  GatePacer pacer;
+  Gate& gate = pacer.gate;
+  World world({}, {}, {nullptr, &pacer, nullptr});
   Request first = Endless(1, 3);
   first.prompt_tokens.assign(400, 1);
   first.sampling.presence_penalty = 0.5;
