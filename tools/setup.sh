@@ -117,3 +117,4 @@ if ! install; then
   install || fail
 fi
 check_pip
+mark_done
