@@ -49,19 +49,21 @@ void AssignPaced(WorkMeter* meter, size_t count, const T& value, std::vector<T>*
   }
 }
 
-// Frees what a vector or string of plain values holds, a piece at a time: the system takes a
-// microsecond or so for each page.
+// Discards what a long buffer holds, which must not be read again, a piece at a time: the system
+// takes a microsecond or so for each page.
+inline void DiscardPaced(WorkMeter* meter, void* data, size_t bytes) {
+  constexpr size_t kPiece = 65536;
+  if (bytes < 4 * kPiece) return;
+  for (size_t at = 0; at < bytes; at += kPiece) {
+    os::DiscardPages(static_cast<unsigned char*>(data) + at, std::min(kPiece, bytes - at));
+    meter->SpendFresh(kPiece);
+  }
+}
+
+// Frees what a vector or string of plain values holds.
 template <typename Buffer>
 void FreePaced(WorkMeter* meter, Buffer* buffer) {
-  constexpr size_t kPiece = 65536;
-  const size_t bytes = buffer->capacity() * sizeof(*buffer->data());
-  if (bytes >= 4 * kPiece) {
-    auto* data = reinterpret_cast<unsigned char*>(buffer->data());
-    for (size_t at = 0; at < bytes; at += kPiece) {
-      os::DiscardPages(data + at, std::min(kPiece, bytes - at));
-      meter->SpendFresh(kPiece);
-    }
-  }
+  DiscardPaced(meter, buffer->data(), buffer->capacity() * sizeof(*buffer->data()));
   Buffer().swap(*buffer);
 }
 

@@ -196,7 +196,7 @@ Value Slice(Run& run, const Value& object, const Value& start, const Value& stop
                       s.markup);
   }
   if (object.is(Kind::kString)) return SliceText(run, object.string(), from, to, by);
-  std::vector<Value> items, taken;
+  Values items, taken;
   if (!Iterate(run, object, &items)) return Value();
   for (int64_t i = from; by > 0 ? i < to : i > to; i += by) {
     if (!run.Step()) return Value();

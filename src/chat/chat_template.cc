@@ -57,15 +57,6 @@ Status CollectVariables(const TemplateInput& input, Run& run, Variables* out) {
   return Status::Ok();
 }
 
-// Frees long lists item by item: a conversation of thousands of messages would be one long step.
-void Release(Run& run, Variables* variables) {
-  for (auto& [name, value] : *variables) {
-    if (!value.is_sequence()) continue;
-    auto& items = value.as<jinja::ListObject>().items;
-    for (; !items.empty(); items.pop_back()) run.work()->Spend(64);
-  }
-}
-
 }  // namespace
 
 struct ChatTemplate::Rep {
@@ -100,7 +91,6 @@ Result<std::string> ChatTemplate::Render(const TemplateInput& input, const ExecC
   Variables variables;
   LULL_RETURN_IF_ERROR(CollectVariables(input, run, &variables));
   std::string out = jinja::Execute(*rep_->parsed, run, variables);
-  Release(run, &variables);
   if (!run.ok()) return run.error();
   return out;
 }

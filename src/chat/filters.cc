@@ -204,7 +204,7 @@ Value ToJsonFilter(Run& run, const Value& value, const Args& args) {
     }
   }
   if (bound[2] != nullptr && !bound[2]->is(Kind::kNone)) {
-    std::vector<Value> both;
+    Values both;
     if (!Iterate(run, *bound[2], &both)) return Value();
     if (both.size() != 2 || !both[0].is(Kind::kString) || !both[1].is(Kind::kString)) {
       return run.TypeError("tojson's separators must be two strings");

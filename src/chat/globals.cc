@@ -40,7 +40,7 @@ Value Range(Run& run, const Args& args) {
 }
 
 // Mappings and keywords, as dict() takes them.
-bool CollectEntries(Run& run, const Args& args, std::vector<std::pair<Value, Value>>* out) {
+bool CollectEntries(Run& run, const Args& args, Entries* out) {
   if (args.pos.size() > 1) {
     run.TypeError("dict expected at most 1 argument");
     return false;
@@ -48,7 +48,7 @@ bool CollectEntries(Run& run, const Args& args, std::vector<std::pair<Value, Val
   if (!args.pos.empty() && args.pos[0].is(Kind::kDict)) {
     *out = args.pos[0].as<DictObject>().entries();
   } else if (!args.pos.empty()) {
-    std::vector<Value> pairs, both;
+    Values pairs, both;
     if (!Iterate(run, args.pos[0], &pairs)) return false;
     for (const Value& pair : pairs) {
       if (!Iterate(run, pair, &both)) return false;
@@ -64,7 +64,7 @@ bool CollectEntries(Run& run, const Args& args, std::vector<std::pair<Value, Val
 }
 
 Value Dict(Run& run, const Args& args) {
-  std::vector<std::pair<Value, Value>> entries;
+  Entries entries;
   if (!CollectEntries(run, args, &entries)) return Value();
   auto dict = run.NewDict();
   for (auto& [key, value] : entries) {

@@ -260,7 +260,7 @@ class Interpreter {
 
   void Unpack(const Target& target, const Value& value) {
     const Depth depth(this);
-    std::vector<Value> items;
+    Values items;
     if (!ok() || !Iterate(run_, value, &items)) return;
     if (items.size() != target.items.size()) {
       run_.TypeError("cannot unpack " + std::to_string(items.size()) + " values into " +
@@ -271,12 +271,12 @@ class Interpreter {
   }
 
   // The elements a `for` walks, after its condition.
-  bool LoopItems(const Stmt& stmt, const Value* given, std::vector<Value>* items) {
+  bool LoopItems(const Stmt& stmt, const Value* given, Values* items) {
     const Value iterable = given != nullptr ? *given : Eval(*stmt.exprs[0]);
     run_.At(stmt.pos, "for");
     if (!ok() || !Iterate(run_, iterable, items)) return false;
     if (stmt.exprs[1] == nullptr) return true;
-    std::vector<Value> kept;
+    Values kept;
     for (Value& item : *items) {
       const InScope inner(this, NewScope(scope_));
       Assign(stmt.targets[0], item);
@@ -290,7 +290,7 @@ class Interpreter {
 
   void ExecFor(const Stmt& stmt, const Value& given, bool recursed, int loop_depth,
                std::string* out) {
-    std::vector<Value> items;
+    Values items;
     if (!LoopItems(stmt, recursed ? &given : nullptr, &items)) return;
     if (items.empty()) {
       if (stmt.bodies.size() < 2) return;
@@ -331,7 +331,7 @@ class Interpreter {
   }
 
   void ExecWith(const Stmt& stmt, std::string* out) {
-    std::vector<Value> values;
+    Values values;
     for (const ExprPtr& expr : stmt.exprs) {
       values.push_back(Eval(*expr));
       if (!ok()) return;
@@ -441,7 +441,7 @@ class Interpreter {
       Set(SymbolOf("kwargs"), run_.FinishDict(std::move(dict)));
     }
     if (sig.uses_varargs && !IsParam(sig, "varargs")) {
-      std::vector<Value> rest;
+      Values rest;
       for (size_t i = sig.params.size(); i < args.pos.size(); ++i) rest.push_back(args.pos[i]);
       Set(SymbolOf("varargs"), run_.Tuple(std::move(rest)));
     }
@@ -529,7 +529,7 @@ class Interpreter {
   }
 
   Value EvalItems(const Expr& expr) {
-    std::vector<Value> items;
+    Values items;
     items.reserve(expr.items.size());
     for (const ExprPtr& item : expr.items) {
       items.push_back(Eval(*item));
@@ -730,7 +730,7 @@ class Interpreter {
       if (!ok()) return false;
     }
     if (call.star != nullptr) {
-      std::vector<Value> more;
+      Values more;
       if (!Iterate(run_, Eval(*call.star), &more)) return false;
       args->pos.insert(args->pos.end(), more.begin(), more.end());
     }

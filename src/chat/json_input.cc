@@ -58,7 +58,7 @@ class Builder : public nlohmann::json_sax<nlohmann::ordered_json> {
   struct Frame {
     std::shared_ptr<DictObject> dict;  // null: an array
     Value key;
-    std::vector<Value> items;
+    Values items;
   };
 
   bool Fail(std::string problem_text) {

@@ -41,7 +41,7 @@ Value Repeat(Run& run, const Value& what, int64_t times) {
     }
     return run.String(std::move(text), what.string().markup);
   }
-  std::vector<Value> items;
+  Values items;
   const auto& source = what.as<ListObject>().items;
   if (!run.CheckListSize(total / static_cast<int64_t>(sizeof(Value)))) return Value();
   items.reserve(source.size() * static_cast<size_t>(times));
@@ -81,7 +81,7 @@ Value Add(Run& run, const Value& a, const Value& b) {
     const auto& first = a.as<ListObject>().items;
     const auto& more = b.as<ListObject>().items;
     if (!run.CheckListSize(static_cast<int64_t>(first.size() + more.size()))) return Value();
-    std::vector<Value> items;
+    Values items;
     items.reserve(first.size() + more.size());
     items.insert(items.end(), first.begin(), first.end());
     items.insert(items.end(), more.begin(), more.end());

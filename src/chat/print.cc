@@ -98,7 +98,7 @@ class Printer {
  private:
   void Put(std::string_view text) { *out_ += text; }
 
-  void Items(const char* open, const std::vector<Value>& items, const char* close) {
+  void Items(const char* open, const Values& items, const char* close) {
     Put(open);
     for (size_t i = 0; i < items.size() && run_.ok(); ++i) {
       if (i != 0) Put(", ");
@@ -133,7 +133,7 @@ class Printer {
     Put(view.what == What::kKeys     ? "dict_keys(["
         : view.what == What::kValues ? "dict_values(["
                                      : "dict_items([");
-    std::vector<Value> items;
+    Values items;
     if (Iterate(run_, value, &items)) Items("", items, "");
     Put("])");
   }
@@ -260,7 +260,7 @@ class JsonPrinter {
     run_.CheckStringSize(static_cast<int64_t>(out_->size()));
   }
 
-  void Array(const std::vector<Value>& items) {
+  void Array(const Values& items) {
     if (items.empty()) {
       *out_ += "[]";
       return;

@@ -16,7 +16,7 @@ Value LengthFilter(Run& run, const Value& value, const Args& args) {
 
 Value List(Run& run, const Value& value, const Args& args) {
   Bound bound(run, "list", args, {}, 0);
-  std::vector<Value> items;
+  Values items;
   return bound.ok() && Iterate(run, value, &items) ? run.List(std::move(items)) : Value();
 }
 
@@ -32,7 +32,7 @@ Value First(Run& run, const Value& value, const Args& args) {
     if (it.next < it.items.size()) return it.items[it.next++];
     return run.Undefined("No first item, sequence was empty.");
   }
-  std::vector<Value> items;
+  Values items;
   if (!Iterate(run, value, &items)) return Value();
   return items.empty() ? run.Undefined("No first item, sequence was empty.") : items[0];
 }
@@ -41,14 +41,14 @@ Value Last(Run& run, const Value& value, const Args& args) {
   Bound bound(run, "last", args, {}, 0);
   if (!bound.ok()) return Value();
   if (value.is(Kind::kIterator)) return run.TypeError("'generator' object is not reversible");
-  std::vector<Value> items;
+  Values items;
   if (!Iterate(run, value, &items)) return Value();
   return items.empty() ? run.Undefined("No last item, sequence was empty.") : items.back();
 }
 
 // "a.b.0": each part an attribute or, of digits, an index.
-std::vector<Value> AttributePath(Run& run, std::string_view path) {
-  std::vector<Value> parts;
+Values AttributePath(Run& run, std::string_view path) {
+  Values parts;
   while (run.Step()) {
     const size_t dot = path.find('.');
     const std::string part(path.substr(0, dot));
@@ -61,14 +61,13 @@ std::vector<Value> AttributePath(Run& run, std::string_view path) {
   return parts;
 }
 
-std::vector<Value> AttributePath(Run& run, const Value& attribute) {
+Values AttributePath(Run& run, const Value& attribute) {
   if (attribute.is(Kind::kNone)) return {};
   if (!attribute.is(Kind::kString)) return {attribute};
   return AttributePath(run, std::string_view(attribute.text()));
 }
 
-Value Follow(Run& run, Value value, const std::vector<Value>& path,
-             const Value* otherwise = nullptr) {
+Value Follow(Run& run, Value value, const Values& path, const Value* otherwise = nullptr) {
   for (const Value& part : path) {
     if (!run.Step()) return Value();
     value = GetItem(run, value, part);
@@ -85,10 +84,10 @@ Value IgnoreCase(Run& run, const Value& value) {
 
 Value Join(Run& run, const Value& value, const Args& args) {
   Bound bound(run, "join", args, {"d", "attribute"}, 0);
-  std::vector<Value> items;
+  Values items;
   if (!bound.ok() || !Iterate(run, value, &items)) return Value();
   const std::string separator = bound[0] == nullptr ? "" : Str(run, *bound[0]);
-  std::vector<Value> path;
+  Values path;
   if (bound[1] != nullptr) path = AttributePath(run, *bound[1]);
   std::string out;
   for (size_t i = 0; i < items.size() && run.Step(); ++i) {
@@ -101,7 +100,7 @@ Value Join(Run& run, const Value& value, const Args& args) {
 
 Value Items(Run& run, const Value& value, const Args& args) {
   Bound bound(run, "items", args, {}, 0);
-  std::vector<Value> out;
+  Values out;
   if (!bound.ok()) return Value();
   if (value.is(Kind::kUndefined)) return run.Iterator({});
   if (!value.is(Kind::kDict)) return run.TypeError("Can only get item pairs from a mapping.");
@@ -123,7 +122,7 @@ Value DictSort(Run& run, const Value& value, const Args& args) {
     return run.TypeError(std::string("dictsort needs a mapping, not '") + TypeName(value) + "'");
   }
   const auto& entries = value.as<DictObject>().entries();
-  std::vector<Value> keys, out;
+  Values keys, out;
   for (const auto& [key, item] : entries) {
     const Value& sort_by = by == "key" ? key : item;
     keys.push_back(case_sensitive ? sort_by : IgnoreCase(run, sort_by));
@@ -137,9 +136,8 @@ Value DictSort(Run& run, const Value& value, const Args& args) {
 }
 
 // The sort key of each item: the attributes named, lower-cased unless case_sensitive.
-std::vector<Value> SortKeys(Run& run, const std::vector<Value>& items, const Value* attribute,
-                            bool case_sensitive) {
-  std::vector<std::vector<Value>> paths;
+Values SortKeys(Run& run, const Values& items, const Value* attribute, bool case_sensitive) {
+  std::vector<Values> paths;
   if (attribute != nullptr && attribute->is(Kind::kString)) {
     std::string_view rest = attribute->text();
     while (run.ok()) {
@@ -149,11 +147,11 @@ std::vector<Value> SortKeys(Run& run, const std::vector<Value>& items, const Val
       rest.remove_prefix(comma + 1);
     }
   } else {
-    paths.push_back(attribute == nullptr ? std::vector<Value>() : AttributePath(run, *attribute));
+    paths.push_back(attribute == nullptr ? Values() : AttributePath(run, *attribute));
   }
-  std::vector<Value> keys;
+  Values keys;
   for (const Value& item : items) {
-    std::vector<Value> key;
+    Values key;
     for (const auto& path : paths) {
       Value part = Follow(run, item, path);
       key.push_back(case_sensitive ? part : IgnoreCase(run, part));
@@ -166,7 +164,7 @@ std::vector<Value> SortKeys(Run& run, const std::vector<Value>& items, const Val
 
 Value Sort(Run& run, const Value& value, const Args& args) {
   Bound bound(run, "sort", args, {"reverse", "case_sensitive", "attribute"}, 0);
-  std::vector<Value> items, out;
+  Values items, out;
   if (!bound.ok() || !Iterate(run, value, &items)) return Value();
   const auto keys = SortKeys(run, items, bound[2], bound.Flag(1, false));
   if (!run.ok()) return Value();
@@ -180,18 +178,17 @@ Value Reverse(Run& run, const Value& value, const Args& args) {
   if (value.is(Kind::kString)) {
     return Slice(run, value, Value::None(), Value::None(), Value::Int(-1));
   }
-  std::vector<Value> items;
+  Values items;
   if (!Iterate(run, value, &items)) return Value();
-  std::reverse(items.begin(), items.end());
-  return run.Iterator(std::move(items));
+  return run.Iterator(Values(items.rbegin(), items.rend()));
 }
 
 Value Unique(Run& run, const Value& value, const Args& args) {
   Bound bound(run, "unique", args, {"case_sensitive", "attribute"}, 0);
-  std::vector<Value> items, out;
+  Values items, out;
   if (!bound.ok() || !Iterate(run, value, &items)) return Value();
   const bool case_sensitive = bound.Flag(0, false);
-  const auto path = bound[1] == nullptr ? std::vector<Value>() : AttributePath(run, *bound[1]);
+  const auto path = bound[1] == nullptr ? Values() : AttributePath(run, *bound[1]);
   auto seen = run.NewDict();
   for (const Value& item : items) {
     Value key = Follow(run, item, path);
@@ -205,11 +202,11 @@ Value Unique(Run& run, const Value& value, const Args& args) {
 
 Value Extreme(Run& run, const Value& value, const Args& args, bool max) {
   Bound bound(run, max ? "max" : "min", args, {"case_sensitive", "attribute"}, 0);
-  std::vector<Value> items;
+  Values items;
   if (!bound.ok() || !Iterate(run, value, &items)) return Value();
   if (items.empty()) return run.Undefined("No aggregated item, sequence was empty.");
   const bool case_sensitive = bound.Flag(0, false);
-  const auto path = bound[1] == nullptr ? std::vector<Value>() : AttributePath(run, *bound[1]);
+  const auto path = bound[1] == nullptr ? Values() : AttributePath(run, *bound[1]);
   size_t best = 0;
   Value best_key;
   for (size_t i = 0; i < items.size() && run.Step(); ++i) {
@@ -227,9 +224,9 @@ Value Max(Run& run, const Value& v, const Args& a) { return Extreme(run, v, a, t
 
 Value Sum(Run& run, const Value& value, const Args& args) {
   Bound bound(run, "sum", args, {"attribute", "start"}, 0);
-  std::vector<Value> items;
+  Values items;
   if (!bound.ok() || !Iterate(run, value, &items)) return Value();
-  const auto path = bound[0] == nullptr ? std::vector<Value>() : AttributePath(run, *bound[0]);
+  const auto path = bound[0] == nullptr ? Values() : AttributePath(run, *bound[0]);
   Value total = bound[1] == nullptr ? Value::Int(0) : *bound[1];
   if (total.is(Kind::kString)) return run.TypeError("sum() can't sum strings");
   for (const Value& item : items) {
@@ -241,10 +238,10 @@ Value Sum(Run& run, const Value& value, const Args& args) {
 
 Value Batch(Run& run, const Value& value, const Args& args) {
   Bound bound(run, "batch", args, {"linecount", "fill_with"}, 1);
-  std::vector<Value> items, out;
+  Values items, out;
   const int64_t size = bound.ok() ? bound.Int(0, 1) : 1;
   if (!run.ok() || !Iterate(run, value, &items)) return Value();
-  std::vector<Value> row;
+  Values row;
   for (const Value& item : items) {
     if (!run.Step()) return Value();
     if (static_cast<int64_t>(row.size()) == size) out.push_back(run.List(std::exchange(row, {})));
@@ -261,10 +258,10 @@ Value Batch(Run& run, const Value& value, const Args& args) {
 
 Value GroupBy(Run& run, const Value& value, const Args& args) {
   Bound bound(run, "groupby", args, {"attribute", "default", "case_sensitive"}, 1);
-  std::vector<Value> items, keys, out;
+  Values items, keys, out;
   if (!bound.ok() || !Iterate(run, value, &items)) return Value();
   const auto path = AttributePath(run, *bound[0]);
-  std::vector<Value> shown;
+  Values shown;
   for (const Value& item : items) {
     shown.push_back(Follow(run, item, path, bound[1]));
     keys.push_back(bound.Flag(2, false) ? shown.back() : IgnoreCase(run, shown.back()));
@@ -272,7 +269,7 @@ Value GroupBy(Run& run, const Value& value, const Args& args) {
   }
   const auto order = SortedOrder(run, keys, false);
   for (size_t i = 0; i < order.size() && run.ok();) {
-    std::vector<Value> group;
+    Values group;
     const size_t first = order[i];
     for (; i < order.size() && Equal(run, keys[order[i]], keys[first]) && run.ok(); ++i) {
       group.push_back(items[order[i]]);
@@ -284,7 +281,7 @@ Value GroupBy(Run& run, const Value& value, const Args& args) {
 }
 
 Value Map(Run& run, const Value& value, const Args& args) {
-  std::vector<Value> items, out;
+  Values items, out;
   const Value* attribute = nullptr;
   const Value* otherwise = nullptr;
   for (const auto& [name, arg] : args.named) {
@@ -304,7 +301,7 @@ Value Map(Run& run, const Value& value, const Args& args) {
   }
   if (!Truthy(value) && !IsIterable(value)) return run.Iterator({});
   if (!Iterate(run, value, &items)) return Value();
-  std::vector<Value> path;
+  Values path;
   Args rest;
   std::string filter;
   if (args.pos.empty()) {
@@ -325,7 +322,7 @@ Value Map(Run& run, const Value& value, const Args& args) {
 
 // select and reject, on the item or on one of its attributes.
 Value Choose(Run& run, const Value& value, const Args& args, bool keep, bool by_attribute) {
-  std::vector<Value> items, out, path;
+  Values items, out, path;
   size_t next = 0;
   if (by_attribute) {
     if (args.pos.empty()) return run.TypeError("Missing parameter for attribute name");

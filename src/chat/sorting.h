@@ -8,6 +8,6 @@
 namespace lull::jinja {
 
 // The order of `keys` as indices. Never misbehaves, whatever the comparison says.
-std::vector<size_t> SortedOrder(Run& run, const std::vector<Value>& keys, bool reverse);
+std::vector<size_t> SortedOrder(Run& run, const Values& keys, bool reverse);
 
 }  // namespace lull::jinja

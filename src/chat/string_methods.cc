@@ -59,7 +59,7 @@ Value Strip(Run& run, const Value& self, const Args& args, bool left, bool right
 }
 
 Value Texts(Run& run, const std::vector<std::string_view>& pieces, bool markup) {
-  std::vector<Value> items;
+  Values items;
   for (std::string_view piece : pieces) {
     if (!run.Step()) return Value();
     items.push_back(run.String(std::string(piece), markup));
@@ -154,7 +154,7 @@ Value Affix(Run& run, const Value& self, const Args& args, bool start) {
                                                  bound[2] == nullptr ? none : *bound[2], none);
   if (!run.ok()) return Value();
   if (!part.is(Kind::kString)) return run.TypeError("slice indices must be integers or None");
-  std::vector<Value> candidates = {*bound[0]};
+  Values candidates = {*bound[0]};
   if (bound[0]->is(Kind::kTuple)) candidates = bound[0]->as<ListObject>().items;
   const std::string_view text = part.text();
   for (const Value& candidate : candidates) {
@@ -224,7 +224,7 @@ Value Replace(Run& run, const Value& self, const Args& args) {
 
 Value Join(Run& run, const Value& self, const Args& args) {
   Bound bound(run, "join", args, {"iterable"}, 1);
-  std::vector<Value> items;
+  Values items;
   if (!bound.ok() || !Iterate(run, *bound[0], &items)) return Value();
   std::string out;
   for (size_t i = 0; i < items.size() && run.Step(); ++i) {

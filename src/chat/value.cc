@@ -190,7 +190,7 @@ bool Run::Nest(Object* object, const Value& held) {
   return ok();
 }
 
-bool Run::Nest(Object* object, const std::vector<Value>& held) {
+bool Run::Nest(Object* object, const Values& held) {
   object->depth = std::max(object->depth, 1);
   for (const Value& value : held) {
     work_.Spend(1);
@@ -199,7 +199,7 @@ bool Run::Nest(Object* object, const std::vector<Value>& held) {
   return true;
 }
 
-Value Run::Sequence(Kind kind, std::vector<Value> items) {
+Value Run::Sequence(Kind kind, Values items) {
   if (!CheckListSize(static_cast<int64_t>(items.size()))) return Value();
   auto object = New<ListObject>(static_cast<int64_t>(items.size() * sizeof(Value)));
   if (object == nullptr || !Nest(object.get(), items)) return Value();
@@ -207,7 +207,7 @@ Value Run::Sequence(Kind kind, std::vector<Value> items) {
   return Value::Of(kind, std::move(object));
 }
 
-Value Run::Iterator(std::vector<Value> items) {
+Value Run::Iterator(Values items) {
   auto object = New<IteratorObject>(static_cast<int64_t>(items.size() * sizeof(Value)));
   if (object == nullptr || !Nest(object.get(), items)) return Value();
   object->items = std::move(items);
@@ -361,7 +361,7 @@ bool IsIterable(const Value& value) { return HasLength(value) || value.is(Kind::
 
 namespace {
 
-bool CopyValues(Run& run, const std::vector<Value>& items, size_t from, std::vector<Value>* out) {
+bool CopyValues(Run& run, const Values& items, size_t from, Values* out) {
   out->reserve(items.size() - from);
   for (size_t i = from; i < items.size(); ++i) {
     run.work()->Spend(4);
@@ -372,7 +372,7 @@ bool CopyValues(Run& run, const std::vector<Value>& items, size_t from, std::vec
 
 }  // namespace
 
-bool Iterate(Run& run, const Value& value, std::vector<Value>* out) {
+bool Iterate(Run& run, const Value& value, Values* out) {
   out->clear();
   switch (value.kind()) {
     case Kind::kUndefined:
@@ -437,7 +437,7 @@ bool EqualEntries(Run& run, const DictObject& a, const DictObject& b) {
   return true;
 }
 
-bool EqualItems(Run& run, const std::vector<Value>& a, const std::vector<Value>& b) {
+bool EqualItems(Run& run, const Values& a, const Values& b) {
   if (a.size() != b.size()) return false;
   for (size_t i = 0; i < a.size(); ++i) {
     if (!Equal(run, a[i], b[i])) return false;
@@ -528,7 +528,7 @@ bool Contains(Run& run, const Value& container, const Value& item) {
     run.TypeError(std::string("argument of type '") + TypeName(container) + "' is not iterable");
     return false;
   }
-  std::vector<Value> items;
+  Values items;
   if (!Iterate(run, container, &items)) return false;
   for (const Value& candidate : items) {
     if (Equal(run, candidate, item)) return true;

@@ -9,8 +9,9 @@
 #include <utility>
 #include <vector>
 
-#include "chat/chat_template.h"
+#include "base/paced_allocator.h"
 #include "base/work_meter.h"
+#include "chat/chat_template.h"
 #include "lull/status.h"
 
 namespace lull::jinja {
@@ -56,6 +57,10 @@ struct Object {
 };
 
 struct StringObject : Object {
+  ~StringObject() override {
+    WorkMeter* const work = PacedScope::Current();
+    if (work != nullptr) DiscardPaced(work, text.data(), text.capacity());
+  }
   std::string text;     // valid UTF-8
   bool markup = false;  // the result of `safe` or `escape`
   int64_t length = 0;   // in code points
@@ -116,13 +121,17 @@ class Value {
   std::shared_ptr<Object> object_;
 };
 
+using Values = std::vector<Value, PacedAllocator<Value>>;
+using Entry = std::pair<Value, Value>;
+using Entries = std::vector<Entry, PacedAllocator<Entry>>;
+
 // Where and why a value is missing; Value() without an object has no name either.
 struct UndefinedObject : Object {
   std::string message;
 };
 
 struct ListObject : Object {  // kList and kTuple
-  std::vector<Value> items;
+  Values items;
 };
 
 // A total order of hashable values in which 1, 1.0 and true are one key.
@@ -137,16 +146,17 @@ class DictObject : public Object {
   const Value* Find(const Value& key) const;
   const Value* Find(std::string_view key) const;
   void Set(Value key, Value value);
-  const std::vector<std::pair<Value, Value>>& entries() const { return entries_; }
+  const Entries& entries() const { return entries_; }
 
  private:
   int64_t IndexOf(const Value& key) const;
-  std::vector<std::pair<Value, Value>> entries_;
-  std::map<Value, size_t, KeyLess> index_;  // only beyond kSmall entries
+  Entries entries_;
+  std::map<Value, size_t, KeyLess, PacedAllocator<std::pair<const Value, size_t>>>
+      index_;  // only beyond kSmall entries
 };
 
 struct IteratorObject : Object {
-  std::vector<Value> items;
+  Values items;
   size_t next = 0;
 };
 
@@ -174,7 +184,7 @@ struct MethodObject : Object {
 };
 
 struct CyclerObject : Object {
-  std::vector<Value> items;
+  Values items;
   size_t pos = 0;
 };
 
@@ -184,7 +194,7 @@ struct JoinerObject : Object {
 };
 
 struct LoopObject : Object {
-  std::vector<Value> items;
+  Values items;
   size_t index = 0;
   int depth_of_loop = 0;
   const void* recursive = nullptr;  // the For statement, where `recursive`
@@ -195,7 +205,7 @@ struct LoopObject : Object {
 
 // Keyword and positional arguments of a call.
 struct Args {
-  std::vector<Value> pos;
+  Values pos;
   std::vector<std::pair<std::string, Value>> named;
 };
 
@@ -210,7 +220,7 @@ class Run {
  public:
   // ctx is checkpointed as steps are spent, and outlives the run.
   Run(const TemplateLimits& limits, const ExecContext& ctx)
-      : limits_(limits), steps_left_(limits.max_steps), work_(ctx) {}
+      : limits_(limits), steps_left_(limits.max_steps), work_(ctx), freeing_(&work_) {}
 
   WorkMeter* work() { return &work_; }
 
@@ -243,9 +253,9 @@ class Run {
   bool CheckListSize(int64_t items);
 
   Value String(std::string text, bool markup = false);
-  Value List(std::vector<Value> items) { return Sequence(Kind::kList, std::move(items)); }
-  Value Tuple(std::vector<Value> items) { return Sequence(Kind::kTuple, std::move(items)); }
-  Value Iterator(std::vector<Value> items);
+  Value List(Values items) { return Sequence(Kind::kList, std::move(items)); }
+  Value Tuple(Values items) { return Sequence(Kind::kTuple, std::move(items)); }
+  Value Iterator(Values items);
   Value Undefined(std::string message);
   Value Method(const Value& self, std::string name);
   // Makes an object of any kind; `bytes` is what it holds beyond itself.
@@ -259,7 +269,7 @@ class Run {
   // Sets how deep an object nests from what it holds; too deep fails, so that nothing that walks or
   // frees a value can run out of stack.
   bool Nest(Object* object, const Value& held);
-  bool Nest(Object* object, const std::vector<Value>& held);
+  bool Nest(Object* object, const Values& held);
 
   // Dict building: Put checks the key is hashable and the depth; Finish charges it.
   std::shared_ptr<DictObject> NewDict() { return std::make_shared<DictObject>(); }
@@ -276,12 +286,13 @@ class Run {
       namespaces;  // emptied at the end: they may be cyclic
 
  private:
-  Value Sequence(Kind kind, std::vector<Value> items);
+  Value Sequence(Kind kind, Values items);
   void OutOfSteps();
 
   TemplateLimits limits_;
   int64_t steps_left_;
   WorkMeter work_;
+  PacedScope freeing_;  // values end wherever they are held last
   Meter meter_;
   bool failed_ = false;
   Error error_;
@@ -295,7 +306,7 @@ const char* TypeName(const Value& value);
 bool Truthy(const Value& value);
 
 // The elements a `for` would see. False (and a failed run) where it is not iterable.
-bool Iterate(Run& run, const Value& value, std::vector<Value>* out);
+bool Iterate(Run& run, const Value& value, Values* out);
 bool IsIterable(const Value& value);
 // len(); fails where Python would.
 int64_t Length(Run& run, const Value& value);

@@ -1,3 +1,7 @@
+#include "base/os/os.h"
 #include "cli/cli.h"
 
-int main(int argc, char** argv) { return lull::RunCli(argc, argv); }
+int main(int argc, char** argv) {
+  lull::os::SpreadAllocatorWork();
+  return lull::RunCli(argc, argv);
+}

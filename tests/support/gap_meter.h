@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <string>
 #include <thread>
 #include <utility>
@@ -21,6 +20,7 @@ namespace lull::testing {
 // threads take, is not ours. One thread at a time; where it changes no gap is counted.
 class GapMeter : public Pacer {
  public:
+  GapMeter() { os::SpreadAllocatorWork(); }  // as the program does
   void Start() {
     stopped_ = false;
     gaps_ns_.clear();
@@ -50,13 +50,6 @@ class GapMeter : public Pacer {
 
 constexpr double kMaxGapMs = 0.3;
 
-// A machine that others share may run at a fraction of its speed for minutes, CPU time included:
-// ./test allows this many times the limit, ./test --full and a test run by hand allow it once.
-inline double GapSlack() {
-  const char* text = std::getenv("LULL_TEST_GAP_SLACK");
-  return text == nullptr ? 1.0 : std::max(1.0, std::atof(text));
-}
-
 // The one step that cannot be cut is the kernel's clearing of a huge page, 0.1 to 0.3 ms by machine
 // and load: the slowest of some here, in ms. For the limit of what fills weights or a KV pool.
 inline double ClearHugePageMs() {
@@ -83,7 +76,6 @@ constexpr bool kGapsMeanSomething = true;
 // hardly the same one again and again. Each gap counts with its shortest time.
 template <typename Fn>
 void ExpectGaps(const char* what, GapMeter& meter, double limit_ms, Fn&& fn) {
-  limit_ms *= GapSlack();
   std::vector<int64_t> best;
   double longest_ms = 0;
   size_t longest = 0;

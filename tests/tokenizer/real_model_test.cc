@@ -1,10 +1,9 @@
 // Against llama.cpp's ids for real vocabularies, where LULL_TEST_MODELS names their folder.
 #include <gtest/gtest.h>
 
-#include <time.h>
-
 #include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
@@ -15,27 +14,13 @@
 namespace lull {
 namespace {
 
-const double kMaxGapSeconds = 1e-3 * testing::kMaxGapMs * testing::GapSlack();
+using testing::GapMeter;
+using testing::kMaxGapMs;
 
-class GapPacer : public Pacer {
- public:
-  void Checkpoint() override {
-    const double now = Now();
-    gaps.push_back(now - last_);
-    last_ = Now();
-  }
-  bool capped() const override { return true; }
-  // Of this thread alone, so that other work on the machine does not count.
-  static double Now() {
-    timespec time;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-    return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-  }
-  std::vector<double> gaps;
-
- private:
-  double last_ = Now();
-};
+double PercentileMs(std::vector<int64_t> gaps_ns, size_t percent) {
+  std::sort(gaps_ns.begin(), gaps_ns.end());
+  return 1e-6 * static_cast<double>(gaps_ns[gaps_ns.size() * percent / 100]);
+}
 
 class RealModel : public ::testing::TestWithParam<const char*> {
  protected:
@@ -50,21 +35,22 @@ class RealModel : public ::testing::TestWithParam<const char*> {
     ASSERT_TRUE(file.ok()) << file.status().ToString();
     ExecContext ctx;
     ctx.pacer = &loading_;
+    loading_.Start();
     auto tokenizer = Tokenizer::Create(**file, ctx);
     ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().ToString();
     tokenizer_ = std::move(*tokenizer);
   }
   std::unique_ptr<Tokenizer> tokenizer_;
-  GapPacer loading_;
+  GapMeter loading_;
 };
 
 TEST_P(RealModel, LoadingPauses) {
-  std::vector<double>& gaps = loading_.gaps;
-  ASSERT_GT(gaps.size(), 100u);
-  std::sort(gaps.begin(), gaps.end());
-  std::printf("%zu pauses: median %.0f us, p99 %.0f us, max %.0f us\n", gaps.size(),
-              1e6 * gaps[gaps.size() / 2], 1e6 * gaps[gaps.size() * 99 / 100], 1e6 * gaps.back());
-  EXPECT_LT(gaps[gaps.size() * 99 / 100], 0.3e-3);
+  ASSERT_GT(loading_.gaps_ns().size(), 100u);
+  const double p99 = PercentileMs(loading_.gaps_ns(), 99);
+  std::printf("%zu pauses: p99 %.3f ms\n", loading_.gaps_ns().size(), p99);
+  if (testing::kGapsMeanSomething) {
+    EXPECT_LT(p99, kMaxGapMs);
+  }
 }
 
 std::string FromHex(const std::string& hex) {
@@ -119,24 +105,26 @@ TEST_P(RealModel, LongTextsTakeLinearTimeAndPause) {
                                std::string(1000000, '<'),
                                std::string(1000000, '\x80')};
   for (const std::string& text : texts) {
-    double seconds = 0.0, p99 = 1.0;
+    double seconds = 0.0, p99_ms = 1e3;
     // The longest are page faults and growing buffers, and vary with the machine: the best of some.
-    for (int attempt = 0; attempt < 5 && p99 >= kMaxGapSeconds; ++attempt) {
-      GapPacer pacer;
+    for (int attempt = 0; attempt < 5 && p99_ms >= kMaxGapMs; ++attempt) {
+      GapMeter meter;
       ExecContext ctx;
-      ctx.pacer = &pacer;
-      const double start = GapPacer::Now();
+      ctx.pacer = &meter;
+      meter.Start();
+      const int64_t start_ns = os::ThreadCpuNs();
       const auto ids = tokenizer_->Encode(ctx, text, TokenizeOptions());
-      seconds = GapPacer::Now() - start;
+      seconds = 1e-9 * static_cast<double>(os::ThreadCpuNs() - start_ns);
       ASSERT_TRUE(ids.ok());
-      ASSERT_FALSE(pacer.gaps.empty());
-      std::sort(pacer.gaps.begin(), pacer.gaps.end());
-      p99 = std::min(p99, pacer.gaps[pacer.gaps.size() * 99 / 100]);
+      ASSERT_FALSE(meter.gaps_ns().empty());
+      p99_ms = std::min(p99_ms, PercentileMs(meter.gaps_ns(), 99));
     }
-    std::printf("%zu bytes from 0x%02x: %.3f s, pauses: p99 %.0f us\n", text.size(),
-                static_cast<uint8_t>(text[0]), seconds, 1e6 * p99);
+    std::printf("%zu bytes from 0x%02x: %.3f s, pauses: p99 %.3f ms\n", text.size(),
+                static_cast<uint8_t>(text[0]), seconds, p99_ms);
     EXPECT_LT(seconds, 10.0);
-    EXPECT_LT(p99, kMaxGapSeconds);
+    if (testing::kGapsMeanSomething) {
+      EXPECT_LT(p99_ms, kMaxGapMs);
+    }
   }
 }
 

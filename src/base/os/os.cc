@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
@@ -123,6 +124,12 @@ void DiscardPages(void* data, size_t bytes) {
   const uintptr_t begin = (from + page - 1) / page * page;
   const uintptr_t end = (from + bytes) / page * page;
   if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+}
+
+void SpreadAllocatorWork() {
+#ifdef M_MXFAST
+  mallopt(M_MXFAST, 0);
+#endif
 }
 
 int64_t MonotonicNs() { return ReadClock(CLOCK_MONOTONIC); }

@@ -51,6 +51,11 @@ class Memory {
 // Gives back the whole pages inside [data, data + bytes); what was there is lost.
 void DiscardPages(void* data, size_t bytes);
 
+// Has malloc join blocks as they are freed: by default glibc keeps the small ones apart and joins
+// thousands at once in some later call, a step of milliseconds. For the whole process, so it is the
+// program's to call, at its start; without it only that step is longer.
+void SpreadAllocatorWork();
+
 int64_t MonotonicNs();   // CLOCK_MONOTONIC
 int64_t ThreadCpuNs();   // CPU time of the calling thread
 int64_t ProcessCpuNs();  // CPU time of all threads of this process
