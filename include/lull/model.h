@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -29,6 +30,12 @@ struct ModelInfo {
   int64_t macs_per_token = 0;          // multiply-accumulates of the weight matrices
   int64_t kv_bytes_per_token = 0;      // f16, full-attention layers
   double load_s = 0.0;
+  bool mapped_pack = false;  // the weights are mapped from the pack file beside the model's
+  std::string pack_note;     // why a pack file that is there is not used; "" otherwise
+};
+
+struct LoadOptions {
+  bool use_pack = true;  // map the pack file where one fits
 };
 
 struct TokenizeOptions {
@@ -48,7 +55,8 @@ class TextStream {
 class Model {
  public:
   // Loading and repacking run under the runtime's budget.
-  static Result<std::unique_ptr<Model>> Load(const std::string& path, Runtime& runtime);
+  static Result<std::unique_ptr<Model>> Load(const std::string& path, Runtime& runtime,
+                                             const LoadOptions& options = {});
   ~Model();
 
   const ModelInfo& info() const;
@@ -79,6 +87,17 @@ class Model {
   explicit Model(std::unique_ptr<Rep> rep);
   std::unique_ptr<Rep> rep_;
 };
+
+// Bytes done and in total.
+using PackProgress = std::function<void(uint64_t done_bytes, uint64_t total_bytes)>;
+
+// Writes the weights as the kernels read them beside the model file, PATH.pack: later loads map it
+// instead of repacking, and processes share it. Returns its path. Needs the memory of one copy.
+Result<std::string> WriteModelPack(const std::string& path, Runtime& runtime,
+                                   const PackProgress& progress);
+// Whether there is such a file, made from the model file as it is now, with every byte as written.
+Result<std::string> VerifyModelPack(const std::string& path, Runtime& runtime,
+                                    const PackProgress& progress);
 
 // Tokenizer and template alone: no weights are read. For tokenize and template verbs, and for
 // vocabulary-only files. Same calls as Model where they apply.

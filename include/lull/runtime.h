@@ -11,9 +11,11 @@
 namespace lull {
 
 struct RuntimeOptions {
-  int threads = 0;    // 0: the CPUs the process may use, or what the CPU budget can keep busy
-  std::string isa{};  // "", scalar, avx2, avx2vnni, avx512, amx; "": the best here
-  CpuBudget cpu{};    // no cap by default
+  // 0: the CPUs the process may use, or what the CPU budget can keep busy. Never more than the
+  // process's control groups leave time for (a quota of 0.35 CPUs: one thread).
+  int threads = 0;
+  std::string isa{};           // "", scalar, avx2, avx2vnni, avx512, amx; "": the best here
+  CpuBudget cpu{};             // no cap by default
   bool idle_priority = false;  // compute threads at SCHED_IDLE
 };
 

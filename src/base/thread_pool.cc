@@ -23,9 +23,10 @@ inline void CpuRelax() {
 
 }  // namespace
 
-ThreadPool::ThreadPool(int threads, bool idle_priority)
+ThreadPool::ThreadPool(int threads, bool idle_priority, bool may_poll)
     : claims_(std::make_unique<Claim[]>(static_cast<size_t>(std::max(threads, 1)))),
-      idle_priority_(idle_priority) {
+      idle_priority_(idle_priority),
+      may_poll_(may_poll) {
   for (int i = 1; i < threads && start_status_.ok(); ++i) {
     std::thread worker;
     start_status_ = os::StartThread(
@@ -50,6 +51,7 @@ void ThreadPool::Run(const ExecContext& ctx, size_t num_tiles, RawFn fn, void* a
     return;
   }
   const bool capped = ctx.capped();
+  const bool poll = may_poll_ && !capped;
   const uint32_t generation = generation_.load(std::memory_order_relaxed) + 1;
   // Closed before the job changes: who sees any part of the new job also sees that the old
   // generation has nothing left to claim.
@@ -61,7 +63,7 @@ void ThreadPool::Run(const ExecContext& ctx, size_t num_tiles, RawFn fn, void* a
   job_.arg.store(arg, std::memory_order_release);
   job_.shared_counter.store(capped, std::memory_order_release);
   unfinished_.store(static_cast<uint32_t>(num_tiles), std::memory_order_relaxed);
-  spin_.store(!capped, std::memory_order_relaxed);
+  spin_.store(poll, std::memory_order_relaxed);
   const size_t ranges = capped ? 1 : static_cast<size_t>(threads());
   for (size_t r = 0; r < ranges; ++r)
     claims_[r].next.store(uint64_t{generation} << 32 | RangeBegin(r, ranges, num_tiles),
@@ -69,7 +71,7 @@ void ThreadPool::Run(const ExecContext& ctx, size_t num_tiles, RawFn fn, void* a
   generation_.store(generation, std::memory_order_release);
   generation_.notify_all();
   RunTiles(0, generation);
-  for (int round = 0; !capped && round < kSpinRounds; ++round) {
+  for (int round = 0; poll && round < kSpinRounds; ++round) {
     if (unfinished_.load(std::memory_order_acquire) == 0) return;
     CpuRelax();
   }

@@ -22,9 +22,11 @@ class ThreadPool {
  public:
   // threads: total, the calling thread included; at least 1.
   // idle_priority: worker threads run at SCHED_IDLE (the calling thread is left alone).
+  // may_poll: who waits polls for some microseconds before it sleeps. Not where the threads are
+  // more than the CPUs or share a quota: polling would take time from the thread waited for.
   // Where the system refuses a thread, the pool works with those it has, and start_status() says
   // so.
-  explicit ThreadPool(int threads, bool idle_priority = false);
+  explicit ThreadPool(int threads, bool idle_priority = false, bool may_poll = true);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
@@ -65,7 +67,8 @@ class ThreadPool {
   std::atomic<uint32_t> unfinished_{0};  // tiles of the job not yet computed
   std::atomic<bool> stop_{false};
   std::atomic<bool> spin_{true};
-  bool idle_priority_ = false;
+  const bool idle_priority_;
+  const bool may_poll_;
   Status start_status_;
   std::vector<std::thread> workers_;
 };

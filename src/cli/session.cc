@@ -1,5 +1,7 @@
 #include "cli/session.h"
 
+#include <cstdio>
+
 #include "cli/output.h"
 #include "store/store.h"
 
@@ -56,6 +58,8 @@ Result<Session> Session::Open(const std::string& model, const RuntimeFlags& flag
   Session session;
   LULL_ASSIGN_OR_RETURN(session.runtime, Runtime::Create(options));
   LULL_ASSIGN_OR_RETURN(session.model, Model::Load(path, *session.runtime));
+  const std::string& note = session.model->info().pack_note;
+  if (!note.empty()) fprintf(stderr, "lull: repacking the weights: %s\n", note.c_str());
   return session;
 }
 

@@ -61,7 +61,7 @@ int64_t SystemUnixTimeS() {
 }
 
 Result<std::unique_ptr<Model>> Model::Rep::Load(const std::string& path, Runtime::Rep* runtime,
-                                                UnixClock now_unix_s) {
+                                                const LoadOptions& options, UnixClock now_unix_s) {
   const int64_t begin_ns = os::MonotonicNs();
   auto rep = std::make_unique<Rep>();
   rep->runtime = runtime;
@@ -77,7 +77,8 @@ Result<std::unique_ptr<Model>> Model::Rep::Load(const std::string& path, Runtime
     rep->info.vocab_size = rep->tokenizer->vocab_size();
   } else {
     std::lock_guard<FairMutex> lock(runtime->compute);
-    Result<std::unique_ptr<LoadedModel>> loaded = LoadedModel::Load(runtime->Context(), *file);
+    Result<std::unique_ptr<LoadedModel>> loaded = LoadedModel::Load(
+        runtime->Context(), *file, options.use_pack ? PackUse::kPrefer : PackUse::kIgnore);
     if (!loaded.ok()) return file->Locate(loaded.error());
     rep->loaded = std::move(*loaded);
     rep->info = rep->loaded->info();
@@ -86,8 +87,9 @@ Result<std::unique_ptr<Model>> Model::Rep::Load(const std::string& path, Runtime
   return std::unique_ptr<Model>(new Model(std::move(rep)));
 }
 
-Result<std::unique_ptr<Model>> Model::Load(const std::string& path, Runtime& runtime) {
-  return Rep::Load(path, &runtime.rep());
+Result<std::unique_ptr<Model>> Model::Load(const std::string& path, Runtime& runtime,
+                                           const LoadOptions& options) {
+  return Rep::Load(path, &runtime.rep(), options);
 }
 
 Result<std::unique_ptr<Model>> LoadVocabularyOnly(const std::string& path) {

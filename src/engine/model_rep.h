@@ -20,6 +20,7 @@ int64_t SystemUnixTimeS();
 struct Model::Rep {
   // runtime null: tokenizer and template alone. The runtime outlives the model.
   static Result<std::unique_ptr<Model>> Load(const std::string& path, Runtime::Rep* runtime,
+                                             const LoadOptions& options = {},
                                              UnixClock now_unix_s = SystemUnixTimeS);
 
   ExecContext TextContext() const {

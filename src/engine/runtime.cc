@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "base/os/cgroup.h"
 #include "base/os/os.h"
 #include "engine/runtime_rep.h"
 
@@ -29,9 +30,12 @@ int DefaultThreads(const CpuBudget& budget, int cpus) {
   return std::clamp(static_cast<int>(std::ceil(budget.mean_share * cpus)), 1, cpus);
 }
 
-Result<int> ChooseThreads(int threads, const CpuBudget& budget, int cpus) {
+// Never more than a control group's quota can keep busy, whatever was asked for: where it is used
+// up, all threads stop until the next period, in the middle of whatever they were at.
+Result<int> ChooseThreads(int threads, const CpuBudget& budget, int cpus, double quota_cpus) {
+  const int most = quota_cpus > 0 ? static_cast<int>(std::ceil(quota_cpus)) : kMaxThreads;
   if (threads >= 0 && threads <= kMaxThreads)
-    return threads == 0 ? DefaultThreads(budget, cpus) : threads;
+    return std::min(most, threads == 0 ? DefaultThreads(budget, cpus) : threads);
   return Error{ErrorCode::kUsage, "threads is " + std::to_string(threads), "threads",
                "give a count from 1 to " + std::to_string(kMaxThreads) +
                    ", or 0 for the CPUs the process may use"};
@@ -39,19 +43,23 @@ Result<int> ChooseThreads(int threads, const CpuBudget& budget, int cpus) {
 
 }  // namespace
 
-Runtime::Rep::Rep(const RuntimeOptions& options_in, int cpus, const Kernels& kernels_in)
+Runtime::Rep::Rep(const RuntimeOptions& options_in, int cpus, bool threads_poll,
+                  const Kernels& kernels_in)
     : options(options_in),
       kernels(kernels_in),
       governor(options_in.cpu, cpus),
-      pool(options_in.threads, options_in.idle_priority) {}
+      pool(options_in.threads, options_in.idle_priority, threads_poll) {}
 
 Result<std::unique_ptr<Runtime>> Runtime::Create(const RuntimeOptions& options) {
   const int cpus = os::AvailableCpus();
+  const double quota_cpus = os::CgroupCpuQuota();
   RuntimeOptions resolved = options;
   LULL_RETURN_IF_ERROR(CheckCpuBudget(options.cpu, cpus));
-  LULL_ASSIGN_OR_RETURN(resolved.threads, ChooseThreads(options.threads, options.cpu, cpus));
+  LULL_ASSIGN_OR_RETURN(resolved.threads,
+                        ChooseThreads(options.threads, options.cpu, cpus, quota_cpus));
   LULL_ASSIGN_OR_RETURN(const Kernels* kernels, ChooseKernels(options.isa));
-  auto rep = std::make_unique<Rep>(resolved, cpus, *kernels);
+  const bool threads_poll = quota_cpus == 0 && resolved.threads <= cpus;
+  auto rep = std::make_unique<Rep>(resolved, cpus, threads_poll, *kernels);
   LULL_RETURN_IF_ERROR(rep->pool.start_status());
   return std::unique_ptr<Runtime>(new Runtime(std::move(rep)));
 }

@@ -15,7 +15,8 @@
 namespace lull {
 
 struct Runtime::Rep {
-  Rep(const RuntimeOptions& options, int cpus, const Kernels& kernels);
+  // threads_poll: ThreadPool's may_poll.
+  Rep(const RuntimeOptions& options, int cpus, bool threads_poll, const Kernels& kernels);
 
   // For work that uses the pool: hold `compute` meanwhile (one job at a time).
   ExecContext Context(const std::atomic<bool>* cancelled = nullptr) {

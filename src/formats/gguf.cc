@@ -261,6 +261,24 @@ uint64_t GgufFile::file_bytes() const {
   return total;
 }
 
+GgufIdentity GgufFile::Identity(const ExecContext& ctx) const {
+  constexpr uint64_t kPiece = 65536;  // 0.05 ms
+  GgufIdentity identity;
+  identity.file_bytes = file_bytes();
+  Sha256 sha;
+  for (const GgufPart& part : rep_->parts) {
+    identity.modified_ns = std::max(identity.modified_ns, part.file->modified_ns());
+    const std::span<const uint8_t> bytes = part.file->bytes();
+    const uint64_t end = std::min<uint64_t>(part.data_offset, bytes.size());
+    for (uint64_t at = 0; at < end; at += kPiece) {
+      sha.Update(bytes.data() + at, std::min(kPiece, end - at));
+      ctx.Checkpoint();
+    }
+  }
+  identity.headers = sha.Digest();
+  return identity;
+}
+
 const GgufTensor* GgufFile::FindTensor(std::string_view name) const {
   const auto it = std::lower_bound(rep_->by_name.begin(), rep_->by_name.end(), name,
                                    [&](uint32_t i, std::string_view n) { return rep_->tensors[i].name < n; });

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/exec_context.h"
+#include "base/sha256.h"
 #include "lull/status.h"
 
 namespace lull {
@@ -33,6 +34,13 @@ struct GgufTensor {
   int file_index = 0;                 // which part of a split file
 };
 
+// What tells whether a file is still the one that something was derived from.
+struct GgufIdentity {
+  uint64_t file_bytes = 0;     // all parts
+  int64_t modified_ns = 0;     // since 1970, the latest of all parts
+  Sha256Digest headers{};      // everything before the tensor data, of all parts in order
+};
+
 class GgufFile {
  public:
   // For a split file name any part; all parts are opened and checked. Checkpoints ctx.
@@ -43,6 +51,7 @@ class GgufFile {
   uint32_t version() const;
   const std::string& path() const;
   uint64_t file_bytes() const;  // all parts
+  GgufIdentity Identity(const ExecContext& ctx = ExecContext()) const;
   const std::vector<GgufTensor>& tensors() const;
   const GgufTensor* FindTensor(std::string_view name) const;  // null where absent
 

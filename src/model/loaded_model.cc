@@ -3,77 +3,21 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
-#include <optional>
-#include <set>
 #include <string>
+#include <utility>
+#include <variant>
 
 #include "base/f16.h"
 #include "base/thread_pool.h"
 #include "model/hparams_reader.h"
+#include "model/weight_plan.h"
 #include "quant/quant_format.h"
 
 namespace lull {
 namespace {
 
-constexpr size_t kAlign = 64;
 constexpr size_t kTileBytes = size_t{48} << 10;  // repacked between two checkpoints
 constexpr size_t kDropBytes = size_t{2} << 20;   // source pages dropped at a time
-enum FloatType : uint32_t { kTypeF32 = 0, kTypeF16 = 1, kTypeBf16 = 30 };
-
-size_t AlignUp(size_t n) { return (n + kAlign - 1) / kAlign * kAlign; }
-
-// One tensor of the file and where it goes.
-struct Placement {
-  const TensorSpec* spec = nullptr;
-  const GgufTensor* tensor = nullptr;
-  int64_t layer = -1;
-  const QuantFormat* format = nullptr;  // matrices
-  size_t offset = 0;                    // in the weight memory
-  size_t k = 0, rows = 0, slices = 1;   // slices: experts
-  size_t group_bytes = 0;               // matrices
-
-  size_t groups() const { return (rows + 15) / 16; }
-  size_t slice_bytes() const { return AlignUp(groups() * group_bytes); }
-  size_t bytes() const {
-    return format != nullptr ? slices * slice_bytes() : AlignUp(k * rows * sizeof(float));
-  }
-};
-
-bool IsVector(const TensorSpec& spec) {
-  return std::holds_alternative<const float * ModelWeights::*>(spec.target) ||
-         std::holds_alternative<const float * LayerWeights::*>(spec.target);
-}
-
-bool Applies(When when, const LayerPlan& layer) {
-  switch (when) {
-    case When::kModel:
-      return false;
-    case When::kEveryLayer:
-      return true;
-    case When::kAttention:
-      return !layer.conv;
-    case When::kConv:
-      return layer.conv;
-    case When::kDense:
-      return !layer.moe;
-    case When::kMoe:
-      return layer.moe;
-  }
-  return false;
-}
-
-std::string TensorName(const TensorSpec& spec, int64_t layer) {
-  std::string name = spec.name;
-  const size_t at = name.find("%d");
-  if (at != std::string::npos) name.replace(at, 2, std::to_string(layer));
-  return name;
-}
-
-std::string Shape(const std::vector<uint64_t>& dims) {
-  std::string text = "[";
-  for (size_t i = 0; i < dims.size(); ++i) text += (i ? ", " : "") + std::to_string(dims[i]);
-  return text + "]";
-}
 
 float FloatAt(const uint8_t* data, uint32_t type, size_t i) {
   uint16_t half;
@@ -86,101 +30,10 @@ float FloatAt(const uint8_t* data, uint32_t type, size_t i) {
   return type == kTypeF16 ? F16ToF32(half) : Bf16ToF32(half);
 }
 
-// Matches the architecture's tensor table against the file.
-class Planner {
- public:
-  Planner(const GgufFile& file, const Architecture& architecture, const Hparams& h)
-      : file_(file), architecture_(architecture), h_(h) {}
-
-  Result<std::vector<Placement>> Plan() {
-    for (const TensorSpec& spec : architecture_.tensors)
-      if (spec.when == When::kModel) LULL_RETURN_IF_ERROR(Place(spec, -1, LayerPlan()));
-    for (int64_t i = 0; i < h_.num_layers; ++i)
-      for (const TensorSpec& spec : architecture_.tensors)
-        if (Applies(spec.when, h_.layers[i])) LULL_RETURN_IF_ERROR(Place(spec, i, h_.layers[i]));
-    for (const GgufTensor& tensor : file_.tensors())
-      if (!used_.contains(&tensor))
-        return Status(ErrorCode::kUnsupported,
-                      "the tensor " + tensor.name + " is not one that " + architecture_.name +
-                          " models of this configuration have here",
-                      tensor.name);
-    return std::move(placements_);
-  }
-
-  size_t total_bytes() const { return offset_; }
-
- private:
-  Status Place(const TensorSpec& spec, int64_t layer, const LayerPlan& plan) {
-    const std::string name = TensorName(spec, layer);
-    const GgufTensor* tensor = file_.FindTensor(name);
-    if (tensor == nullptr) {
-      if (!spec.required) return Status::Ok();
-      return Status(ErrorCode::kInvalidModel, "the tensor " + name + " is missing", name);
-    }
-    used_.insert(tensor);
-    std::vector<uint64_t> want;
-    for (Dim dim : spec.dims)
-      if (dim != nullptr) want.push_back(static_cast<uint64_t>(dim(h_, plan)));
-    std::vector<uint64_t> have = tensor->dims;
-    while (have.size() > want.size() && have.back() == 1) have.pop_back();
-    if (have != want)
-      return Status(ErrorCode::kInvalidModel,
-                    "the tensor " + name + " has shape " + Shape(tensor->dims) +
-                        ", but the file's configuration asks for " + Shape(want),
-                    name);
-    Placement p;
-    p.spec = &spec;
-    p.tensor = tensor;
-    p.layer = layer;
-    p.k = want[0];
-    p.rows = want.size() > 1 ? want[1] : 1;
-    p.slices = want.size() > 2 ? want[2] : 1;
-    LULL_RETURN_IF_ERROR(FindFormat(&p));
-    p.offset = offset_;
-    offset_ += p.bytes();
-    placements_.push_back(p);
-    return Status::Ok();
-  }
-
-  Status FindFormat(Placement* p) const {
-    const GgufTensor& tensor = *p->tensor;
-    const std::string type = GgufTypeName(tensor.type_id);
-    if (IsVector(*p->spec)) {
-      if (tensor.type_id == kTypeF32 || tensor.type_id == kTypeF16 || tensor.type_id == kTypeBf16)
-        return Status::Ok();
-      return Status(ErrorCode::kUnsupported,
-                    "the tensor " + tensor.name + " has type " + type +
-                        "; F32, F16 and BF16 are supported here",
-                    tensor.name);
-    }
-    p->format = FindQuantFormat(tensor.type_id);
-    if (p->format == nullptr)
-      return Status(ErrorCode::kUnsupported,
-                    "the tensor " + tensor.name + " has type " + type + " (" +
-                        std::to_string(tensor.type_id) + "), which is not supported",
-                    tensor.name);
-    if (p->k % p->format->block_k != 0 || p->k % 32 != 0)
-      return Status(ErrorCode::kUnsupported,
-                    "the tensor " + tensor.name + " has rows of " + std::to_string(p->k) +
-                        " values, which blocks of " + std::to_string(p->format->block_k) +
-                        " do not divide",
-                    tensor.name);
-    p->group_bytes = p->format->GroupBytes(p->k);
-    return Status::Ok();
-  }
-
-  const GgufFile& file_;
-  const Architecture& architecture_;
-  const Hparams& h_;
-  std::set<const GgufTensor*> used_;
-  std::vector<Placement> placements_;
-  size_t offset_ = 0;
-};
-
 Status Cancelled() { return Status(ErrorCode::kCancelled, "loading was cancelled"); }
 
 // Copies a vector as f32, a piece per tile.
-Status LoadVector(const ExecContext& ctx, const Placement& p, uint8_t* memory) {
+Status LoadVector(const ExecContext& ctx, const WeightPlacement& p, uint8_t* memory) {
   float* out = reinterpret_cast<float*>(memory + p.offset);
   const size_t n = p.k * p.rows;
   const size_t tile = kTileBytes / sizeof(float);
@@ -203,7 +56,7 @@ void Touch(const ExecContext& ctx, uint8_t* begin, uint8_t* end) {
 }
 
 // Repacks all groups of all slices; tiles are runs of groups in file order.
-Status LoadMatrix(const ExecContext& ctx, const GgufFile& file, const Placement& p,
+Status LoadMatrix(const ExecContext& ctx, const GgufFile& file, const WeightPlacement& p,
                   uint8_t* memory) {
   const size_t row_bytes = p.k / p.format->block_k * p.format->file_block_bytes;
   const size_t groups = p.groups();
@@ -242,7 +95,7 @@ Status LoadMatrix(const ExecContext& ctx, const GgufFile& file, const Placement&
   return Status::Ok();
 }
 
-PackedMatrix MatrixOf(const Placement& p, const uint8_t* memory, size_t slice) {
+PackedMatrix MatrixOf(const WeightPlacement& p, const uint8_t* memory, size_t slice) {
   PackedMatrix m;
   m.format = p.format;
   m.rows = p.rows;
@@ -252,7 +105,7 @@ PackedMatrix MatrixOf(const Placement& p, const uint8_t* memory, size_t slice) {
   return m;
 }
 
-void Bind(const Placement& p, const uint8_t* memory, ModelWeights* weights) {
+void Bind(const WeightPlacement& p, const uint8_t* memory, ModelWeights* weights) {
   const auto* floats = reinterpret_cast<const float*>(memory + p.offset);
   LayerWeights* layer = p.layer >= 0 ? &weights->layers[static_cast<size_t>(p.layer)] : nullptr;
   const auto& target = p.spec->target;
@@ -312,7 +165,7 @@ void CountActiveLayer(const LayerWeights& w, const Hparams& h, ModelInfo* info) 
 }
 
 ModelInfo Describe(const GgufFile& file, const Architecture& architecture, const Hparams& h,
-                   const ModelWeights& weights, const std::vector<Placement>& placements) {
+                   const ModelWeights& weights, const std::vector<WeightPlacement>& placements) {
   ModelInfo info;
   info.path = file.path();
   info.name = info.path.substr(info.path.find_last_of('/') + 1);
@@ -324,7 +177,7 @@ ModelInfo Describe(const GgufFile& file, const Architecture& architecture, const
   info.embedding_length = h.embedding;
   info.file_bytes = static_cast<int64_t>(file.file_bytes());
   std::map<std::string, size_t> bytes_of_type;
-  for (const Placement& p : placements) {
+  for (const WeightPlacement& p : placements) {
     info.parameters += static_cast<int64_t>(p.k * p.rows * p.slices);
     info.weight_bytes += static_cast<int64_t>(p.bytes());
     if (p.format != nullptr) bytes_of_type[p.format->name] += p.tensor->data.size();
@@ -344,8 +197,8 @@ ModelInfo Describe(const GgufFile& file, const Architecture& architecture, const
 
 }  // namespace
 
-Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ExecContext& ctx,
-                                                       const GgufFile& file) {
+Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ExecContext& ctx, const GgufFile& file,
+                                                       PackUse use) {
   const int64_t start_ns = os::MonotonicNs();
   LULL_ASSIGN_OR_RETURN(const std::string_view name, file.GetString("general.architecture"));
   std::unique_ptr<LoadedModel> model(new LoadedModel());
@@ -358,22 +211,47 @@ Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ExecContext& ctx,
   LULL_ASSIGN_OR_RETURN(model->hparams_, ReadHparams(file, architecture));
   ctx.Checkpoint();
   LULL_RETURN_IF_ERROR(ResolveVocab(file, architecture, &model->hparams_));
-  Planner planner(file, architecture, model->hparams_);
-  LULL_ASSIGN_OR_RETURN(const std::vector<Placement> placements, planner.Plan());
+  LULL_ASSIGN_OR_RETURN(const WeightPlan plan, PlanWeights(file, architecture, model->hparams_));
   ctx.Checkpoint();
-  LULL_ASSIGN_OR_RETURN(model->memory_, os::Memory::Allocate(planner.total_bytes()));
-  ctx.Checkpoint();
+  model->pack_identity_ = {file.Identity(ctx), plan.Digest(), plan.total_bytes};
+  if (use != PackUse::kIgnore) LULL_RETURN_IF_ERROR(model->MapPack(file, use));
+  if (model->pack_ == nullptr) LULL_RETURN_IF_ERROR(model->Repack(ctx, file, plan));
   model->weights_.layers.resize(static_cast<size_t>(model->hparams_.num_layers));
-  uint8_t* memory = model->memory_.data();
-  for (const Placement& p : placements) {
-    LULL_RETURN_IF_ERROR(p.format != nullptr ? LoadMatrix(ctx, file, p, memory)
-                                             : LoadVector(ctx, p, memory));
-    Bind(p, memory, &model->weights_);
-  }
+  for (const WeightPlacement& p : plan.placements)
+    Bind(p, model->weight_memory().data(), &model->weights_);
   if (model->weights_.output.format == nullptr) model->weights_.output = model->weights_.token_embd;
-  model->info_ = Describe(file, architecture, model->hparams_, model->weights_, placements);
+  std::string pack_note = std::move(model->info_.pack_note);
+  model->info_ = Describe(file, architecture, model->hparams_, model->weights_, plan.placements);
+  model->info_.pack_note = std::move(pack_note);
+  model->info_.mapped_pack = model->pack_ != nullptr;
   model->info_.load_s = static_cast<double>(os::MonotonicNs() - start_ns) * 1e-9;
   return model;
+}
+
+// A pack that does not fit is no reason to refuse the model; that it is not used is worth a note.
+Status LoadedModel::MapPack(const GgufFile& file, PackUse use) {
+  Result<std::unique_ptr<PackFile>> pack = PackFile::Open(PackPathOf(file.path()), pack_identity_);
+  if (pack.ok()) {
+    pack_ = std::move(*pack);
+    return Status::Ok();
+  }
+  if (use == PackUse::kRequire) return pack.status();
+  if (pack.status().code() != ErrorCode::kNotFound) info_.pack_note = pack.status().ToString();
+  return Status::Ok();
+}
+
+Status LoadedModel::Repack(const ExecContext& ctx, const GgufFile& file, const WeightPlan& plan) {
+  LULL_ASSIGN_OR_RETURN(memory_, os::Memory::Allocate(plan.total_bytes));
+  ctx.Checkpoint();
+  for (const WeightPlacement& p : plan.placements)
+    LULL_RETURN_IF_ERROR(p.format != nullptr ? LoadMatrix(ctx, file, p, memory_.data())
+                                             : LoadVector(ctx, p, memory_.data()));
+  return Status::Ok();
+}
+
+std::span<const uint8_t> LoadedModel::weight_memory() const {
+  if (pack_ != nullptr) return pack_->weights();
+  return {memory_.data(), pack_identity_.weight_bytes};
 }
 
 }  // namespace lull

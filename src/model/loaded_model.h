@@ -1,8 +1,10 @@
 // A model file turned into what the forward pass reads: checked hyper-parameters, every weight in
-// the packed layout, in memory of our own.
+// the packed layout, in memory of our own or mapped from the pack file beside it.
 #pragma once
 
 #include <memory>
+#include <span>
+#include <string>
 
 #include "base/exec_context.h"
 #include "base/os/os.h"
@@ -11,28 +13,48 @@
 #include "lull/status.h"
 #include "model/architecture.h"
 #include "model/hparams.h"
+#include "model/pack_file.h"
 #include "model/weights.h"
 
 namespace lull {
 
+struct WeightPlan;
+
+// What Load does about the pack file beside the model's.
+enum class PackUse {
+  kIgnore,   // repacks
+  kPrefer,   // maps it where one fits, else repacks
+  kRequire,  // maps it; an error where none fits
+};
+
 // Immutable after Load, so thread-safe.
 class LoadedModel {
  public:
-  // Checks every key and shape, then repacks under ctx (tiles, checkpoints, cancel). Source pages
-  // are dropped on the way: peak memory is about one copy. The file may be closed afterwards.
-  static Result<std::unique_ptr<LoadedModel>> Load(const ExecContext& ctx, const GgufFile& file);
+  // Checks every key and shape, then maps the pack file or repacks under ctx (tiles, checkpoints,
+  // cancel). Source pages are dropped on the way: peak memory is about one copy. The file may be
+  // closed afterwards.
+  static Result<std::unique_ptr<LoadedModel>> Load(const ExecContext& ctx, const GgufFile& file,
+                                                   PackUse use = PackUse::kPrefer);
 
   const ModelInfo& info() const { return info_; }
   const Architecture& architecture() const { return *architecture_; }
   const Hparams& hparams() const { return hparams_; }
   const ModelWeights& weights() const { return weights_; }
+  // All of them, as a pack file holds them, and what makes such a file this model's.
+  std::span<const uint8_t> weight_memory() const;
+  const PackIdentity& pack_identity() const { return pack_identity_; }
+  const PackFile* pack() const { return pack_.get(); }  // null: repacked
 
  private:
   LoadedModel() = default;
+  Status MapPack(const GgufFile& file, PackUse use);
+  Status Repack(const ExecContext& ctx, const GgufFile& file, const WeightPlan& plan);
   const Architecture* architecture_ = nullptr;
   Hparams hparams_;
   ModelWeights weights_;
-  os::Memory memory_;
+  PackIdentity pack_identity_;
+  std::unique_ptr<PackFile> pack_;
+  os::Memory memory_;  // empty where there is a pack
   ModelInfo info_;
 };
 

@@ -7,7 +7,7 @@
 #include <memory>
 
 #include "base/os/os.h"
-#include "store/sha256.h"
+#include "base/sha256.h"
 
 namespace lull {
 namespace {

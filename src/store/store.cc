@@ -8,7 +8,7 @@
 #include "base/os/os.h"
 #include "store/download.h"
 #include "store/pip.h"
-#include "store/sha256.h"
+#include "base/sha256.h"
 #include "store/zip.h"
 
 namespace lull {
@@ -165,6 +165,7 @@ Status Store::Remove(const std::string& name) const {
   const std::string path = entry == nullptr ? "" : (fs::path(folder_) / entry->file_name).string();
   std::error_code ec;
   const bool removed = entry != nullptr && fs::remove(path, ec);
+  if (removed && !ec) fs::remove(path + ".pack", ec);  // docs/formats/pack.md
   if (ec) return Status(ErrorCode::kIo, "cannot remove: " + ec.message(), path);
   if (!removed)
     return Status(ErrorCode::kNotFound, "no such model in the store", name, "lull list");

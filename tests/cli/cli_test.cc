@@ -125,6 +125,28 @@ TEST_F(CliTest, TemplateTokenizeInspect) {
               "unsupported");
 }
 
+TEST_F(CliTest, PackIsUsedByLaterStarts) {
+  const std::string model = (folder_ / "packed.gguf").string();
+  fs::copy_file(Tiny(), model);
+  ExpectError(Lull("pack " + model + " --verify --json"), 3, "not_found");
+  const std::string answer = Lull("run " + model + " --raw -n 8 --temp 0 hi").text;
+  const Output packed = Lull("pack " + model + " --json");
+  ASSERT_EQ(packed.exit_code, 0) << packed.text;
+  EXPECT_EQ(packed.json()["packed"], model + ".pack");
+  EXPECT_EQ(Lull("pack " + model + " --verify").exit_code, 0);
+  EXPECT_EQ(Lull("run " + model + " --raw -n 8 --temp 0 hi").text, answer);
+  EXPECT_NE(answer, "");
+  {
+    std::fstream file(model + ".pack", std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(9000);
+    file.put('x');
+    file.put('y');
+  }
+  ExpectError(Lull("pack " + model + " --verify --json"), 3, "invalid_input");
+  std::ofstream(model + ".pack") << "not a pack";
+  EXPECT_EQ(Lull("run " + model + " --raw -n 8 --temp 0 hi").text, answer);
+}
+
 TEST_F(CliTest, PerplexityAndBench) {
   std::string text;
   for (int i = 0; i < 200; ++i) text += "line " + std::to_string(i) + " of a text\n";

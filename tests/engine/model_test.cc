@@ -61,7 +61,7 @@ std::string WriteWithTemplate(const TemporaryDirectory& directory, const std::st
 TEST(Model, TheClockIsInjected) {
   const TemporaryDirectory directory;
   const std::string path = WriteWithTemplate(directory, "{{ strftime_now('%Y-%m-%d') }}");
-  const auto model = Model::Rep::Load(path, nullptr, [] { return int64_t{86400}; });
+  const auto model = Model::Rep::Load(path, nullptr, {}, [] { return int64_t{86400}; });
   ASSERT_TRUE(model.ok()) << model.status().ToString();
   const auto prompt = (*model)->RenderChat("[]", "", false);
   ASSERT_TRUE(prompt.ok()) << prompt.status().ToString();

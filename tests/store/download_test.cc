@@ -15,7 +15,7 @@
 #include <thread>
 #include <vector>
 
-#include "store/sha256.h"
+#include "base/sha256.h"
 
 namespace lull {
 namespace {

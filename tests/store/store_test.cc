@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "store/sha256.h"
+#include "base/sha256.h"
 #include "store/zip.h"
 
 namespace lull {

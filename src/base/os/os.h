@@ -22,6 +22,7 @@ class MappedFile {
   MappedFile& operator=(const MappedFile&) = delete;
   std::span<const uint8_t> bytes() const { return {data_, size_}; }
   const std::string& path() const { return path_; }
+  int64_t modified_ns() const { return modified_ns_; }  // since 1970, as it was when opened
   // Tells the kernel that [offset, offset + size) will not be read again (page cache may keep it).
   void DropPages(size_t offset, size_t size) const;
 
@@ -30,6 +31,7 @@ class MappedFile {
   std::string path_;
   const uint8_t* data_ = nullptr;
   size_t size_ = 0;
+  int64_t modified_ns_ = 0;
 };
 
 // Anonymous zeroed memory, 2 MiB pages where the system grants them. 64-byte aligned.

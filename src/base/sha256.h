@@ -1,7 +1,9 @@
-// SHA-256 of a growing file, as lower-case hex.
+// SHA-256 of bytes that come in pieces.
 #pragma once
 
+#include <array>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -9,12 +11,16 @@
 
 namespace lull {
 
+using Sha256Digest = std::array<uint8_t, 32>;
+
+// Not thread-safe. Digest and Hex end the computation: one call of one of them.
 class Sha256 {
  public:
   Sha256();
   ~Sha256();
   void Update(const void* data, size_t size);
-  std::string Hex();  // ends the computation
+  Sha256Digest Digest();
+  std::string Hex();  // lower case
 
  private:
   struct Rep;

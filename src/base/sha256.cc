@@ -1,4 +1,4 @@
-#include "store/sha256.h"
+#include "base/sha256.h"
 
 #include <openssl/evp.h>
 
@@ -19,15 +19,18 @@ Sha256::~Sha256() = default;
 
 void Sha256::Update(const void* data, size_t size) { EVP_DigestUpdate(rep_->ctx, data, size); }
 
+Sha256Digest Sha256::Digest() {
+  Sha256Digest digest;
+  EVP_DigestFinal_ex(rep_->ctx, digest.data(), nullptr);
+  return digest;
+}
+
 std::string Sha256::Hex() {
   constexpr char kDigits[] = "0123456789abcdef";
-  unsigned char digest[EVP_MAX_MD_SIZE];
-  unsigned int size = 0;
-  EVP_DigestFinal_ex(rep_->ctx, digest, &size);
   std::string hex;
-  for (unsigned int i = 0; i < size; ++i) {
-    hex += kDigits[digest[i] >> 4];
-    hex += kDigits[digest[i] & 15];
+  for (const uint8_t byte : Digest()) {
+    hex += kDigits[byte >> 4];
+    hex += kDigits[byte & 15];
   }
   return hex;
 }

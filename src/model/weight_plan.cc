@@ -1,0 +1,170 @@
+#include "model/weight_plan.h"
+
+#include <set>
+#include <string>
+#include <variant>
+
+namespace lull {
+namespace {
+
+constexpr size_t kAlign = 64;
+
+size_t AlignUp(size_t n) { return (n + kAlign - 1) / kAlign * kAlign; }
+
+bool IsVector(const TensorSpec& spec) {
+  return std::holds_alternative<const float * ModelWeights::*>(spec.target) ||
+         std::holds_alternative<const float * LayerWeights::*>(spec.target);
+}
+
+bool Applies(When when, const LayerPlan& layer) {
+  switch (when) {
+    case When::kModel:
+      return false;
+    case When::kEveryLayer:
+      return true;
+    case When::kAttention:
+      return !layer.conv;
+    case When::kConv:
+      return layer.conv;
+    case When::kDense:
+      return !layer.moe;
+    case When::kMoe:
+      return layer.moe;
+  }
+  return false;
+}
+
+std::string TensorName(const TensorSpec& spec, int64_t layer) {
+  std::string name = spec.name;
+  const size_t at = name.find("%d");
+  if (at != std::string::npos) name.replace(at, 2, std::to_string(layer));
+  return name;
+}
+
+std::string Shape(const std::vector<uint64_t>& dims) {
+  std::string text = "[";
+  for (size_t i = 0; i < dims.size(); ++i) text += (i ? ", " : "") + std::to_string(dims[i]);
+  return text + "]";
+}
+
+// Matches the architecture's tensor table against the file.
+class WeightPlanner {
+ public:
+  WeightPlanner(const GgufFile& file, const Architecture& architecture, const Hparams& h)
+      : file_(file), architecture_(architecture), h_(h) {}
+
+  Result<std::vector<WeightPlacement>> Plan() {
+    for (const TensorSpec& spec : architecture_.tensors)
+      if (spec.when == When::kModel) LULL_RETURN_IF_ERROR(Place(spec, -1, LayerPlan()));
+    for (int64_t i = 0; i < h_.num_layers; ++i)
+      for (const TensorSpec& spec : architecture_.tensors)
+        if (Applies(spec.when, h_.layers[i])) LULL_RETURN_IF_ERROR(Place(spec, i, h_.layers[i]));
+    for (const GgufTensor& tensor : file_.tensors())
+      if (!used_.contains(&tensor))
+        return Status(ErrorCode::kUnsupported,
+                      "the tensor " + tensor.name + " is not one that " + architecture_.name +
+                          " models of this configuration have here",
+                      tensor.name);
+    return std::move(placements_);
+  }
+
+  size_t total_bytes() const { return offset_; }
+
+ private:
+  Status Place(const TensorSpec& spec, int64_t layer, const LayerPlan& plan) {
+    const std::string name = TensorName(spec, layer);
+    const GgufTensor* tensor = file_.FindTensor(name);
+    if (tensor == nullptr) {
+      if (!spec.required) return Status::Ok();
+      return Status(ErrorCode::kInvalidModel, "the tensor " + name + " is missing", name);
+    }
+    used_.insert(tensor);
+    std::vector<uint64_t> want;
+    for (Dim dim : spec.dims)
+      if (dim != nullptr) want.push_back(static_cast<uint64_t>(dim(h_, plan)));
+    std::vector<uint64_t> have = tensor->dims;
+    while (have.size() > want.size() && have.back() == 1) have.pop_back();
+    if (have != want)
+      return Status(ErrorCode::kInvalidModel,
+                    "the tensor " + name + " has shape " + Shape(tensor->dims) +
+                        ", but the file's configuration asks for " + Shape(want),
+                    name);
+    WeightPlacement p;
+    p.spec = &spec;
+    p.tensor = tensor;
+    p.layer = layer;
+    p.k = want[0];
+    p.rows = want.size() > 1 ? want[1] : 1;
+    p.slices = want.size() > 2 ? want[2] : 1;
+    LULL_RETURN_IF_ERROR(FindFormat(&p));
+    p.offset = offset_;
+    offset_ += p.bytes();
+    placements_.push_back(p);
+    return Status::Ok();
+  }
+
+  Status FindFormat(WeightPlacement* p) const {
+    const GgufTensor& tensor = *p->tensor;
+    const std::string type = GgufTypeName(tensor.type_id);
+    if (IsVector(*p->spec)) {
+      if (tensor.type_id == kTypeF32 || tensor.type_id == kTypeF16 || tensor.type_id == kTypeBf16)
+        return Status::Ok();
+      return Status(ErrorCode::kUnsupported,
+                    "the tensor " + tensor.name + " has type " + type +
+                        "; F32, F16 and BF16 are supported here",
+                    tensor.name);
+    }
+    p->format = FindQuantFormat(tensor.type_id);
+    if (p->format == nullptr)
+      return Status(ErrorCode::kUnsupported,
+                    "the tensor " + tensor.name + " has type " + type + " (" +
+                        std::to_string(tensor.type_id) + "), which is not supported",
+                    tensor.name);
+    if (p->k % p->format->block_k != 0 || p->k % 32 != 0)
+      return Status(ErrorCode::kUnsupported,
+                    "the tensor " + tensor.name + " has rows of " + std::to_string(p->k) +
+                        " values, which blocks of " + std::to_string(p->format->block_k) +
+                        " do not divide",
+                    tensor.name);
+    p->group_bytes = p->format->GroupBytes(p->k);
+    return Status::Ok();
+  }
+
+  const GgufFile& file_;
+  const Architecture& architecture_;
+  const Hparams& h_;
+  std::set<const GgufTensor*> used_;
+  std::vector<WeightPlacement> placements_;
+  size_t offset_ = 0;
+};
+
+}  // namespace
+
+size_t WeightPlacement::slice_bytes() const { return AlignUp(groups() * group_bytes); }
+
+size_t WeightPlacement::bytes() const {
+  return format != nullptr ? slices * slice_bytes() : AlignUp(k * rows * sizeof(float));
+}
+
+Sha256Digest WeightPlan::Digest() const {
+  Sha256 sha;
+  const auto add = [&sha](const std::string& text) { sha.Update(text.c_str(), text.size() + 1); };
+  for (const WeightPlacement& p : placements) {
+    add(p.tensor->name);
+    add(p.format == nullptr ? "f32 vector" : p.format->name);
+    for (const size_t n : {p.offset, p.k, p.rows, p.slices, p.group_bytes, p.bytes()})
+      add(std::to_string(n));
+  }
+  return sha.Digest();
+}
+
+Result<WeightPlan> PlanWeights(const GgufFile& file, const Architecture& architecture,
+                               const Hparams& hparams) {
+  WeightPlanner planner(file, architecture, hparams);
+  WeightPlan plan;
+  LULL_ASSIGN_OR_RETURN(plan.placements, planner.Plan());
+  plan.total_bytes = planner.total_bytes();
+  return plan;
+}
+
+}  // namespace lull

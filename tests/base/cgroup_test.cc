@@ -1,0 +1,88 @@
+#include "base/os/cgroup.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+namespace lull::os {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A machine's proc and sys, as far as they tell of groups.
+class CgroupTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    root_ = ::testing::TempDir() + "cgroup_" + std::to_string(getpid()) + "/";
+  }
+  void TearDown() override { fs::remove_all(root_); }
+  void Write(const std::string& path, const std::string& text) {
+    fs::create_directories(fs::path(root_ + path).parent_path());
+    std::ofstream(root_ + path) << text;
+  }
+  void V2() {
+    Write("proc/self/mountinfo",
+          "24 1 0:21 / /proc rw - proc proc rw\n"
+          "32 23 0:27 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n");
+    Write("proc/self/cgroup", "0::/user.slice/job.scope\n");
+  }
+  std::string root_;
+};
+
+TEST_F(CgroupTest, NoGroupsNoQuota) {
+  EXPECT_EQ(CgroupCpuQuota(root_), 0);
+  V2();
+  EXPECT_EQ(CgroupCpuQuota(root_), 0);
+  Write("sys/fs/cgroup/user.slice/job.scope/cpu.max", "max 100000\n");
+  EXPECT_EQ(CgroupCpuQuota(root_), 0);
+}
+
+TEST_F(CgroupTest, Version2) {
+  V2();
+  Write("sys/fs/cgroup/user.slice/job.scope/cpu.max", "35000 100000\n");
+  EXPECT_DOUBLE_EQ(CgroupCpuQuota(root_), 0.35);
+}
+
+TEST_F(CgroupTest, TheTightestAroundCounts) {
+  V2();
+  Write("sys/fs/cgroup/user.slice/job.scope/cpu.max", "400000 100000\n");
+  Write("sys/fs/cgroup/user.slice/cpu.max", "25000 50000\n");
+  Write("sys/fs/cgroup/cpu.max", "300000 100000\n");
+  EXPECT_DOUBLE_EQ(CgroupCpuQuota(root_), 0.5);
+}
+
+TEST_F(CgroupTest, Version1BesideAnEmptyVersion2) {
+  Write("proc/self/mountinfo",
+        "33 32 0:28 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n"
+        "34 32 0:29 / /sys/fs/cgroup/cpuset rw - cgroup cgroup rw,cpuset\n"
+        "35 32 0:30 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n");
+  Write("proc/self/cgroup", "5:cpuset:/other\n4:cpu,cpuacct:/a/b\n0::/\n");
+  Write("sys/fs/cgroup/cpu,cpuacct/a/b/cpu.cfs_quota_us", "-1\n");
+  Write("sys/fs/cgroup/cpu,cpuacct/a/b/cpu.cfs_period_us", "100000\n");
+  EXPECT_EQ(CgroupCpuQuota(root_), 0);
+  Write("sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_quota_us", "150000\n");
+  Write("sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_period_us", "100000\n");
+  EXPECT_DOUBLE_EQ(CgroupCpuQuota(root_), 1.5);
+}
+
+TEST_F(CgroupTest, AContainersGroupIsTheTopOfItsMount) {
+  Write("proc/self/mountinfo",
+        "33 32 0:28 /docker/abc /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n");
+  Write("proc/self/cgroup", "4:cpu:/docker/abc\n");
+  Write("sys/fs/cgroup/cpu/cpu.cfs_quota_us", "200000\n");
+  Write("sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n");
+  EXPECT_DOUBLE_EQ(CgroupCpuQuota(root_), 2);
+}
+
+TEST_F(CgroupTest, NonsenseIsNoQuota) {
+  V2();
+  for (const char* text : {"", "x y", "-5 100000", "35000 0", "35000"}) {
+    Write("sys/fs/cgroup/user.slice/job.scope/cpu.max", text);
+    EXPECT_EQ(CgroupCpuQuota(root_), 0) << text;
+  }
+}
+
+}  // namespace
+}  // namespace lull::os
