@@ -68,8 +68,6 @@ target_link_libraries(logits_dump PRIVATE lull_model lull_test_support)
 
 # Two libraries of headers take most of the compile time here.
 target_precompile_headers(lull_cli PRIVATE <CLI/CLI.hpp> <nlohmann/json.hpp>)
-add_executable(attention_bench EXCLUDE_FROM_ALL bench/kernels/attention_bench.cc)
-target_link_libraries(attention_bench PRIVATE lull_kernels)
 
 # Direction of includes, and the closed doors.
 set(check_layers ${PROJECT_SOURCE_DIR}/tests/layers/check_layers.py)

@@ -1,34 +1,117 @@
+// The loops whose speed is the roof of an instruction set: reads, writes, and arithmetic on
+// registers alone. Enough independent chains to hide latency, few enough to stay in registers.
 namespace lull::LULL_ISA {
 
-// Reads bytes (a multiple of 256) and returns something that depends on all of them.
-inline int64_t StreamBytes(const uint8_t* data, size_t bytes) {
+constexpr int kRoofChains = kF32Registers >= 32 ? 12 : kF32Registers >= 8 ? 5 : 1;
+
+// Reads bytes (a multiple of 512) as one stream, fetching kAhead bytes ahead (0: the hardware's
+// prefetchers alone), and returns something that depends on all of them.
+template <size_t kAhead>
+inline int64_t ReadOneStream(const uint8_t* data, size_t bytes) {
   I32 s0 = Set1I32(0), s1 = s0, s2 = s0, s3 = s0;
   const int32_t* words = reinterpret_cast<const int32_t*>(data);
-  for (size_t i = 0; i < bytes / 4; i += 64) {
-    s0 = AddI32(s0, LoadI32(words + i));
-    s1 = AddI32(s1, LoadI32(words + i + 16));
-    s2 = AddI32(s2, LoadI32(words + i + 32));
-    s3 = AddI32(s3, LoadI32(words + i + 48));
+  for (size_t i = 0; i < bytes / 4; i += 128) {
+    if constexpr (kAhead > 0) {
+#pragma GCC unroll 8
+      for (size_t line = 0; line < 8; ++line) Prefetch(words + i + 16 * line + kAhead / 4);
+    }
+#pragma GCC unroll 2
+    for (size_t half = 0; half < 128; half += 64) {
+      s0 = AddI32(s0, LoadI32(words + i + half));
+      s1 = AddI32(s1, LoadI32(words + i + half + 16));
+      s2 = AddI32(s2, LoadI32(words + i + half + 32));
+      s3 = AddI32(s3, LoadI32(words + i + half + 48));
+    }
   }
   return SumLanesI32(AddI32(AddI32(s0, s1), AddI32(s2, s3)));
 }
 
-// iterations x 12 independent dots of 64 multiply-accumulates.
+// The same as four streams side by side.
+template <size_t kAhead>
+inline int64_t ReadFourStreams(const uint8_t* data, size_t bytes) {
+  const size_t words_each = bytes / 4 / 64 * 16;
+  const int32_t* p0 = reinterpret_cast<const int32_t*>(data);
+  const int32_t *p1 = p0 + words_each, *p2 = p1 + words_each, *p3 = p2 + words_each;
+  I32 s0 = Set1I32(0), s1 = s0, s2 = s0, s3 = s0;
+  for (size_t i = 0; i < words_each; i += 16) {
+    Prefetch(p0 + i + kAhead / 4);
+    Prefetch(p1 + i + kAhead / 4);
+    Prefetch(p2 + i + kAhead / 4);
+    Prefetch(p3 + i + kAhead / 4);
+    s0 = AddI32(s0, LoadI32(p0 + i));
+    s1 = AddI32(s1, LoadI32(p1 + i));
+    s2 = AddI32(s2, LoadI32(p2 + i));
+    s3 = AddI32(s3, LoadI32(p3 + i));
+  }
+  return SumLanesI32(AddI32(AddI32(s0, s1), AddI32(s2, s3)));
+}
+
+// Writes bytes, a multiple of 256.
+inline void WriteBytes(uint8_t* data, size_t bytes) {
+  const I32 value = Set1I32(static_cast<int32_t>(bytes));
+  int32_t* words = reinterpret_cast<int32_t*>(data);
+  for (size_t i = 0; i < bytes / 4; i += 64) {
+#pragma GCC unroll 4
+    for (size_t line = 0; line < 4; ++line) StoreI32(words + i + 16 * line, value);
+    asm volatile("" ::: "memory");  // one pass is not part of the next
+  }
+}
+
+// iterations x kRoofChains independent dots of 64 multiply-accumulates.
 inline int64_t DotLoop(size_t iterations) {
-  constexpr int kChains = 12;
   uint8_t bytes[64];
   for (int i = 0; i < 64; ++i) bytes[i] = static_cast<uint8_t>(i & 15);
   const U8 w = LoadU8(bytes);
-  I32 acc[kChains];
-  for (int c = 0; c < kChains; ++c) acc[c] = Set1I32(c);
-  int32_t a = 0x01020304;
+  I32 acc[kRoofChains];
+#pragma GCC unroll 12
+  for (int c = 0; c < kRoofChains; ++c) acc[c] = Set1I32(c);
+  int32_t a4 = 0x01020304;
   for (size_t i = 0; i < iterations; ++i) {
-    asm volatile("" : "+r"(a));  // keeps the loop from being folded
-    for (int c = 0; c < kChains; ++c) acc[c] = DotU8(acc[c], w, a);
+    asm volatile("" : "+m"(a4));  // keeps the loop from being folded; a load is free beside dots
+    const int32_t a = a4;
+#pragma GCC unroll 12
+    for (int c = 0; c < kRoofChains; ++c) acc[c] = DotU8(acc[c], w, a);
   }
   int64_t sum = 0;
-  for (int c = 0; c < kChains; ++c) sum += SumLanesI32(acc[c]);
+#pragma GCC unroll 12
+  for (int c = 0; c < kRoofChains; ++c) sum += SumLanesI32(acc[c]);
   return sum;
+}
+
+// iterations x kRoofChains x 16 fused multiply-adds.
+inline int64_t FmaLoop(size_t iterations) {
+  F32 acc[kRoofChains];
+#pragma GCC unroll 12
+  for (int c = 0; c < kRoofChains; ++c) acc[c] = Set1(static_cast<float>(c));
+  float x = 0.5f;
+  asm volatile("" : "+m"(x));
+  const F32 a = Set1(x), b = Set1(x + 1.0f);
+  for (size_t i = 0; i < iterations; ++i) {
+#pragma GCC unroll 12
+    for (int c = 0; c < kRoofChains; ++c) acc[c] = Fma(acc[c], a, b);
+  }
+  float sum = 0;
+#pragma GCC unroll 12
+  for (int c = 0; c < kRoofChains; ++c) sum += SumLanes(acc[c]);
+  return static_cast<int64_t>(sum);
+}
+
+// iterations x kRoofChains x 16 divisions.
+inline int64_t DivideLoop(size_t iterations) {
+  F32 acc[kRoofChains];
+#pragma GCC unroll 12
+  for (int c = 0; c < kRoofChains; ++c) acc[c] = Set1(static_cast<float>(c + 1));
+  float x = 3.0f;
+  asm volatile("" : "+m"(x));
+  const F32 a = Set1(x);
+  for (size_t i = 0; i < iterations; ++i) {
+#pragma GCC unroll 12
+    for (int c = 0; c < kRoofChains; ++c) acc[c] = Div(a, acc[c]);
+  }
+  float sum = 0;
+#pragma GCC unroll 12
+  for (int c = 0; c < kRoofChains; ++c) sum += SumLanes(acc[c]);
+  return static_cast<int64_t>(sum);
 }
 
 }  // namespace lull::LULL_ISA
