@@ -57,25 +57,53 @@ inline void WriteBytes(uint8_t* data, size_t bytes) {
   }
 }
 
-// iterations x kRoofChains independent dots of 64 multiply-accumulates.
-inline int64_t DotLoop(size_t iterations) {
-  uint8_t bytes[64];
-  for (int i = 0; i < 64; ++i) bytes[i] = static_cast<uint8_t>(i & 15);
-  const U8 w = LoadU8(bytes);
-  I32 acc[kRoofChains];
-#pragma GCC unroll 12
-  for (int c = 0; c < kRoofChains; ++c) acc[c] = Set1I32(c);
-  int32_t a4 = 0x01020304;
-  for (size_t i = 0; i < iterations; ++i) {
-    asm volatile("" : "+m"(a4));  // keeps the loop from being folded; a load is free beside dots
-    const int32_t a = a4;
-#pragma GCC unroll 12
-    for (int c = 0; c < kRoofChains; ++c) acc[c] = DotU8(acc[c], w, a);
+// Sums named one by one: an array of them is kept in memory by some compilers.
+template <int kN>
+struct DotChains {
+  DotChains<kN - 1> others;
+  I32 sum;
+  LULL_INLINE void Start() {
+    sum = Set1I32(kN);
+    others.Start();
   }
-  int64_t sum = 0;
-#pragma GCC unroll 12
-  for (int c = 0; c < kRoofChains; ++c) sum += SumLanesI32(acc[c]);
-  return sum;
+  LULL_INLINE void Step(U8 w, U8 other_w, const int32_t* a4) {
+    sum = DotU8(sum, w, a4[kN / 2]);
+    others.Step(other_w, w, a4);
+  }
+  LULL_INLINE int64_t Total() const { return SumLanesI32(sum) + others.Total(); }
+};
+template <>
+struct DotChains<0> {
+  LULL_INLINE void Start() {}
+  LULL_INLINE void Step(U8, U8, const int32_t*) {}
+  LULL_INLINE int64_t Total() const { return 0; }
+};
+
+// iterations (a multiple of 4) x kRoofChains independent dots of 64 multiply-accumulates. No two
+// chains have the same operands, or the products of an instruction set without a dot instruction
+// could be shared.
+inline int64_t DotLoop(size_t iterations) {
+  uint8_t bytes[2][64];
+  for (int i = 0; i < 64; ++i) {
+    bytes[0][i] = static_cast<uint8_t>(i & 15);
+    bytes[1][i] = static_cast<uint8_t>(i & 7);
+  }
+  const U8 w = LoadU8(bytes[0]), other_w = LoadU8(bytes[1]);
+  int32_t a4[kRoofChains / 2 + 1] = {};
+  DotChains<kRoofChains> chains;
+  chains.Start();
+  for (size_t i = 0; i < iterations; i += 4) {
+    // Loads are free beside dots; the barriers keep the loop from being folded.
+    asm volatile("" : "+m"(a4));
+    chains.Step(w, other_w, a4);
+    asm volatile("" : "+m"(a4));
+    chains.Step(w, other_w, a4);
+    asm volatile("" : "+m"(a4));
+    chains.Step(w, other_w, a4);
+    asm volatile("" : "+m"(a4));
+    chains.Step(w, other_w, a4);
+  }
+  return chains.Total();
 }
 
 // iterations x kRoofChains x 16 fused multiply-adds.

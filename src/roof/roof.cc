@@ -119,7 +119,7 @@ Result<double> MeasurePeak(PeakFn fn, double work_per_iteration, int threads) {
   constexpr size_t kProbe = 2000;
   LULL_ASSIGN_OR_RETURN(const double probe_s, TimeThreads(1, [&](int) { g_sink += fn(kProbe); }));
   const size_t iterations =
-      static_cast<size_t>(kProbe * std::clamp(0.02 / std::max(probe_s, 1e-7), 1.0, 1e5));
+      kProbe * static_cast<size_t>(std::clamp(0.02 / std::max(probe_s, 1e-7), 1.0, 1e5));
   double best = 0.0;
   for (int round = 0; round < 5; ++round) {
     LULL_ASSIGN_OR_RETURN(const double s,

@@ -144,6 +144,45 @@ TEST_P(MatMulTest, SameBitsForEveryShape) {
   }
 }
 
+// Batches around the tiles' and panels' heights, with the shallowest products there are and ones
+// that end in the middle of a chunk of K.
+TEST_P(MatMulTest, SameBitsForOddBatchesOfLeastDepth) {
+  const QuantFormat& format = *GetParam();
+  std::mt19937 rng(15);
+  const size_t least = std::max<size_t>(32, format.block_k);
+  for (const size_t k : {least, 3 * least, 2048 + least}) {
+    const size_t rows = k < 2048 ? 33 : 17;
+    const OwnedMatrix w(format, RandomFileRows(format, rows, k, rng), rows, k);
+    const RandomActs acts(131, k, rng);
+    const std::vector<float> want = RowByRow(w.view, acts.view);
+    for (const IsaMatMul& isa : AllIsas()) {
+      if (!isa.present) continue;
+      for (const size_t n : {9, 15, 17, 63, 65, 66, 73, 79, 81, 97, 127, 129, 131}) {
+        Activations x = acts.view;
+        x.rows = n;
+        const std::vector<float> part(want.begin(),
+                                      want.begin() + static_cast<ptrdiff_t>(n * (rows + 3)));
+        ExpectSameBits(
+            part, Whole(isa, w.view, x),
+            std::string(isa.name) + " k " + std::to_string(k) + " rows " + std::to_string(n));
+      }
+    }
+  }
+}
+
+TEST_P(MatMulTest, ProductsOfNoDepthAreZeros) {
+  std::mt19937 rng(16);
+  const PackedMatrix w = {GetParam(), 21, 0, 0, nullptr};
+  for (const IsaMatMul& isa : AllIsas()) {
+    if (!isa.present) continue;
+    for (const size_t n : {1, 8, 20}) {
+      const std::vector<float> got = Whole(isa, w, RandomActs(n, 0, rng).view);
+      for (size_t i = 0; i < got.size(); ++i)
+        ASSERT_EQ(got[i], i % 24 < 21 ? 0.0f : kUntouched) << isa.name << " " << n;
+    }
+  }
+}
+
 TEST_P(MatMulTest, SameBitsForEverySplit) {
   const QuantFormat& format = *GetParam();
   std::mt19937 rng(13);

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <vector>
+
 namespace lull {
 namespace {
 
@@ -19,6 +21,33 @@ TEST(Roof, MeasuresSomethingPlausible) {
   EXPECT_GT(*bandwidth, 1e8);
   EXPECT_LT(*bandwidth, 1e13);
   EXPECT_GT(*peak, 1e7);
+}
+
+TEST(Roof, BandwidthOfMemoryOfTheCaller) {
+  const std::vector<uint8_t> memory(1 << 20, 1);
+  for (const int threads : {1, 2}) {
+    const Result<double> result = MeasureReadBandwidth("scalar", memory, threads, 1);
+    ASSERT_TRUE(result.ok());
+    EXPECT_GT(*result, 1e8);
+    EXPECT_LT(*result, 1e13);
+  }
+}
+
+TEST(Roof, WritesAndFloats) {
+  const Result<double> bandwidth = MeasureWriteBandwidth("scalar", 64 << 10, 1, 1);
+  const Result<double> fmas = MeasureF32Peak("scalar", 1), divides = MeasureDividePeak("scalar", 1);
+  ASSERT_TRUE(bandwidth.ok() && fmas.ok() && divides.ok());
+  EXPECT_GT(*bandwidth, 1e8);
+  EXPECT_LT(*bandwidth, 1e13);
+  EXPECT_GT(*fmas, 1e6);
+  EXPECT_GT(*divides, 1e6);
+}
+
+TEST(Roof, WhatCannotBeMeasuredIsRefused) {
+  EXPECT_EQ(MeasureTilePeak("avx512", 1).error().code, ErrorCode::kUsage);
+  EXPECT_EQ(MeasureReadBandwidth("scalar", 1023, 2, 1).error().code, ErrorCode::kUsage);
+  EXPECT_EQ(MeasureWriteBandwidth("scalar", 1024, 0, 1).error().code, ErrorCode::kUsage);
+  EXPECT_EQ(MeasureF32Peak("scalar", 0).error().code, ErrorCode::kUsage);
 }
 
 }  // namespace

@@ -1,0 +1,117 @@
+// Writing and widening KV pages: the scalar table's bits on every instruction set, for every value
+// a page can hold and every slot, and nothing beyond the token that is written.
+#include <limits>
+
+#include "base/f16.h"
+#include "tests/kernels/isas.h"
+
+namespace lull {
+namespace {
+
+constexpr KvType kTypes[] = {KvType::kF16, KvType::kBf16, KvType::kF32};
+
+struct Page {
+  std::vector<uint8_t> k, v;
+  Page(KvType type, size_t head_dim, uint8_t fill)
+      : k(kPageTokens * head_dim * KvTypeBytes(type), fill), v(k.size(), fill) {}
+  KvPage view() { return {k.data(), v.data()}; }
+};
+
+// Both zeros, subnormals of f16 and f32, what overflows f16, infinities, NaN, ties of rounding.
+std::vector<float> HardValues(size_t n, uint32_t seed) {
+  const float inf = std::numeric_limits<float>::infinity();
+  const float special[] = {0.0f,
+                           -0.0f,
+                           1e-40f,
+                           -6e-8f,
+                           6.1e-5f,
+                           65504.0f,
+                           65520.0f,
+                           -7e4f,
+                           inf,
+                           -inf,
+                           3e38f,
+                           1.00048828125f,
+                           -1.0014648437f,
+                           std::numeric_limits<float>::quiet_NaN()};
+  std::vector<float> x = RandomFloats(n, seed, 3.0f);
+  for (size_t i = 0; i < n; i += 3) x[i] = special[(i / 3 + seed) % std::size(special)];
+  return x;
+}
+
+TEST(KvWrite, EveryIsaGivesTheScalarBitsInEverySlot) {
+  for (const KvType type : kTypes) {
+    for (const size_t head_dim : {16, 48, 64, 80, 112, 256}) {
+      Page want(type, head_dim, 0x5a);
+      for (const size_t slot : {0, 1, 7, 31, 62, 63}) {
+        const uint32_t seed = static_cast<uint32_t>(slot);
+        const auto k = HardValues(head_dim, seed), v = HardValues(head_dim, seed + 5);
+        ScalarKernels().kv_write(type, want.view(), slot, k.data(), v.data(), head_dim);
+      }
+      for (const Kernels* kernels : MachineKernels()) {
+        Page got(type, head_dim, 0x5a);
+        for (const size_t slot : {0, 1, 7, 31, 62, 63}) {
+          const uint32_t seed = static_cast<uint32_t>(slot);
+          const auto k = HardValues(head_dim, seed), v = HardValues(head_dim, seed + 5);
+          kernels->kv_write(type, got.view(), slot, k.data(), v.data(), head_dim);
+        }
+        SCOPED_TRACE(testing::Message() << "head_dim " << head_dim);
+        ExpectSameBits(want.k, got.k, kernels->name);
+        ExpectSameBits(want.v, got.v, kernels->name);
+      }
+    }
+  }
+}
+
+// K lies [head_dim][64], V [64][head_dim]; values round to the nearest of the type.
+TEST(KvWrite, PutsEachValueInItsPlace) {
+  const size_t head_dim = 48, slot = 37;
+  const auto k = RandomFloats(head_dim, 1), v = RandomFloats(head_dim, 2);
+  for (const Kernels* kernels : MachineKernels()) {
+    Page page(KvType::kF16, head_dim, 0);
+    kernels->kv_write(KvType::kF16, page.view(), slot, k.data(), v.data(), head_dim);
+    std::vector<uint16_t> want_k(kPageTokens * head_dim), want_v(want_k.size());
+    for (size_t d = 0; d < head_dim; ++d) {
+      want_k[d * kPageTokens + slot] = F32ToF16(k[d]);
+      want_v[slot * head_dim + d] = F32ToF16(v[d]);
+    }
+    EXPECT_EQ(0, memcmp(want_k.data(), page.k.data(), page.k.size())) << kernels->name;
+    EXPECT_EQ(0, memcmp(want_v.data(), page.v.data(), page.v.size())) << kernels->name;
+  }
+}
+
+// Every 16-bit pattern, by the plain conversions of base/f16.h.
+TEST(KvWiden, GivesEveryPatternItsValue) {
+  for (const KvType type : {KvType::kF16, KvType::kBf16}) {
+    for (const size_t head_dim : {16, 80, 256}) {
+      const size_t values = kPageTokens * head_dim;
+      for (size_t first = 0; first < 65536; first += 2 * values) {
+        std::vector<uint16_t> k(values), v(values);
+        std::vector<float> want_k(values), want_v(values);
+        const auto widen = [type](uint16_t x) {
+          return type == KvType::kF16 ? F16ToF32(x) : Bf16ToF32(x);
+        };
+        for (size_t i = 0; i < values; ++i) {
+          k[i] = static_cast<uint16_t>(first + i);
+          v[i] = static_cast<uint16_t>(first + values + i);
+          want_k[i] = widen(k[i]);
+          want_v[i] = widen(v[i]);
+        }
+        for (const Kernels* kernels : MachineKernels()) {
+          std::vector<float> got_k(values), got_v(values);
+          kernels->kv_widen(type, {k.data(), v.data()}, head_dim, got_k.data(), got_v.data());
+          for (size_t i = 0; i < values; ++i) {
+            const bool nan_k = std::isnan(want_k[i]), nan_v = std::isnan(want_v[i]);
+            ASSERT_TRUE(nan_k ? std::isnan(got_k[i]) : !memcmp(&want_k[i], &got_k[i], 4))
+                << kernels->name << " pattern " << k[i];
+            ASSERT_TRUE(nan_v ? std::isnan(got_v[i]) : !memcmp(&want_v[i], &got_v[i], 4))
+                << kernels->name << " pattern " << v[i];
+          }
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace lull
