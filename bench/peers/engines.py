@@ -8,7 +8,9 @@ import os
 import re
 import select
 import subprocess
+import tempfile
 
+import logits
 import meter
 
 PHASES = ("prefill", "decode")
@@ -41,13 +43,23 @@ def cpu_by_difference(run, tokens):
     return 1000 * (long - short) / (tokens * (ROUNDS_LONG - ROUNDS_SHORT))
 
 
+class Score:
+    """How an engine or variant shows that it computes rightly; each call raises meter.Failed where it cannot.
+
+    perplexity(text path); tops(text path, Reference or None) -> as Reference.tops, for files with random weights.
+    """
+
+    def __init__(self, perplexity, tops=None):
+        self.perplexity, self.tops = perplexity, tops
+
+
 class Engine:
     name = ""
 
     def prepare(self, row, path, is_correct):
         """Before the rounds of a row, and cheap when called again: scouting, loading.
 
-        is_correct(label, score) -> bool judges score(text path), a perplexity, and remembers it.
+        is_correct(label, Score) -> bool judges and remembers.
         """
 
     def finish(self):
@@ -69,7 +81,8 @@ class Lull(Engine):
         self._binary = binary
 
     def prepare(self, row, path, is_correct):
-        is_correct(self.name, lambda text: self._perplexity(row, path, text))
+        is_correct(self.name, Score(lambda text: self._perplexity(row, path, text),
+                                    lambda _, reference: self._tops(row, path, reference)))
 
     def measure(self, row, path):
         phases = row.phases
@@ -85,6 +98,21 @@ class Lull(Engine):
         output, _ = meter.run_json([self._binary, "perplexity", path, text, "--ctx", str(PERPLEXITY_CTX), "--json",
                                     *self._isa(row)])
         return output["perplexity"]
+
+    def _tops(self, row, path, reference):
+        keys, _ = meter.run_json([self._binary, "inspect", path, "--json"])
+        keys = keys["keys"]
+        bos = int(keys["tokenizer.ggml.bos_token_id"]) if keys.get("tokenizer.ggml.add_bos_token") == "true" else None
+        return [self._tops_of(row, path, chunk if bos is None else [bos] + chunk[1:]) for chunk in reference.chunks]
+
+    def _tops_of(self, row, path, tokens):
+        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+            json.dump(tokens, file)
+            file.flush()
+            output, _ = meter.run_json([self._binary, "score", path, "--tokens", file.name, "--logprobs", "1000",
+                                        *self._isa(row)])
+        positions = logits.scored_positions(len(tokens))
+        return [{t["id"]: t["logprob"] for t in output["positions"][i]} for i in positions]
 
     def cpu_per_1k(self, row, path, phase):
         prompt, new = lengths(row, (phase,))
@@ -151,7 +179,8 @@ class LlamaCpp(Engine):
         wrong = []
 
         def correct(variant):
-            ok = is_correct(self.label(variant), lambda text: self._perplexity(row, path, variant, text))
+            ok = is_correct(self.label(variant), Score(lambda text: self._perplexity(row, path, variant, text),
+                                                       lambda text, _: self._saved(row, path, variant, text, 1000).tops))
             if not ok:
                 wrong.append(self.label(variant))
             return ok
@@ -211,6 +240,23 @@ class LlamaCpp(Engine):
              *(word for flag in flags for word in flag)])
         return parse_llama_bench(output), child
 
+    def reference(self, row, path, text):
+        """What others are held against on random weights: flash attention and repacking off."""
+        build = next(iter(self.variants(row)), (None,))[0]
+        if build is None:
+            raise meter.Failed("no build of it for this row")
+        return self._saved(row, path, (build, (("-fa", "0"), ("--repack", "0"))), text, logits.TOP)
+
+    def _saved(self, row, path, variant, text, top):
+        build, flags = variant
+        try:
+            return logits.run_and_parse(lambda out: meter.run_child(
+                [self._program(build, "llama-perplexity"), "-m", path, "-f", text, "-c", str(logits.CONTEXT),
+                 "--chunks", str(logits.CHUNKS), "--save-all-logits", out, "-t", str(row.threads),
+                 *self._long_flags(flags)]), top)
+        except (logits.Malformed, OSError) as error:
+            raise meter.Failed(f"llama-perplexity's saved logits: {error}") from None
+
     def _perplexity(self, row, path, variant, text):
         build, flags = variant
         child = meter.run_child(
@@ -238,8 +284,8 @@ class OpenVino(Engine):
         if row.isa:
             raise meter.Failed("has no switch for the instruction set")
         self._load(path, row.threads)
-        is_correct(self.name, lambda text: self._ask(
-            {"do": "perplexity", "text": text, "ctx": PERPLEXITY_CTX})["perplexity"])
+        is_correct(self.name, Score(lambda text: self._ask(
+            {"do": "perplexity", "text": text, "ctx": PERPLEXITY_CTX})["perplexity"]))
 
     def measure(self, row, path):
         self._load(path, row.threads)

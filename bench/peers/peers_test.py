@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
 """The parts of the comparison that decide: discarding, choosing, disqualifying, judging, drawing."""
+import dataclasses
+import struct
 import sys
 import unittest
 import xml.etree.ElementTree
@@ -7,6 +9,7 @@ import xml.etree.ElementTree
 sys.dont_write_bytecode = True
 
 import engines  # pylint: disable=wrong-import-position
+import logits
 import meter
 import models
 import race
@@ -22,6 +25,47 @@ def a_row(goals=(), wrong=False, **engine_medians):
     return {"name": "row", "kind": "speed", "phases": ["prefill", "decode"], "goals": list(goals), "rounds": 5, "quiet": True,
             "engines": {names[n]: {"median": m, "perplexity": 30.0 if wrong and n == "openvino" else 18.5,
                                    "wrong": wrong and n == "openvino"} for n, m in engine_medians.items()}}
+
+
+def saved_logits(positions, context, vocab):
+    """A --save-all-logits file of one chunk; positions: lists of uint16 steps of 0.5 above -20."""
+    data = b"_logits_" + struct.pack("<Iii", context, vocab, 1) + struct.pack(f"<{context}i", *range(context))
+    for steps in positions:
+        data += struct.pack("<ff", .5, -20.0) + struct.pack(f"<{vocab}H", *steps) + b"\0\0" * (vocab % 2)
+    return data
+
+
+class LogitsTest(unittest.TestCase):
+    def test_reads_what_was_saved(self):
+        reference = logits.parse_saved(saved_logits([[1, 40, 3], [20, 2, 30], [1, 2, 3]], 8, 3), top=2)
+        self.assertEqual(reference.chunks, [list(range(8))])
+        self.assertEqual(reference.tops, [[{1: 0.0, 2: -18.5}, {2: -5.0, 0: -10.0}, {2: -18.5, 1: -19.0}]])
+
+    def test_a_cut_file_is_an_error(self):
+        data = saved_logits([[1, 2, 3]] * 3, 8, 3)
+        for size in (0, 7, 19, len(data) - 1):
+            with self.assertRaises(logits.Malformed):
+                logits.parse_saved(data[:size])
+
+    def test_cosine(self):
+        position = {1: -1.0, 2: -2.0, 3: -4.0}
+        self.assertAlmostEqual(logits.cosine(position, {1: -2.0, 2: -3.0, 3: -5.0, 9: 0.0}), 1.0)
+        self.assertLess(logits.cosine(position, {1: -4.0, 2: -2.0, 3: -1.0}), 0)
+        self.assertEqual(logits.cosine(position, {1: -1.0, 2: -2.0}), 0.0)
+
+    def test_the_ledger_refuses_other_logits(self):
+        position = {1: -1.0, 2: -2.0, 3: -4.0}
+        reference = logits.Reference([[0] * 8], [[position]])
+        ledger = race.Ledger("text", lambda row, path, text: reference)
+        judge = ledger.judge(dataclasses.replace(race.ROWS[0], isa=None), "model", True)
+
+        def score(tops):
+            return engines.Score(None, lambda text, reference: [[tops]])
+
+        self.assertTrue(judge("right", score(position)))
+        self.assertFalse(judge("wrong", score({1: -4.0, 2: -2.0, 3: -1.0})))
+        self.assertTrue(judge("cannot tell", engines.Score(None)))
+        self.assertEqual(set(ledger.cosines("model", None)), {"right", "wrong"})
 
 
 class MeterTest(unittest.TestCase):

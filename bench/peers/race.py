@@ -15,6 +15,7 @@ import os
 import sys
 
 import engines
+import logits
 import meter
 import models
 import quota
@@ -23,7 +24,7 @@ import report
 NOISE_LIMIT = 0.02
 ATTEMPTS_PER_ROUND = 3
 TEXT_SOURCE, TEXT_BYTES = "/usr/share/common-licenses/GPL-3", 30_000
-RANDOM_WEIGHTS_NOTE = "random weights have no perplexity, and logits were not compared in this run"
+RANDOM_WEIGHTS_NOTE = "random weights have no perplexity: median cosine of logits to llama.cpp's instead"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,29 +112,60 @@ def quick(row):
 
 
 class Ledger:
-    """Perplexities by file, instruction set and engine or variant; each is measured once."""
+    """Perplexities, or for random weights cosines, by file, instruction set and engine or variant; each is
+    measured once."""
 
-    def __init__(self, text):
-        self._text, self._known = text, {}
+    def __init__(self, text, reference=None):
+        """reference(row, path, text) -> logits.Reference, for files with random weights."""
+        self._text, self._find_reference = text, reference
+        self._perplexities, self._cosines, self._references = {}, {}, {}
 
-    def judge(self, path, isa, has_random_weights):
+    def judge(self, row, path, has_random_weights):
         """is_correct for Engine.prepare on this file."""
-        known = self._known.setdefault((path, isa), {})
+        if not self._text:
+            return lambda label, score: True
+        compare = self._has_right_logits if has_random_weights else self._has_right_perplexity
+        return lambda label, score: compare(row, path, label, score)
 
-        def is_correct(label, score):
-            if has_random_weights or not self._text:
-                return True
-            if label not in known:
-                try:
-                    known[label] = score(self._text)
-                except meter.Failed as error:
-                    say(f"perplexity of {label}: {error}")
-                    known[label] = float("nan")
-            return not report.is_wrong(known[label], known.values(), engines.PERPLEXITY_TOLERANCE)
-        return is_correct
+    def perplexities(self, path, isa):
+        return self._perplexities.get((path, isa), {})
 
-    def of(self, path, isa):
-        return self._known.get((path, isa), {})
+    def cosines(self, path, isa):
+        return self._cosines.get((path, isa), {})
+
+    def _has_right_perplexity(self, row, path, label, score):
+        known = self._perplexities.setdefault((path, row.isa), {})
+        if label not in known:
+            try:
+                known[label] = score.perplexity(self._text)
+            except meter.Failed as error:
+                say(f"perplexity of {label}: {error}")
+                known[label] = float("nan")
+        return not report.is_wrong(known[label], known.values(), engines.PERPLEXITY_TOLERANCE)
+
+    def _has_right_logits(self, row, path, label, score):
+        reference = self._reference(row, path)
+        if reference is None or score.tops is None:
+            return True
+        known = self._cosines.setdefault((path, row.isa), {})
+        if label not in known:
+            try:
+                known[label] = logits.median_cosine(reference, score.tops(self._text, reference))
+            except meter.Failed as error:
+                say(f"logits of {label}: {error}")
+                known[label] = 0.0
+            say(f"{os.path.basename(path)}: cosine of {label}'s logits to llama.cpp's: {known[label]:.5f}")
+        return known[label] >= logits.LEAST_COSINE
+
+    def _reference(self, row, path):
+        key = (path, row.isa)
+        if self._find_reference is not None and key not in self._references:
+            try:
+                self._references[key] = self._find_reference(row, path, self._text)
+            except meter.Failed as error:
+                say(f"no logits to compare with: {error}")
+                self._references[key] = None
+        return self._references.get(key)
 
 
 def say(text):
@@ -149,7 +181,7 @@ class Race:
         result = {"name": row.name} | dataclasses.asdict(row) | {"goals": []}
         try:
             path = self._files.path(row.model)
-            judge = self._ledger.judge(path, row.isa, self._files.has_random_weights(row.model))
+            judge = self._ledger.judge(row, path, self._files.has_random_weights(row.model))
             running, refused = self._prepare(row, path, judge)
             result |= self._measure(row, path, judge, running, refused)
         except (models.Unavailable, quota.Unavailable, meter.Failed) as error:
@@ -216,7 +248,7 @@ class Race:
             "discarded": discarded}
 
     def _summarize(self, row, path, running, refused, kept):
-        perplexities = self._ledger.of(path, row.isa)
+        perplexities, cosines = self._ledger.perplexities(path, row.isa), self._ledger.cosines(path, row.isa)
         summary = {}
         for engine in running:
             name = engine.name
@@ -228,12 +260,16 @@ class Race:
             if known:
                 entry["perplexity"] = max(known)
                 entry["wrong"] = report.is_wrong(max(known), perplexities.values(), engines.PERPLEXITY_TOLERANCE)
+            alike = [cosines[label] for label in labels if label in cosines]
+            if alike:
+                entry["logit_cosine"] = min(alike)
+                entry["wrong"] = min(alike) < logits.LEAST_COSINE
             summary[name] = entry
         for name, reason in refused.items():
             summary.setdefault(name, {})["unsupported"] = reason
         result = {"engines": summary, "perplexities": dict(perplexities)}
         if self._files.has_random_weights(row.model):
-            result["correctness"] = RANDOM_WEIGHTS_NOTE
+            result |= {"correctness": RANDOM_WEIGHTS_NOTE, "cosines": dict(cosines)}
         return result
 
     def _sample(self, row, path, judge, engine):
@@ -358,8 +394,9 @@ def main():
     builds = pairs(args.llama)
     files = models.Models(os.path.join(args.folder, "models"), pairs(args.model),
                           os.path.join(builds["native"], "llama-quantize") if "native" in builds else None, args.make_model)
-    ledger = Ledger(text_of(args.folder))
     competitors = competitors_of(args)
+    llama = next((e for e in competitors if type(e) is engines.LlamaCpp), None)
+    ledger = Ledger(text_of(args.folder), llama.reference if llama else None)
     race = Race(competitors, files, ledger, args.rounds, 1 if args.quick else ATTEMPTS_PER_ROUND * args.rounds, cpus)
     record = {"kind": "peers", "version": 2, "quick": args.quick, "machine": describe_machine(cpus),
               "time": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),

@@ -46,7 +46,7 @@ def judge(row, goal):
     judged = goal | {"value": value, "verdict": verdict}
     engine = row.get("engines", {}).get(goal["against"], {})
     if engine.get("wrong"):
-        judged["note"] = f"{goal['against']} is disqualified: perplexity {engine['perplexity']:.2f}"
+        judged["note"] = f"{goal['against']} is disqualified: {quality_text(engine)}"
     elif value is None:
         judged["note"] = (row.get("skipped") or row.get("engines", {}).get("Lull", {}).get("unsupported")
                           or engine.get("unsupported") or "")
@@ -113,6 +113,14 @@ def goal_lines(row):
         yield f"    {label:26} {own:>16}   {target:46} {judged['verdict']}{note}"
 
 
+def quality_text(engine):
+    if engine.get("perplexity") is not None:
+        return f"perplexity {engine['perplexity']:.3f}"
+    if engine.get("logit_cosine") is not None:
+        return f"logit cosine {engine['logit_cosine']:.5f}"
+    return ""
+
+
 def engine_line(name, engine):
     median = engine.get("median", {})
     parts = [f"{median[p + '_tok_s']:10,.1f} {p}" for p in PHASES if p + "_tok_s" in median]
@@ -124,8 +132,8 @@ def engine_line(name, engine):
         parts.append(f"{median['peak_rss_bytes'] / 1e6:,.0f} MB peak")
     if engine.get("unsupported"):
         parts = ["not supported: " + engine["unsupported"]]
-    if engine.get("perplexity") is not None:
-        parts.append(f"perplexity {engine['perplexity']:.3f}" + (" WRONG: disqualified" if engine.get("wrong") else ""))
+    if quality_text(engine):
+        parts.append(quality_text(engine) + (" WRONG: disqualified" if engine.get("wrong") else ""))
     return f"    {name:14} " + "   ".join(parts)
 
 
@@ -174,7 +182,7 @@ def svg(record):
             if name == "Lull":
                 text += f"  {value / peer[1]:.2f}x {peer[0]}"
             if wrong:
-                text += "  (wrong: perplexity)"
+                text += "  (wrong answers)"
             weight = ' font-weight="bold"' if name == "Lull" else ""
             out.append(f'<rect x="{left}" y="{y}" width="{length:.1f}" height="{bar - 2}" '
                        f'fill="{COLOURS.get(name, "#777")}"{opacity}/>')
