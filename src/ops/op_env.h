@@ -66,12 +66,23 @@ class ThreadScratch {
   os::Memory memory_;
 };
 
+// Of Attention; keeps its capacity between uses.
+struct AttentionScratch {
+  struct Cut {
+    size_t item;
+    int64_t page;  // of the item's
+  };
+  std::vector<RowBlock> blocks;
+  std::vector<Cut> cuts;
+  std::vector<float> states;  // of items that two threads compute one after the other
+};
+
 // One owner; the ops of one forward pass use it in turn.
 struct OpEnv {
   const Kernels& kernels;
   ThreadScratch& scratch;
   TilePlan& plan;
-  std::vector<RowBlock> row_blocks = {};  // scratch of Attention
+  AttentionScratch attention = {};
 };
 
 int NumThreads(const ExecContext& ctx);

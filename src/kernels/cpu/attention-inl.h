@@ -32,7 +32,8 @@ LULL_INLINE Slots VisibleSlots(const AttentionArgs& args, size_t page) {
                                            : size)};
 }
 
-// What one step of a loop over a page fetches of what is read next.
+// What one step of a loop over a page fetches of what is read next: a whole page ahead, because
+// pieces of some KiB end before the hardware's prefetchers have caught up with them.
 struct Fetch {
   const uint8_t* at = nullptr;  // null: nothing
   size_t lines = 0;             // of 64 bytes, for each step
@@ -78,14 +79,13 @@ LULL_INLINE void ScoreBlock(const float* q, size_t head_dim, float scale,
 // Scores of all 64 positions; those outside the visible slots are -inf.
 template <typename Kv, int kHeads>
 LULL_INLINE void PageScores(const AttentionArgs& args, const float* q, const KvPage& page,
-                            Slots slots, bool fetch_values, float* scores) {
+                            Slots slots, const KvPage* next, float* scores) {
   constexpr int kVectors = BlockVectors(kHeads, 4);
   Fetch fetch;
-  if (fetch_values) {
+  if (next != nullptr) {
     const size_t steps = (slots.end - slots.begin + 16 * kVectors - 1) / (16 * kVectors);
-    const size_t row_bytes = args.head_dim * sizeof(typename Kv::Element);
-    fetch = Fetch(static_cast<const uint8_t*>(page.v) + slots.begin * row_bytes,
-                  (slots.end - slots.begin) * row_bytes, steps * args.head_dim);
+    fetch = Fetch(next->k, args.head_dim * kPageTokens * sizeof(typename Kv::Element),
+                  steps * args.head_dim);
   }
   const auto* k = static_cast<const typename Kv::Element*>(page.k);
   size_t lane = slots.begin / 16 * 16;
@@ -157,7 +157,7 @@ LULL_INLINE void PageValues(const float* weights, const float* rescale, const Kv
   Fetch fetch;
   if (next != nullptr) {
     const size_t steps = (head_dim + 16 * kVectors - 1) / (16 * kVectors);
-    fetch = Fetch(next->k, head_dim * kPageTokens * sizeof(typename Kv::Element),
+    fetch = Fetch(next->v, head_dim * kPageTokens * sizeof(typename Kv::Element),
                   steps * (slots.end - slots.begin));
   }
   size_t d = 0;
@@ -178,7 +178,8 @@ template <typename Kv, int kHeads>
 void AttendPage(const AttentionArgs& args, const KvPage& page, Slots slots, size_t head,
                 const KvPage* next, AttentionState state) {
   alignas(64) float scores[kHeads * kPageTokens];
-  PageScores<Kv, kHeads>(args, args.q + head * args.head_dim, page, slots, head == 0, scores);
+  if (head != 0) next = nullptr;  // fetched once
+  PageScores<Kv, kHeads>(args, args.q + head * args.head_dim, page, slots, next, scores);
   alignas(64) float rescale[16] = {};
   float sums[kHeads];
   for (int h = 0; h < kHeads; ++h) {
@@ -189,7 +190,7 @@ void AttendPage(const AttentionArgs& args, const KvPage& page, Slots slots, size
   StoreF32(rescale, Exp(LoadF32(rescale)));
   for (int h = 0; h < kHeads; ++h)
     state.l[head + h] = __builtin_fmaf(state.l[head + h], rescale[h], sums[h]);
-  PageValues<Kv, kHeads>(scores, rescale, page, slots, args.head_dim, head == 0 ? next : nullptr,
+  PageValues<Kv, kHeads>(scores, rescale, page, slots, args.head_dim, next,
                          args.out + head * args.head_dim);
 }
 
