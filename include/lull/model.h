@@ -92,10 +92,12 @@ class Model {
 using PackProgress = std::function<void(uint64_t done_bytes, uint64_t total_bytes)>;
 
 // Writes the weights as the kernels read them beside the model file, PATH.pack: later loads map it
-// instead of repacking, and processes share it. Returns its path. Needs the memory of one copy.
-Result<std::string> WriteModelPack(const std::string& path, Runtime& runtime,
+// instead of repacking, and processes share it. Where one that fits is there already, nothing is
+// written unless force. Returns its path. Needs the memory of one copy.
+Result<std::string> WriteModelPack(const std::string& path, Runtime& runtime, bool force,
                                    const PackProgress& progress);
-// Whether there is such a file, made from the model file as it is now, with every byte as written.
+// Whether there is such a file, with every byte as written and as the model file as it is now would
+// be packed. Needs the memory of one copy.
 Result<std::string> VerifyModelPack(const std::string& path, Runtime& runtime,
                                     const PackProgress& progress);
 

@@ -1,4 +1,7 @@
 // Threads, instruction set and budget: what every computation of this process runs under.
+// A program that needs the time between checkpoints short whatever a template does also calls
+// mallopt(M_MXFAST, 0) at its start, as lull does: else glibc joins small freed blocks thousands at
+// a time.
 #pragma once
 
 #include <cstdint>

@@ -10,7 +10,8 @@
 namespace lull {
 namespace {
 
-// About 30 us of polling on current hardware before a futex wait; never while a cap is set.
+// About 30 us of polling on current hardware before a futex wait; never under a cap, nor
+// where the pool may not poll.
 constexpr int kSpinRounds = 600;
 constexpr size_t kMaxTiles = size_t{1} << 31;
 constexpr uint64_t kClosed = 0xffffffffu;  // no tile has this number

@@ -18,9 +18,12 @@ constexpr int kRunDepthFactor = 8;
 // What is left of the smallest thread's stack is never used up, whatever the frames of a build.
 constexpr int64_t kStackBytes = 160 * 1024;
 
+using Variable = std::pair<int, Value>;  // symbol and value
+using Variables = std::vector<Variable, PacedAllocator<Variable>>;
+
 // Variables of one block. Macros keep the scopes they were defined in.
 struct Scope : Object {
-  std::vector<std::pair<int, Value>> vars;
+  Variables vars;
   std::shared_ptr<Scope> parent;
   bool captured = false;
 };
@@ -45,10 +48,20 @@ class Interpreter {
 
   ~Interpreter() {
     // Scopes and namespaces can hold each other through macros.
-    for (auto& scope : captured_) scope->vars.clear();
-    for (auto& space : run_.namespaces) space->vars.clear();
-    for (auto& scope : captured_) scope->parent.reset();
-    run_.namespaces.clear();
+    for (auto& scope : captured_) {
+      run_.work()->Spend(4);
+      scope->vars.clear();
+    }
+    for (auto& space : run_.namespaces) {
+      run_.work()->Spend(4);
+      space->vars.clear();
+    }
+    for (auto& scope : captured_) {
+      run_.work()->Spend(4);
+      scope->parent.reset();
+    }
+    for (; !captured_.empty(); captured_.pop_back()) run_.work()->Spend(4);
+    for (; !run_.namespaces.empty(); run_.namespaces.pop_back()) run_.work()->Spend(4);
   }
 
   std::string Render(const std::vector<std::pair<std::string, Value>>& variables) {
@@ -624,7 +637,11 @@ class Interpreter {
       const Value value = Eval(*item);
       if (!ok()) return Value();
       run_.At(item->pos, "operator '~'");
-      text += Str(run_, value);
+      if (value.is(Kind::kString)) {
+        AppendPaced(run_.work(), value.text(), &text);
+      } else {
+        AppendPaced(run_.work(), Str(run_, value), &text);
+      }
       if (!run_.CheckStringSize(static_cast<int64_t>(text.size()))) return Value();
     }
     return run_.String(std::move(text));
@@ -762,7 +779,8 @@ class Interpreter {
   Run& run_;
   char* stack_base_ = nullptr;
   int depth_ = 0;
-  std::map<std::string, int> symbols_;
+  std::map<std::string, int, std::less<>, PacedAllocator<std::pair<const std::string, int>>>
+      symbols_;
   std::shared_ptr<Scope> scope_;
   std::vector<std::shared_ptr<Scope>> captured_;
 };

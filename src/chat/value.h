@@ -122,6 +122,7 @@ class Value {
 };
 
 using Values = std::vector<Value, PacedAllocator<Value>>;
+using NamedValue = std::pair<std::string, Value>;
 using Entry = std::pair<Value, Value>;
 using Entries = std::vector<Entry, PacedAllocator<Entry>>;
 
@@ -171,7 +172,7 @@ struct DictViewObject : Object {
 };
 
 struct NamespaceObject : Object {
-  std::vector<std::pair<std::string, Value>> vars;
+  std::vector<NamedValue, PacedAllocator<NamedValue>> vars;
 };
 
 struct FunctionObject : Object {

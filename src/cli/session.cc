@@ -57,6 +57,10 @@ Result<Session> Session::Open(const std::string& model, const RuntimeFlags& flag
   LULL_ASSIGN_OR_RETURN(const std::string path, ResolveModel(model));
   Session session;
   LULL_ASSIGN_OR_RETURN(session.runtime, Runtime::Create(options));
+  if (session.runtime->threads() < options.threads)
+    fprintf(stderr, "lull: %d thread%s, not %d: the control group's CPU quota keeps no more busy\n",
+            session.runtime->threads(), session.runtime->threads() == 1 ? "" : "s",
+            options.threads);
   LULL_ASSIGN_OR_RETURN(session.model, Model::Load(path, *session.runtime));
   const std::string& note = session.model->info().pack_note;
   if (!note.empty()) fprintf(stderr, "lull: repacking the weights: %s\n", note.c_str());

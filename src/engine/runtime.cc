@@ -33,7 +33,9 @@ int DefaultThreads(const CpuBudget& budget, int cpus) {
 // Never more than a control group's quota can keep busy, whatever was asked for: where it is used
 // up, all threads stop until the next period, in the middle of whatever they were at.
 Result<int> ChooseThreads(int threads, const CpuBudget& budget, int cpus, double quota_cpus) {
-  const int most = quota_cpus > 0 ? static_cast<int>(std::ceil(quota_cpus)) : kMaxThreads;
+  const int most = quota_cpus > 0 && quota_cpus < kMaxThreads
+                       ? static_cast<int>(std::ceil(quota_cpus))
+                       : kMaxThreads;
   if (threads >= 0 && threads <= kMaxThreads)
     return std::min(most, threads == 0 ? DefaultThreads(budget, cpus) : threads);
   return Error{ErrorCode::kUsage, "threads is " + std::to_string(threads), "threads",
@@ -58,7 +60,8 @@ Result<std::unique_ptr<Runtime>> Runtime::Create(const RuntimeOptions& options) 
   LULL_ASSIGN_OR_RETURN(resolved.threads,
                         ChooseThreads(options.threads, options.cpu, cpus, quota_cpus));
   LULL_ASSIGN_OR_RETURN(const Kernels* kernels, ChooseKernels(options.isa));
-  const bool threads_poll = quota_cpus == 0 && resolved.threads <= cpus;
+  const bool threads_poll =
+      resolved.threads <= cpus && (quota_cpus == 0 || quota_cpus >= resolved.threads);
   auto rep = std::make_unique<Rep>(resolved, cpus, threads_poll, *kernels);
   LULL_RETURN_IF_ERROR(rep->pool.start_status());
   return std::unique_ptr<Runtime>(new Runtime(std::move(rep)));

@@ -38,7 +38,7 @@ struct GgufTensor {
 struct GgufIdentity {
   uint64_t file_bytes = 0;     // all parts
   int64_t modified_ns = 0;     // since 1970, the latest of all parts
-  Sha256Digest headers{};      // everything before the tensor data, of all parts in order
+  Sha256Digest headers{};      // of all parts: bytes, time, everything before the tensor data
 };
 
 class GgufFile {
@@ -52,6 +52,7 @@ class GgufFile {
   const std::string& path() const;
   uint64_t file_bytes() const;  // all parts
   GgufIdentity Identity(const ExecContext& ctx = ExecContext()) const;
+  uint32_t owner_uid() const;  // of the first part
   const std::vector<GgufTensor>& tensors() const;
   const GgufTensor* FindTensor(std::string_view name) const;  // null where absent
 

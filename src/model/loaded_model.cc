@@ -213,8 +213,9 @@ Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ExecContext& ctx, c
   LULL_RETURN_IF_ERROR(ResolveVocab(file, architecture, &model->hparams_));
   LULL_ASSIGN_OR_RETURN(const WeightPlan plan, PlanWeights(file, architecture, model->hparams_));
   ctx.Checkpoint();
-  model->pack_identity_ = {file.Identity(ctx), plan.Digest(), plan.total_bytes};
-  if (use != PackUse::kIgnore) LULL_RETURN_IF_ERROR(model->MapPack(file, use));
+  model->layout_ = plan.Digest();
+  model->weight_bytes_ = plan.total_bytes;
+  if (use != PackUse::kIgnore) LULL_RETURN_IF_ERROR(model->MapPack(ctx, file, use));
   if (model->pack_ == nullptr) LULL_RETURN_IF_ERROR(model->Repack(ctx, file, plan));
   model->weights_.layers.resize(static_cast<size_t>(model->hparams_.num_layers));
   for (const WeightPlacement& p : plan.placements)
@@ -229,15 +230,22 @@ Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ExecContext& ctx, c
 }
 
 // A pack that does not fit is no reason to refuse the model; that it is not used is worth a note.
-Status LoadedModel::MapPack(const GgufFile& file, PackUse use) {
-  Result<std::unique_ptr<PackFile>> pack = PackFile::Open(PackPathOf(file.path()), pack_identity_);
-  if (pack.ok()) {
+Status LoadedModel::MapPack(const ExecContext& ctx, const GgufFile& file, PackUse use) {
+  Result<std::unique_ptr<PackFile>> pack =
+      PackFile::Open(PackPathOf(file.path()), file.owner_uid());
+  Status status = pack.status();
+  if (pack.ok()) status = (*pack)->Check(PackIdentityOf(ctx, file));
+  if (status.ok()) {
     pack_ = std::move(*pack);
     return Status::Ok();
   }
-  if (use == PackUse::kRequire) return pack.status();
-  if (pack.status().code() != ErrorCode::kNotFound) info_.pack_note = pack.status().ToString();
+  if (use == PackUse::kRequire) return status;
+  if (status.code() != ErrorCode::kNotFound) info_.pack_note = status.ToString();
   return Status::Ok();
+}
+
+PackIdentity LoadedModel::PackIdentityOf(const ExecContext& ctx, const GgufFile& file) const {
+  return {file.Identity(ctx), layout_, weight_bytes_};
 }
 
 Status LoadedModel::Repack(const ExecContext& ctx, const GgufFile& file, const WeightPlan& plan) {
@@ -251,7 +259,7 @@ Status LoadedModel::Repack(const ExecContext& ctx, const GgufFile& file, const W
 
 std::span<const uint8_t> LoadedModel::weight_memory() const {
   if (pack_ != nullptr) return pack_->weights();
-  return {memory_.data(), pack_identity_.weight_bytes};
+  return {memory_.data(), weight_bytes_};
 }
 
 }  // namespace lull

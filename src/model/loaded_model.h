@@ -40,19 +40,21 @@ class LoadedModel {
   const Architecture& architecture() const { return *architecture_; }
   const Hparams& hparams() const { return hparams_; }
   const ModelWeights& weights() const { return weights_; }
-  // All of them, as a pack file holds them, and what makes such a file this model's.
+  // All of them, as a pack file holds them, and what makes such a file this model's: file is the one
+  // it was loaded from.
   std::span<const uint8_t> weight_memory() const;
-  const PackIdentity& pack_identity() const { return pack_identity_; }
+  PackIdentity PackIdentityOf(const ExecContext& ctx, const GgufFile& file) const;
   const PackFile* pack() const { return pack_.get(); }  // null: repacked
 
  private:
   LoadedModel() = default;
-  Status MapPack(const GgufFile& file, PackUse use);
+  Status MapPack(const ExecContext& ctx, const GgufFile& file, PackUse use);
   Status Repack(const ExecContext& ctx, const GgufFile& file, const WeightPlan& plan);
   const Architecture* architecture_ = nullptr;
   Hparams hparams_;
   ModelWeights weights_;
-  PackIdentity pack_identity_;
+  Sha256Digest layout_{};
+  size_t weight_bytes_ = 0;
   std::unique_ptr<PackFile> pack_;
   os::Memory memory_;  // empty where there is a pack
   ModelInfo info_;

@@ -13,16 +13,19 @@ namespace {
 // The header: little-endian fields at the start of a page, zeros, and the SHA-256 of all that at
 // its end.
 constexpr char kMagic[8] = {'L', 'U', 'L', 'L', 'P', 'A', 'C', 'K'};
-constexpr uint32_t kFormatVersion = 1;
 constexpr size_t kHeaderBytes = 4096;
 constexpr size_t kHeaderDigestAt = kHeaderBytes - sizeof(Sha256Digest);
-constexpr size_t kPieceBytes = size_t{128} << 10;  // hashed or written between two checkpoints
-constexpr const char* kMakeAnew = "make it anew: lull pack MODEL";
+constexpr size_t kPieceBytes = size_t{32} << 10;  // hashed or written between two checkpoints
+
+// "x.gguf.pack" -> how to make it anew.
+std::string Anew(const std::string& pack_path) {
+  return "make it anew: lull pack --force " + pack_path.substr(0, pack_path.rfind(".pack"));
+}
 
 using Page = std::array<uint8_t, kHeaderBytes>;
 
 struct Header {
-  uint32_t format_version = kFormatVersion;
+  uint32_t format_version = kPackFormatVersion;
   uint32_t arithmetic_version = kArithmeticVersion;
   PackIdentity identity;
   Sha256Digest weights_digest{};
@@ -64,11 +67,11 @@ Page ToPage(Header header) {
 }
 
 Status Damaged(const std::string& what, const std::string& path) {
-  return Status(ErrorCode::kInvalidInput, "the pack file is damaged: " + what, path, kMakeAnew);
+  return Status(ErrorCode::kInvalidInput, "the pack file is damaged: " + what, path, Anew(path));
 }
 
 Status Stale(const std::string& what, const std::string& path) {
-  return Status(ErrorCode::kInvalidInput, "the pack file is stale: " + what, path, kMakeAnew);
+  return Status(ErrorCode::kInvalidInput, "the pack file is stale: " + what, path, Anew(path));
 }
 
 Result<Header> ParseHeader(std::span<const uint8_t> bytes, const std::string& path) {
@@ -81,9 +84,9 @@ Result<Header> ParseHeader(std::span<const uint8_t> bytes, const std::string& pa
   Header header;
   MoveFields(header,
              [&](size_t at, auto& field) { memcpy(&field, bytes.data() + at, sizeof(field)); });
-  if (header.format_version != kFormatVersion)
+  if (header.format_version != kPackFormatVersion)
     return Stale("it has format version " + std::to_string(header.format_version) +
-                     ", this program reads " + std::to_string(kFormatVersion),
+                     ", this program reads " + std::to_string(kPackFormatVersion),
                  path);
   const Sha256Digest digest = DigestOf(bytes.data(), kHeaderDigestAt);
   if (memcmp(bytes.data() + kHeaderDigestAt, digest.data(), digest.size()) != 0)
@@ -142,13 +145,22 @@ Result<Sha256Digest> DigestOfWeights(const ExecContext& ctx, std::span<const uin
 std::string PackPathOf(const std::string& model_path) { return model_path + ".pack"; }
 
 Result<std::unique_ptr<PackFile>> PackFile::Open(const std::string& path,
-                                                 const PackIdentity& identity) {
+                                                 uint32_t model_owner_uid) {
   std::unique_ptr<PackFile> pack(new PackFile());
   LULL_ASSIGN_OR_RETURN(pack->file_, os::MappedFile::Open(path));
-  LULL_ASSIGN_OR_RETURN(const Header header, ParseHeader(pack->file_->bytes(), path));
-  LULL_RETURN_IF_ERROR(CheckSource(header, identity, path));
-  pack->weights_digest_ = header.weights_digest;
+  const uint32_t owner = pack->file_->owner_uid();
+  if (owner != 0 && owner != os::UserId() && owner != model_owner_uid)
+    return Status(ErrorCode::kInvalidInput,
+                  "the pack file belongs to another user (" + std::to_string(owner) +
+                      ") than the model and this process",
+                  path, "remove it; " + Anew(path));
   return pack;
+}
+
+Status PackFile::Check(const PackIdentity& identity) {
+  LULL_ASSIGN_OR_RETURN(const Header header, ParseHeader(file_->bytes(), file_->path()));
+  weights_digest_ = header.weights_digest;
+  return CheckSource(header, identity, file_->path());
 }
 
 std::span<const uint8_t> PackFile::weights() const { return file_->bytes().subspan(kHeaderBytes); }
@@ -162,11 +174,12 @@ Status PackFile::VerifyWeights(const ExecContext& ctx, const PackProgress& progr
 
 Status WritePack(const ExecContext& ctx, const std::string& path, const PackIdentity& identity,
                  std::span<const uint8_t> weights, const PackProgress& progress) {
+  os::AtomicFile::RemoveAbandoned(path);
+  LULL_ASSIGN_OR_RETURN(const std::unique_ptr<os::AtomicFile> file, os::AtomicFile::Create(path));
+  LULL_RETURN_IF_ERROR(file->Reserve(kHeaderBytes + weights.size()));
   Header header;
   header.identity = identity;
   LULL_ASSIGN_OR_RETURN(header.weights_digest, DigestOfWeights(ctx, weights, nullptr));
-  LULL_ASSIGN_OR_RETURN(const std::unique_ptr<os::AtomicFile> file, os::AtomicFile::Create(path));
-  LULL_RETURN_IF_ERROR(file->Reserve(kHeaderBytes + weights.size()));
   LULL_RETURN_IF_ERROR(file->Write(ToPage(header)));
   LULL_RETURN_IF_ERROR(ForEachPiece(ctx, weights, [&](size_t at, std::span<const uint8_t> piece) {
     if (progress) progress(at + piece.size(), weights.size());

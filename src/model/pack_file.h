@@ -24,6 +24,10 @@ struct PackIdentity {
   uint64_t weight_bytes = 0;
 };
 
+// How the packed bytes of a matrix and the file around them lie: raised when either changes, so
+// that no older pack is used.
+inline constexpr uint32_t kPackFormatVersion = 1;
+
 // "models/x.gguf" -> "models/x.gguf.pack".
 std::string PackPathOf(const std::string& model_path);
 
@@ -31,12 +35,15 @@ std::string PackPathOf(const std::string& model_path);
 // WritePack replaces it by a rename.
 class PackFile {
  public:
-  // Checks the header and the size, not the weights. kNotFound: no such file; kInvalidInput:
-  // damaged, or made from something else (the message says what differs).
-  static Result<std::unique_ptr<PackFile>> Open(const std::string& path,
-                                                const PackIdentity& identity);
+  // Only maps the file. kNotFound: no such file. kInvalidInput: neither the process's user's, nor
+  // root's, nor of the user whose the model is: its bytes could be anybody's.
+  static Result<std::unique_ptr<PackFile>> Open(const std::string& path, uint32_t model_owner_uid);
+  // Compares header and size, not the weights. kInvalidInput: damaged, or made from something else
+  // (the message says what differs).
+  Status Check(const PackIdentity& identity);
 
-  std::span<const uint8_t> weights() const;  // starts on a page
+  // Starts on a page. Requires: Check was ok.
+  std::span<const uint8_t> weights() const;
   // Reads everything and compares checksums.
   Status VerifyWeights(const ExecContext& ctx, const PackProgress& progress) const;
 
@@ -47,6 +54,7 @@ class PackFile {
 };
 
 // Writes the file beside its place and renames it: other processes see the old or the new one.
+// Removes what earlier attempts that were killed left behind.
 Status WritePack(const ExecContext& ctx, const std::string& path, const PackIdentity& identity,
                  std::span<const uint8_t> weights, const PackProgress& progress);
 

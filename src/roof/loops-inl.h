@@ -4,6 +4,15 @@ namespace lull::LULL_ISA {
 
 constexpr int kRoofChains = kF32Registers >= 32 ? 12 : kF32Registers >= 8 ? 5 : 1;
 
+// Of whatever the lanes hold, modulo 2^32: only that it depends on all of them matters.
+inline int64_t WrappingSum(I32 v) {
+  int32_t lanes[16];
+  StoreI32(lanes, v);
+  uint32_t sum = 0;
+  for (const int32_t lane : lanes) sum += static_cast<uint32_t>(lane);
+  return sum;
+}
+
 // Reads bytes (a multiple of 512) as one stream, fetching kAhead bytes ahead (0: the hardware's
 // prefetchers alone), and returns something that depends on all of them.
 template <size_t kAhead>
@@ -23,7 +32,7 @@ inline int64_t ReadOneStream(const uint8_t* data, size_t bytes) {
       s3 = AddI32(s3, LoadI32(words + i + half + 48));
     }
   }
-  return SumLanesI32(AddI32(AddI32(s0, s1), AddI32(s2, s3)));
+  return WrappingSum(AddI32(AddI32(s0, s1), AddI32(s2, s3)));
 }
 
 // The same as four streams side by side.
@@ -43,7 +52,7 @@ inline int64_t ReadFourStreams(const uint8_t* data, size_t bytes) {
     s2 = AddI32(s2, LoadI32(p2 + i));
     s3 = AddI32(s3, LoadI32(p3 + i));
   }
-  return SumLanesI32(AddI32(AddI32(s0, s1), AddI32(s2, s3)));
+  return WrappingSum(AddI32(AddI32(s0, s1), AddI32(s2, s3)));
 }
 
 // Writes bytes, a multiple of 256.
@@ -70,7 +79,7 @@ struct DotChains {
     sum = DotU8(sum, w, a4[kN / 2]);
     others.Step(other_w, w, a4);
   }
-  LULL_INLINE int64_t Total() const { return SumLanesI32(sum) + others.Total(); }
+  LULL_INLINE int64_t Total() const { return WrappingSum(sum) + others.Total(); }
 };
 template <>
 struct DotChains<0> {

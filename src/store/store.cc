@@ -4,11 +4,12 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/os/atomic_file.h"
 #include "base/os/file_lock.h"
 #include "base/os/os.h"
+#include "base/sha256.h"
 #include "store/download.h"
 #include "store/pip.h"
-#include "base/sha256.h"
 #include "store/zip.h"
 
 namespace lull {
@@ -149,6 +150,19 @@ Result<std::string> Store::Pull(const CatalogEntry& entry, const PullProgressFn&
   return path;
 }
 
+namespace {
+
+// What `lull pack` left beside the model (docs/formats/pack.md).
+Status RemovePack(const std::string& path) {
+  os::AtomicFile::RemoveAbandoned(path);
+  std::error_code ec;
+  fs::remove(path, ec);
+  if (ec) return Status(ErrorCode::kIo, "cannot remove: " + ec.message(), path);
+  return Status::Ok();
+}
+
+}  // namespace
+
 std::vector<StoredModel> Store::List() const {
   std::vector<StoredModel> models;
   for (const CatalogEntry& entry : Catalog()) {
@@ -164,8 +178,8 @@ Status Store::Remove(const std::string& name) const {
   const CatalogEntry* entry = FindCatalogEntry(name);
   const std::string path = entry == nullptr ? "" : (fs::path(folder_) / entry->file_name).string();
   std::error_code ec;
+  if (entry != nullptr) LULL_RETURN_IF_ERROR(RemovePack(path + ".pack"));
   const bool removed = entry != nullptr && fs::remove(path, ec);
-  if (removed && !ec) fs::remove(path + ".pack", ec);  // docs/formats/pack.md
   if (ec) return Status(ErrorCode::kIo, "cannot remove: " + ec.message(), path);
   if (!removed)
     return Status(ErrorCode::kNotFound, "no such model in the store", name, "lull list");

@@ -76,6 +76,25 @@ TEST_F(CgroupTest, AContainersGroupIsTheTopOfItsMount) {
   EXPECT_DOUBLE_EQ(CgroupCpuQuota(root_), 2);
 }
 
+TEST_F(CgroupTest, OtherGroupsQuotasAreNotOurs) {
+  V2();
+  Write("sys/fs/cgroup/cpu.max", "10000 100000\n");
+  Write("sys/fs/cgroup/x/cpu.max", "10000 100000\n");
+  Write("proc/self/mountinfo", "32 23 0:27 /pods/a /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
+  for (const char* group : {"/user.slice", "/pods/ab", "/../other", "/pods/a/../x"}) {
+    Write("proc/self/cgroup", std::string("0::") + group + "\n");
+    EXPECT_EQ(CgroupCpuQuota(root_), 0) << group;
+  }
+  Write("proc/self/cgroup", "0::/pods/a/x\n");
+  EXPECT_DOUBLE_EQ(CgroupCpuQuota(root_), 0.1);
+}
+
+TEST_F(CgroupTest, ShortLinesAreSkipped) {
+  V2();
+  Write("proc/self/mountinfo", "32 23\n - cgroup2\n32 23 0:27 - cgroup2 cgroup2 rw\nx - \n");
+  EXPECT_EQ(CgroupCpuQuota(root_), 0);
+}
+
 TEST_F(CgroupTest, NonsenseIsNoQuota) {
   V2();
   for (const char* text : {"", "x y", "-5 100000", "35000 0", "35000"}) {

@@ -84,6 +84,17 @@ TEST(ChatCheckpointTest, ManyValues) {
                    "{% for a in range(90000) | list %}{% if a == 9 %}{% break %}{% endif %}"
                    "{% endfor %}",
                    "[]");
+  std::string symbols, macros, spaces;
+  for (int i = 0; i < 20'000; ++i) {
+    const std::string n = std::to_string(i);
+    symbols += "{{ a" + n + " }}";
+    if (i < 10'000) macros += "{% macro m" + n + "() %}{% endmacro %}";
+  }
+  ExpectRenderGaps("symbols", symbols, "[]");
+  ExpectRenderGaps("macros", macros, "[]");
+  ExpectRenderGaps("namespaces",
+                   "{% for a in range(20000) %}{% set n = namespace(x=a) %}{% endfor %}", "[]");
+  ExpectRenderGaps("joined", "{% set y = 'abcdefgh' * 60000 %}{{ (y ~ y) | length }}", "[]");
   std::string object = "[{\"role\":\"user\"";
   for (int i = 0; i < 20'000; ++i)
     object += ",\"key" + std::to_string(i) + "\":[" + std::to_string(i) + "]";

@@ -136,6 +136,7 @@ TEST_F(CliTest, PackIsUsedByLaterStarts) {
   EXPECT_EQ(Lull("pack " + model + " --verify").exit_code, 0);
   EXPECT_EQ(Lull("run " + model + " --raw -n 8 --temp 0 hi").text, answer);
   EXPECT_NE(answer, "");
+  EXPECT_EQ(Lull("pack " + model + " --force").exit_code, 0);
   {
     std::fstream file(model + ".pack", std::ios::in | std::ios::out | std::ios::binary);
     file.seekp(9000);
@@ -143,6 +144,11 @@ TEST_F(CliTest, PackIsUsedByLaterStarts) {
     file.put('y');
   }
   ExpectError(Lull("pack " + model + " --verify --json"), 3, "invalid_input");
+  // The header says nothing of it: it is made anew when asked for.
+  EXPECT_EQ(Lull("pack " + model).exit_code, 0);
+  EXPECT_EQ(Lull("pack " + model + " --verify").exit_code, 3);
+  EXPECT_EQ(Lull("pack " + model + " --force").exit_code, 0);
+  EXPECT_EQ(Lull("pack " + model + " --verify").exit_code, 0);
   std::ofstream(model + ".pack") << "not a pack";
   EXPECT_EQ(Lull("run " + model + " --raw -n 8 --temp 0 hi").text, answer);
 }

@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
+
+#include "base/os/cgroup.h"
 #include "base/os/os.h"
 #include "tests/engine/world.h"
 #include "tests/support/no_threads.h"
@@ -12,7 +16,9 @@ namespace {
 TEST(Runtime, DefaultsFitTheMachine) {
   const auto runtime = Runtime::Create({});
   ASSERT_TRUE(runtime.ok()) << runtime.status().ToString();
-  EXPECT_EQ((*runtime)->threads(), os::AvailableCpus());
+  const double quota = os::CgroupCpuQuota();
+  const int most = quota > 0 ? static_cast<int>(std::ceil(quota)) : os::AvailableCpus();
+  EXPECT_EQ((*runtime)->threads(), std::min(most, os::AvailableCpus()));
   EXPECT_FALSE((*runtime)->cpu_budget().capped());
   EXPECT_GT((*runtime)->cpu_meter().cpu_ns, 0);
   EXPECT_EQ((*runtime)->cpu_meter().throttled_ns, 0);
@@ -38,6 +44,8 @@ TEST(Runtime, InstructionSetByName) {
 }
 
 TEST(Runtime, RefusedThreadsAreAnError) {
+  const double quota = os::CgroupCpuQuota();
+  if (quota > 0 && quota <= 1) GTEST_SKIP() << "a CPU quota leaves one thread";
   const testing::World world({.threads = 1});
   const NoThreads refused;
   const auto runtime = Runtime::Create({.threads = 3});

@@ -1,6 +1,7 @@
 #include "model/pack_file.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -56,8 +57,8 @@ class PackTest : public ::testing::Test {
   Status Pack() {
     const auto model = Load(PackUse::kIgnore);
     EXPECT_TRUE(model.ok());
-    return WritePack(ExecContext(), pack_path(), (*model)->pack_identity(),
-                     (*model)->weight_memory(), nullptr);
+    return WritePack(ExecContext(), pack_path(), Identity(**model), (*model)->weight_memory(),
+                     nullptr);
   }
 
   // That the pack is refused with this word, and the model loads all the same and says why.
@@ -71,6 +72,21 @@ class PackTest : public ::testing::Test {
     EXPECT_EQ((*model)->pack(), nullptr);
     EXPECT_NE((*model)->info().pack_note.find(why), std::string::npos)
         << (*model)->info().pack_note;
+  }
+
+  PackIdentity Identity(const LoadedModel& model) const {
+    return model.PackIdentityOf(ExecContext(), *GgufFile::Open(path_).value());
+  }
+
+  // The pack's header with a field changed, under a right checksum.
+  void Forge(size_t at, char xor_with) {
+    std::string bytes = ReadAll(pack_path());
+    bytes[at] ^= xor_with;
+    Sha256 sha;
+    sha.Update(bytes.data(), 4096 - 32);
+    const Sha256Digest digest = sha.Digest();
+    memcpy(bytes.data() + 4096 - 32, digest.data(), digest.size());
+    WriteAll(pack_path(), bytes);
   }
 
   std::string pack_path() const { return PackPathOf(path_); }
@@ -94,6 +110,22 @@ TEST_F(PackTest, MappedWeightsAreTheRepackedOnes) {
     EXPECT_EQ(reinterpret_cast<uintptr_t>(a.data()) % 64, 0u);
     EXPECT_TRUE((*mapped)->pack()->VerifyWeights(ExecContext(), nullptr).ok());
   }
+}
+
+// Any part of a split model that is replaced, even by an older file, makes its pack stale.
+TEST_F(PackTest, EveryPartOfASplitModelCounts) {
+  GgufWriter writer;
+  writer.set_durable(false);
+  ASSERT_TRUE(BuildTinyModel(TinyModelSpec(), &writer).ok());
+  ASSERT_TRUE(writer.WriteSplit(folder_ + "/m", 3).ok());
+  path_ = folder_ + "/m-00001-of-00003.gguf";
+  const std::string second = folder_ + "/m-00002-of-00003.gguf";
+  const auto now = fs::last_write_time(path_);
+  fs::last_write_time(second, now - std::chrono::hours(2));
+  ASSERT_TRUE(Pack().ok());
+  ASSERT_TRUE(Load(PackUse::kRequire).ok());
+  fs::last_write_time(second, now - std::chrono::hours(1));
+  ExpectNotUsed("header has changed");
 }
 
 TEST_F(PackTest, NoPackIsNoNews) {
@@ -126,13 +158,38 @@ TEST_F(PackTest, AnotherFileMakesItStale) {
   ExpectNotUsed("bytes, which has");
 }
 
+TEST_F(PackTest, AFittingPackIsPreferred) {
+  ASSERT_TRUE(Pack().ok());
+  const auto model = Load(PackUse::kPrefer);
+  ASSERT_TRUE(model.ok());
+  EXPECT_NE((*model)->pack(), nullptr);
+  EXPECT_TRUE((*model)->info().mapped_pack);
+}
+
 TEST_F(PackTest, AnotherLayoutOrVersionMakesItStale) {
-  const auto model = Load(PackUse::kIgnore);
-  PackIdentity identity = (*model)->pack_identity();
-  identity.layout[5] ^= 1;
-  ASSERT_TRUE(
-      WritePack(ExecContext(), pack_path(), identity, (*model)->weight_memory(), nullptr).ok());
-  ExpectNotUsed("lays out");
+  const std::pair<size_t, const char*> fields[] = {
+      {8, "format version"},   {12, "arithmetic version"}, {16, "bytes, which has"},
+      {24, "written again"},   {33, "header has changed"}, {70, "lays out"},
+      {96, "bytes of weights"}};
+  for (const auto& [at, why] : fields) {
+    ASSERT_TRUE(Pack().ok());
+    Forge(at, 1);
+    ExpectNotUsed(why);
+  }
+}
+
+TEST_F(PackTest, AnotherUsersFileIsNotTrusted) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root gives files away";
+  ASSERT_TRUE(Pack().ok());
+  ASSERT_EQ(chown(pack_path().c_str(), 65534, 65534), 0);
+  ExpectNotUsed("another user");
+  ASSERT_EQ(chown(path_.c_str(), 65534, 65534), 0);
+  EXPECT_TRUE(Load(PackUse::kRequire).ok());
+}
+
+TEST_F(PackTest, APipeIsNoPack) {
+  ASSERT_EQ(mkfifo(pack_path().c_str(), 0600), 0);
+  ExpectNotUsed("not a regular file");
 }
 
 TEST_F(PackTest, EveryDamagedHeaderByteIsSeen) {
@@ -143,11 +200,13 @@ TEST_F(PackTest, EveryDamagedHeaderByteIsSeen) {
     std::string bad = good;
     bad[at] = static_cast<char>(bad[at] ^ (1 << at % 8));
     WriteAll(pack_path(), bad);
-    const auto pack = PackFile::Open(pack_path(), (*model)->pack_identity());
-    EXPECT_FALSE(pack.ok()) << at;
+    const auto pack = PackFile::Open(pack_path(), geteuid());
+    ASSERT_TRUE(pack.ok());
+    EXPECT_FALSE((*pack)->Check(Identity(**model)).ok()) << at;
   }
   WriteAll(pack_path(), good);
-  EXPECT_TRUE(PackFile::Open(pack_path(), (*model)->pack_identity()).ok());
+  const auto pack = PackFile::Open(pack_path(), geteuid());
+  EXPECT_TRUE((*pack)->Check(Identity(**model)).ok());
 }
 
 TEST_F(PackTest, EveryLengthIsChecked) {
@@ -184,14 +243,23 @@ TEST_F(PackTest, AFailedWriteLeavesTheOldFile) {
   ExecContext ctx;
   ctx.cancelled = &cancel;
   EXPECT_EQ(
-      WritePack(ctx, pack_path(), (*model)->pack_identity(), (*model)->weight_memory(), nullptr)
-          .code(),
+      WritePack(ctx, pack_path(), Identity(**model), (*model)->weight_memory(), nullptr).code(),
       ErrorCode::kCancelled);
   EXPECT_EQ(ReadAll(pack_path()), good);
   EXPECT_EQ(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()), 2);
-  const Status nowhere = WritePack(ExecContext(), folder_ + "/none/x.pack",
-                                   (*model)->pack_identity(), (*model)->weight_memory(), nullptr);
+  const Status nowhere = WritePack(ExecContext(), folder_ + "/none/x.pack", Identity(**model),
+                                   (*model)->weight_memory(), nullptr);
   EXPECT_EQ(nowhere.code(), ErrorCode::kIo);
+}
+
+TEST_F(PackTest, WhatAKilledWriterLeftIsRemoved) {
+  const std::string dead = pack_path() + ".999999999-0.partial";
+  const std::string alive = pack_path() + "." + std::to_string(getppid()) + "-0.partial";
+  WriteAll(dead, "x");
+  WriteAll(alive, "x");
+  ASSERT_TRUE(Pack().ok());
+  EXPECT_FALSE(fs::exists(dead));
+  EXPECT_TRUE(fs::exists(alive));
 }
 
 TEST_F(PackTest, WritingAndVerifyingPause) {
@@ -203,12 +271,36 @@ TEST_F(PackTest, WritingAndVerifyingPause) {
   ctx.pacer = &meter;
   meter.Start();
   ASSERT_TRUE(WritePack(ctx, pack_path(), identity, weights, nullptr).ok());
-  // Two passes of 128 KiB pieces; the system's own work of syncing and renaming is one step.
-  EXPECT_GE(meter.gaps_ns().size(), 2 * weights.size() / (size_t{128} << 10));
-  const auto pack = PackFile::Open(pack_path(), identity);
+  // Two passes of 32 KiB pieces; the system's own work of syncing and renaming is one step.
+  EXPECT_GE(meter.gaps_ns().size(), 2 * weights.size() / (size_t{32} << 10));
+  const auto pack = PackFile::Open(pack_path(), geteuid());
   ASSERT_TRUE(pack.ok());
+  ASSERT_TRUE((*pack)->Check(identity).ok());
   ExpectGaps("verify", meter, kMaxGapMs,
              [&] { ASSERT_TRUE((*pack)->VerifyWeights(ctx, nullptr).ok()); });
+}
+
+// A pack of another version of the program must not be taken for this one's. Where this differs
+// because repacking writes other bytes, raise kPackFormatVersion (model/pack_file.h) and put the
+// new value here.
+TEST_F(PackTest, PackedBytesAreThoseOfTheFormatVersion) {
+  Sha256 sha;
+  const char* const kArchitectures[] = {"llama", "lfm2moe"};
+  const char* const kTypes[] = {"F32",  "F16",  "BF16", "Q4_0", "Q4_1", "Q5_0",
+                                "Q5_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K"};  // new types: not here
+  for (const char* arch : kArchitectures) {
+    for (const char* type : kTypes) {
+      TinyModelSpec spec;
+      spec.arch = arch;
+      spec.type = type;
+      ASSERT_TRUE(WriteTinyModel(spec, path_).ok());
+      const auto model = Load(PackUse::kIgnore);
+      ASSERT_TRUE(model.ok());
+      sha.Update((*model)->weight_memory().data(), (*model)->weight_memory().size());
+    }
+  }
+  EXPECT_EQ(sha.Hex(), "5876d8aab75c5f04a2c4e55eae17f65850fa39013269de2c81bf4113ff43119b")
+      << "format version " << kPackFormatVersion;
 }
 
 TEST_F(PackTest, TheModelMayBeRunAfterThePackIsRemoved) {

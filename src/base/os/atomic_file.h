@@ -23,6 +23,9 @@ class AtomicFile {
   // before the first byte, not after gigabytes. Requires: exactly that many bytes are written.
   Status Reserve(uint64_t bytes);
   Status Write(std::span<const uint8_t> bytes);
+  // Removes what processes that no longer run left unfinished of a file of this name.
+  static void RemoveAbandoned(const std::string& path);
+
   // Makes the file durable under its name. No further writes.
   Status Commit();
   // Under its name, complete for every reader, but a power cut may lose it. For scratch files.

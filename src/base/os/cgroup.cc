@@ -1,6 +1,5 @@
 #include "base/os/cgroup.h"
 
-#include <algorithm>
 #include <cstdio>
 #include <fstream>
 #include <sstream>
@@ -31,6 +30,7 @@ std::vector<Mount> CpuMounts(const std::string& root) {
     left >> skip >> skip >> skip >> group >> point;
     right >> type >> source >> options;
     const bool v2 = type == "cgroup2";
+    if (point.empty() || point.front() != '/') continue;
     if (v2 || (type == "cgroup" && HasWord(options, "cpu"))) mounts.push_back({v2, group, point});
   }
   return mounts;
@@ -64,15 +64,23 @@ double QuotaV1(const std::string& folder) {
                                                                                  : 0;
 }
 
+// The group's path below the mount's point. False where the mount shows other groups: one of
+// another container, or this process's own is above what its namespace sees ("/../x").
+bool PathInMount(const std::string& group, const std::string& mount_root, std::string* path) {
+  if (group.find("/..") != std::string::npos) return false;
+  const std::string top = mount_root == "/" ? "" : mount_root;
+  if (group.compare(0, top.size(), top) != 0) return false;
+  *path = group.substr(top.size());
+  return path->empty() || path->front() == '/';
+}
+
 }  // namespace
 
 double CgroupCpuQuota(const std::string& root) {
   double tightest = 0;
   for (const Mount& mount : CpuMounts(root)) {
-    std::string group = GroupOf(root, mount.v2);
-    // A container sees its own group as the top of the mount.
-    if (group.compare(0, mount.root.size(), mount.root) == 0 && mount.root != "/")
-      group.erase(0, mount.root.size());
+    std::string group;
+    if (!PathInMount(GroupOf(root, mount.v2), mount.root, &group)) continue;
     for (;; group.erase(group.rfind('/'))) {
       const std::string folder = root + mount.point.substr(1) + (group == "/" ? "" : group);
       const double quota = mount.v2 ? QuotaV2(folder) : QuotaV1(folder);

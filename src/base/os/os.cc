@@ -41,7 +41,7 @@ int64_t StatusBytes(const char* key) {
 }  // namespace
 
 Result<std::unique_ptr<MappedFile>> MappedFile::Open(const std::string& path) {
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe would wait
   if (fd < 0) {
     const ErrorCode code = errno == ENOENT ? ErrorCode::kNotFound : ErrorCode::kIo;
     return Status(code, std::string("cannot open file: ") + strerror(errno), path);
@@ -54,7 +54,10 @@ Result<std::unique_ptr<MappedFile>> MappedFile::Open(const std::string& path) {
   std::unique_ptr<MappedFile> file(new MappedFile());
   file->path_ = path;
   file->size_ = static_cast<size_t>(st.st_size);
-  file->modified_ns_ = int64_t{st.st_mtim.tv_sec} * 1'000'000'000 + st.st_mtim.tv_nsec;
+  file->modified_ns_ =
+      static_cast<int64_t>(static_cast<uint64_t>(st.st_mtim.tv_sec) * 1'000'000'000 +
+                           static_cast<uint64_t>(st.st_mtim.tv_nsec));
+  file->owner_uid_ = st.st_uid;
   if (file->size_ > 0) {
     void* data = mmap(nullptr, file->size_, PROT_READ, MAP_PRIVATE, fd, 0);
     if (data == MAP_FAILED) {
@@ -179,6 +182,8 @@ bool RequestTileRegisters() {
   return false;
 #endif
 }
+
+uint32_t UserId() { return geteuid(); }
 
 int ProcessId() { return static_cast<int>(getpid()); }
 

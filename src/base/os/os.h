@@ -22,7 +22,9 @@ class MappedFile {
   MappedFile& operator=(const MappedFile&) = delete;
   std::span<const uint8_t> bytes() const { return {data_, size_}; }
   const std::string& path() const { return path_; }
-  int64_t modified_ns() const { return modified_ns_; }  // since 1970, as it was when opened
+  // As they were when it was opened: time of modification since 1970, and whose it is.
+  int64_t modified_ns() const { return modified_ns_; }
+  uint32_t owner_uid() const { return owner_uid_; }
   // Tells the kernel that [offset, offset + size) will not be read again (page cache may keep it).
   void DropPages(size_t offset, size_t size) const;
 
@@ -32,6 +34,7 @@ class MappedFile {
   const uint8_t* data_ = nullptr;
   size_t size_ = 0;
   int64_t modified_ns_ = 0;
+  uint32_t owner_uid_ = 0;
 };
 
 // Anonymous zeroed memory, 2 MiB pages where the system grants them. 64-byte aligned.
@@ -74,6 +77,7 @@ bool RequestTileRegisters();
 std::string CpuModelName();
 bool IsTerminal(int fd);
 int ProcessId();
+uint32_t UserId();  // effective
 
 // Runs a program found on PATH, without a shell, and returns what it wrote to stdout. A non-zero
 // exit is kIo with the end of its stderr.

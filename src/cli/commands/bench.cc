@@ -85,7 +85,7 @@ class BenchCommand : public Command {
       LULL_ASSIGN_OR_RETURN(Session session, Session::Open(model_, flags));
       info = session.model->info();
       isa = session.runtime->isa();
-      LULL_ASSIGN_OR_RETURN(const Measured measured, Measure(session, threads));
+      LULL_ASSIGN_OR_RETURN(const Measured measured, Measure(session));
       results.push_back(ToJson(measured, info));
       if (!json) PrintRow(measured, info);
     }
@@ -103,8 +103,9 @@ class BenchCommand : public Command {
   }
 
  private:
-  Result<Measured> Measure(Session& session, int threads) const {
+  Result<Measured> Measure(Session& session) const {
     Measured measured;
+    const int threads = session.runtime->threads();  // fewer than asked for under a quota
     measured.threads = threads;
     DecoderOptions options;
     options.kv_type = kv_type_;

@@ -16,7 +16,9 @@ class PackCommand : public Command {
   void AddOptions(CLI::App& app) override {
     app.add_option("model", model_, "path or name; the file appears beside it, as PATH.pack")
         ->required();
-    app.add_flag("--verify", verify_, "read the pack that is there and compare its checksums");
+    auto* verify = app.add_flag("--verify", verify_,
+                                "compare every byte of the pack that is there with the model");
+    app.add_flag("--force", force_, "also where a pack that fits is there")->excludes(verify);
     flags_.AddTo(app);
   }
 
@@ -29,7 +31,7 @@ class PackCommand : public Command {
       bar.Update(verify_ ? "verifying" : "packing", done, total, "MiB");
     };
     const Result<std::string> pack = verify_ ? VerifyModelPack(path, *runtime, progress)
-                                             : WriteModelPack(path, *runtime, progress);
+                                             : WriteModelPack(path, *runtime, force_, progress);
     bar.Finish();
     if (!pack.ok()) return pack.status();
     if (json)
@@ -42,6 +44,7 @@ class PackCommand : public Command {
  private:
   std::string model_;
   bool verify_ = false;
+  bool force_ = false;
   RuntimeFlags flags_;
 };
 
