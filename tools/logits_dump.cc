@@ -1,5 +1,5 @@
 // Logits of Lull for given token ids:
-//   logits_dump MODEL TOKENS_FILE OUT [--lines] [--isa I] [--threads N] [--chunk C] [--kv f16|bf16|f32]
+//   logits_dump MODEL TOKENS_FILE OUT [--lines] [--isa I] [--threads N] [--chunk C] [--kv f16|bf16|f32|q8_0]
 //   logits_dump MODEL TOKENS_FILE OUT --reference     in double precision, by tests/support
 //   logits_dump MODEL TOKENS_FILE - --time            speed of prefill and decode
 // TOKENS_FILE holds decimal ids separated by white space; OUT gets f32 [tokens, vocab]. With --lines
@@ -76,6 +76,7 @@ bool Parse(int argc, char** argv, Options* o) {
     else if (arg == "--kv")
       o->kv = !strcmp(argv[i], "f32")    ? KvType::kF32
               : !strcmp(argv[i], "bf16") ? KvType::kBf16
+              : !strcmp(argv[i], "q8_0") ? KvType::kI8
                                          : KvType::kF16;
     else
       return false;

@@ -30,7 +30,7 @@ struct KvUsage {
 };
 
 struct DecoderOptions {
-  std::string kv_type = "f16";     // f16, bf16, f32
+  std::string kv_type = "f16";     // f16, bf16, f32, q8_0 (or int8)
   int64_t max_context_tokens = 0;  // per sequence; 0: the model's own limit
   int64_t kv_pool_tokens = 0;      // of all sequences together; 0: max_context_tokens
   int max_sequences = 1;

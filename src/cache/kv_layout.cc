@@ -18,7 +18,7 @@ KvLayout::KvLayout(KvType type, const std::vector<KvLayerShape>& layers)
     if (g == groups_.size()) groups_.push_back({window, 0, {}});
     KvGroup& group = groups_[g];
     place.group = static_cast<int>(g);
-    place.head_bytes = kPageTokens * layer.head_dim * KvTypeBytes(type);
+    place.head_bytes = KvHeadBytes(type, layer.head_dim);
     place.offset = group.page_bytes;
     group.page_bytes += 2 * layer.kv_heads * place.head_bytes;
     group.layers.push_back(i);

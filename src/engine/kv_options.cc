@@ -23,8 +23,9 @@ Result<KvType> ParseKvType(const std::string& name) {
   if (name == "f16") return KvType::kF16;
   if (name == "bf16") return KvType::kBf16;
   if (name == "f32") return KvType::kF32;
+  if (name == "q8_0" || name == "int8") return KvType::kI8;
   return Error{ErrorCode::kUsage, "\"" + name + "\" is no KV type", "kv_type",
-               "give f16, bf16 or f32"};
+               "give f16, bf16, f32 or q8_0 (int8)"};
 }
 
 class SharedRunner : public Runner {

@@ -14,10 +14,19 @@ namespace lull {
 
 enum class Isa { kScalar, kAvx2, kAvx2Vnni, kAvx512, kAmx };
 
-// KV element type. A parameter everywhere; arithmetic is f32 after widening.
-enum class KvType { kF16, kBf16, kF32 };
-constexpr size_t KvTypeBytes(KvType type) { return type == KvType::kF32 ? 4 : 2; }
+// KV element type. A parameter everywhere; arithmetic is f32 after widening. kI8: a token's values
+// of one head in blocks of 32 (the last may have 16) with an f16 scale each.
+enum class KvType { kF16, kBf16, kF32, kI8 };
+// Of one value; the scales of kI8 come on top.
+constexpr size_t KvTypeBytes(KvType type) {
+  return type == KvType::kF32 ? 4 : type == KvType::kI8 ? 1 : 2;
+}
 constexpr size_t kPageTokens = 64;  // KV page: positions [64 i, 64 i + 64) of a sequence
+// Of K, and of V, of one KV head in a page.
+constexpr size_t KvHeadBytes(KvType type, size_t head_dim) {
+  const size_t scale_bytes = type == KvType::kI8 ? (head_dim + 31) / 32 * 2 : 0;
+  return kPageTokens * (head_dim * KvTypeBytes(type) + scale_bytes);
+}
 
 // Rows of activations, quantised once by quantize_row and shared by every matrix that reads them.
 // Row r: q + r * k, scale + r * (k / 32), ... k is a multiple of 32 for q; f32 always holds [k].
@@ -31,8 +40,9 @@ struct Activations {
   const int32_t* half_sums = nullptr;  // [rows, k / 16]: integer sum of each 16
 };
 
-// One KV page of one KV head. K is [head_dim][64] (lane = position), V is [64][head_dim]. Both are
-// allocated whole; slots that no position has reached may hold anything.
+// One KV page of one KV head. K is [head_dim][64] (lane = position), V is [64][head_dim]; behind the
+// int8 values of kI8 either has its scales, [blocks][64]. Both are allocated whole; slots that no
+// position has reached may hold anything.
 struct KvPage {
   void* k = nullptr;
   void* v = nullptr;

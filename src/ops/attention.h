@@ -17,7 +17,7 @@ struct KvView {
   uint8_t* base = nullptr;  // page i begins at base + i * page_bytes
   size_t page_bytes = 0;
   size_t offset = 0;      // of the layer inside a page; head h at + 2 * h * head_bytes, K then V
-  size_t head_bytes = 0;  // 64 * head_dim values
+  size_t head_bytes = 0;  // KvHeadBytes
   KvType type = KvType::kF16;
 
   KvPage Page(int32_t page, size_t head) const {

@@ -48,6 +48,17 @@ TEST(KvLayoutTest, LayersOfOneReachShareAPage) {
   EXPECT_EQ(layout.state_floats(), 15u);
 }
 
+TEST(KvLayoutTest, Int8TakesAByteAndAScaleForEach32) {
+  const auto head_bytes = [](KvType type, size_t head_dim) {
+    return KvLayout(type, {Full(2, head_dim)}).place(0).head_bytes;
+  };
+  EXPECT_EQ(head_bytes(KvType::kI8, 64), 64u * 2 * 34);
+  EXPECT_EQ(head_bytes(KvType::kI8, 80), 64u * (80 + 3 * 2));
+  EXPECT_EQ(32 * head_bytes(KvType::kI8, 128), 17 * head_bytes(KvType::kF16, 128));
+  const KvLayout layout(KvType::kI8, {Full(2, 64)});
+  EXPECT_EQ(layout.groups()[0].page_bytes, 4 * layout.place(0).head_bytes);
+}
+
 TEST(KvCacheTest, PagesGrowWithLengthAndComeBack) {
   auto cache = MakeCache({Full(1, 16)}, 64 * 4, 2);
   const int a = cache->Open().value();

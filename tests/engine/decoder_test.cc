@@ -123,6 +123,7 @@ TEST(Decoder, RefusesWhatMakesNoSense) {
     return made.ok() ? std::string() : made.error().where;
   };
   EXPECT_EQ(create({.kv_type = "q4"}), "kv_type");
+  EXPECT_EQ(create({.kv_type = "int8"}), "");
   EXPECT_EQ(create({.max_context_tokens = 513}), "max_context_tokens");
   EXPECT_EQ(create({.max_context_tokens = -1}), "max_context_tokens");
   EXPECT_EQ(create({.kv_pool_tokens = -1}), "kv_pool_tokens");

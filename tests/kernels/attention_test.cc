@@ -15,12 +15,14 @@ class Cache {
   Cache(const Kernels& kernels, KvType type, size_t head_dim, size_t tokens, uint8_t garbage = 0xff)
       : type_(type), head_dim_(head_dim) {
     const size_t pages = (tokens + kPageTokens - 1) / kPageTokens;
-    const size_t bytes = kPageTokens * head_dim * KvTypeBytes(type);
+    const size_t bytes = KvHeadBytes(type, head_dim);
     storage_.assign(2 * pages * bytes, garbage);
     for (size_t i = 0; i < pages; ++i)
       pages_.push_back({&storage_[2 * i * bytes], &storage_[(2 * i + 1) * bytes]});
     k_ = RandomFloats(tokens * head_dim, 31);
     v_ = RandomFloats(tokens * head_dim, 32);
+    // An outlier, as keys have them: the other values of its block are held more coarsely.
+    for (size_t t = 0; t < tokens; ++t) k_[t * head_dim + 5] *= 4;
     for (size_t t = 0; t < tokens; ++t)
       kernels.kv_write(type, pages_[t / kPageTokens], t % kPageTokens, &k_[t * head_dim],
                        &v_[t * head_dim], head_dim);
@@ -28,14 +30,19 @@ class Cache {
   const std::vector<KvPage>& pages() const { return pages_; }
   const std::vector<uint8_t>& storage() const { return storage_; }
   // What the cache holds after rounding to its type.
-  double K(size_t t, size_t d) const { return Rounded(k_[t * head_dim_ + d]); }
-  double V(size_t t, size_t d) const { return Rounded(v_[t * head_dim_ + d]); }
+  double K(size_t t, size_t d) const { return Rounded(&k_[t * head_dim_], d); }
+  double V(size_t t, size_t d) const { return Rounded(&v_[t * head_dim_], d); }
 
  private:
-  double Rounded(float x) const {
-    if (type_ == KvType::kF16) return F16ToF32(F32ToF16(x));
-    if (type_ == KvType::kBf16) return Bf16ToF32(F32ToBf16(x));
-    return x;
+  double Rounded(const float* row, size_t d) const {
+    if (type_ == KvType::kF16) return F16ToF32(F32ToF16(row[d]));
+    if (type_ == KvType::kBf16) return Bf16ToF32(F32ToBf16(row[d]));
+    if (type_ == KvType::kF32) return row[d];
+    float amax = 0;
+    for (size_t i = d / 32 * 32; i < std::min(head_dim_, d / 32 * 32 + 32); ++i)
+      amax = std::max(amax, std::fabs(row[i]));
+    const float scale = F16ToF32(F32ToF16(amax / 127.0f));
+    return static_cast<double>(std::nearbyint(row[d] * (1.0f / scale))) * scale;
   }
   KvType type_;
   size_t head_dim_;
@@ -94,7 +101,7 @@ std::vector<double> Reference(const Cache& cache, const Shape& s, const float* q
   return out;
 }
 
-constexpr KvType kTypes[] = {KvType::kF16, KvType::kBf16, KvType::kF32};
+constexpr KvType kTypes[] = {KvType::kF16, KvType::kBf16, KvType::kF32, KvType::kI8};
 constexpr std::pair<int64_t, int64_t> kRanges[] = {
     {0, 1}, {0, 15},  {0, 16},   {0, 17},   {0, 64},    {0, 65}, {0, 200},
     {5, 6}, {63, 65}, {20, 180}, {64, 128}, {127, 200}, {33, 47}};
@@ -141,14 +148,16 @@ TEST(Attention, EveryIsaGivesTheSameBits) {
 // A prefill row sees a cache that already holds later positions; a decode step does not.
 TEST(Attention, PrefillRowEqualsDecodeRow) {
   for (const Kernels* kernels : MachineKernels()) {
-    const Cache whole(*kernels, KvType::kF16, 64, 300);
-    const auto q = RandomFloats(3 * 64, 35);
-    for (size_t end : {1, 17, 63, 64, 65, 130, 256, 299}) {
-      // The same first values: RandomFloats of a shorter length is a prefix.
-      const Cache so_far(*kernels, KvType::kF16, 64, end, 0x7b);
-      const Shape shape{KvType::kF16, 64, 3, 0, static_cast<int64_t>(end)};
-      ExpectSameBits(Attend(*kernels, whole, shape, q.data()),
-                     Attend(*kernels, so_far, shape, q.data()), kernels->name);
+    for (const KvType type : kTypes) {
+      const Cache whole(*kernels, type, 64, 300);
+      const auto q = RandomFloats(3 * 64, 35);
+      for (size_t end : {1, 17, 63, 64, 65, 130, 256, 299}) {
+        // The same first values: RandomFloats of a shorter length is a prefix.
+        const Cache so_far(*kernels, type, 64, end, 0x7b);
+        const Shape shape{type, 64, 3, 0, static_cast<int64_t>(end)};
+        ExpectSameBits(Attend(*kernels, whole, shape, q.data()),
+                       Attend(*kernels, so_far, shape, q.data()), kernels->name);
+      }
     }
   }
 }
@@ -173,12 +182,14 @@ TEST(Attention, WidenedPagesGiveTheSameBits) {
 
 TEST(Attention, SplitIntoCallsChangesNothing) {
   for (const Kernels* kernels : MachineKernels()) {
-    const Cache cache(*kernels, KvType::kBf16, 128, 500);
-    const auto q = RandomFloats(4 * 128, 36);
-    const Shape shape{KvType::kBf16, 128, 4, 70, 490};
-    const auto want = Attend(*kernels, cache, shape, q.data());
-    for (size_t pages : {1, 2, 3, 5})
-      ExpectSameBits(want, Attend(*kernels, cache, shape, q.data(), pages), kernels->name);
+    for (const KvType type : kTypes) {
+      const Cache cache(*kernels, type, 128, 500);
+      const auto q = RandomFloats(4 * 128, 36);
+      const Shape shape{type, 128, 4, 70, 490};
+      const auto want = Attend(*kernels, cache, shape, q.data());
+      for (size_t pages : {1, 2, 3, 5})
+        ExpectSameBits(want, Attend(*kernels, cache, shape, q.data(), pages), kernels->name);
+    }
   }
 }
 
@@ -203,13 +214,15 @@ TEST(Attention, InvisiblePagesContributeNothing) {
 // A head's result does not depend on the heads computed beside it.
 TEST(Attention, HeadsAreIndependent) {
   for (const Kernels* kernels : MachineKernels()) {
-    const Cache cache(*kernels, KvType::kF16, 80, 150);
-    const auto q = RandomFloats(7 * 80, 38);
-    const auto all = Attend(*kernels, cache, {KvType::kF16, 80, 7, 3, 150}, q.data());
-    for (size_t h = 0; h < 7; ++h) {
-      const auto one = Attend(*kernels, cache, {KvType::kF16, 80, 1, 3, 150}, q.data() + h * 80);
-      ExpectSameBits(std::vector<float>(all.begin() + h * 80, all.begin() + (h + 1) * 80), one,
-                     kernels->name);
+    for (const KvType type : kTypes) {
+      const Cache cache(*kernels, type, 80, 150);
+      const auto q = RandomFloats(7 * 80, 38);
+      const auto all = Attend(*kernels, cache, {type, 80, 7, 3, 150}, q.data());
+      for (size_t h = 0; h < 7; ++h) {
+        const auto one = Attend(*kernels, cache, {type, 80, 1, 3, 150}, q.data() + h * 80);
+        ExpectSameBits(std::vector<float>(all.begin() + h * 80, all.begin() + (h + 1) * 80), one,
+                       kernels->name);
+      }
     }
   }
 }

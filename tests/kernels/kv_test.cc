@@ -8,12 +8,12 @@
 namespace lull {
 namespace {
 
-constexpr KvType kTypes[] = {KvType::kF16, KvType::kBf16, KvType::kF32};
+constexpr KvType kTypes[] = {KvType::kF16, KvType::kBf16, KvType::kF32, KvType::kI8};
 
 struct Page {
   std::vector<uint8_t> k, v;
   Page(KvType type, size_t head_dim, uint8_t fill)
-      : k(kPageTokens * head_dim * KvTypeBytes(type), fill), v(k.size(), fill) {}
+      : k(KvHeadBytes(type, head_dim), fill), v(k.size(), fill) {}
   KvPage view() { return {k.data(), v.data()}; }
 };
 
@@ -107,6 +107,71 @@ TEST(KvWiden, GivesEveryPatternItsValue) {
             ASSERT_TRUE(nan_v ? std::isnan(got_v[i]) : !memcmp(&want_v[i], &got_v[i], 4))
                 << kernels->name << " pattern " << v[i];
           }
+        }
+      }
+    }
+  }
+}
+
+// Every byte by every scale, for blocks of 32 and a last one of 16: one exact product.
+TEST(KvWiden, GivesEveryInt8ItsValue) {
+  for (const size_t head_dim : {16, 80, 256}) {
+    for (size_t first = 0; first < 65536; first += 4111) {
+      Page page(KvType::kI8, head_dim, 0);
+      const size_t values = kPageTokens * head_dim, blocks = (head_dim + 31) / 32;
+      std::vector<uint16_t> scales(2 * kPageTokens * blocks);
+      for (size_t i = 0; i < scales.size(); ++i) scales[i] = static_cast<uint16_t>(first + 7 * i);
+      for (size_t i = 0; i < values; ++i) {
+        page.k[i] = static_cast<uint8_t>(3 * i + first);
+        page.v[i] = static_cast<uint8_t>(5 * i + first);
+      }
+      memcpy(page.k.data() + values, scales.data(), scales.size());
+      memcpy(page.v.data() + values, &scales[scales.size() / 2], scales.size());
+      for (const Kernels* kernels : MachineKernels()) {
+        std::vector<float> k(values), v(values);
+        kernels->kv_widen(KvType::kI8, page.view(), head_dim, k.data(), v.data());
+        for (size_t d = 0; d < head_dim; ++d) {
+          for (size_t slot = 0; slot < kPageTokens; ++slot) {
+            const size_t scale = d / 32 * kPageTokens + slot;
+            const auto value = [](uint8_t byte, uint16_t bits) {
+              return static_cast<float>(static_cast<int8_t>(byte)) * F16ToF32(bits);
+            };
+            const float want_k = value(page.k[d * kPageTokens + slot], scales[scale]);
+            const float want_v =
+                value(page.v[slot * head_dim + d], scales[scales.size() / 2 + scale]);
+            const float got_k = k[d * kPageTokens + slot], got_v = v[slot * head_dim + d];
+            ASSERT_TRUE(std::isnan(want_k) ? std::isnan(got_k) : !memcmp(&want_k, &got_k, 4))
+                << kernels->name << " dimension " << d << " slot " << slot;
+            ASSERT_TRUE(std::isnan(want_v) ? std::isnan(got_v) : !memcmp(&want_v, &got_v, 4))
+                << kernels->name << " dimension " << d << " slot " << slot;
+          }
+        }
+      }
+    }
+  }
+}
+
+// Half a step of the block's scale, and no value beyond 127 steps, down to what f16 scales reach.
+TEST(KvWrite, Int8IsHalfAStepOff) {
+  for (const size_t head_dim : {16, 64, 80}) {
+    for (const float magnitude : {3e4f, 1.0f, 1e-3f, 1e-5f, 4e-6f, 1e-7f, 0.0f}) {
+      const auto k = RandomFloats(head_dim, 3, magnitude), v = RandomFloats(head_dim, 4, magnitude);
+      for (const Kernels* kernels : MachineKernels()) {
+        Page page(KvType::kI8, head_dim, 0);
+        kernels->kv_write(KvType::kI8, page.view(), 9, k.data(), v.data(), head_dim);
+        std::vector<float> got_k(kPageTokens * head_dim), got_v(got_k.size());
+        kernels->kv_widen(KvType::kI8, page.view(), head_dim, got_k.data(), got_v.data());
+        const auto check = [&](const std::vector<float>& x, size_t d, float got) {
+          float amax = 0;
+          for (size_t i = d / 32 * 32; i < std::min(head_dim, d / 32 * 32 + 32); ++i)
+            amax = std::max(amax, std::fabs(x[i]));
+          // A scale is off by half of its last bit, 2^-25 below f16's normal range.
+          EXPECT_LE(std::fabs(got - x[d]), amax / 127 * 0.502f + 127 * 0x1p-25f)
+              << kernels->name << " " << x[d];
+        };
+        for (size_t d = 0; d < head_dim; ++d) {
+          check(k, d, got_k[d * kPageTokens + 9]);
+          check(v, d, got_v[9 * head_dim + d]);
         }
       }
     }

@@ -169,19 +169,22 @@ TEST(RunnerCancelTest, ACancelledPassLeavesNoTrace) {
 TEST_F(RunnerTest, KvTypesDiffer) {
   const std::vector<int32_t> tokens = RandomTokens(40, test_.model->info().vocab_size, 1);
   std::vector<std::vector<float>> results;
-  for (KvType type : {KvType::kF32, KvType::kF16, KvType::kBf16}) {
+  for (KvType type : {KvType::kF32, KvType::kF16, KvType::kBf16, KvType::kI8}) {
     auto runner = NewRunner(*test_.model, BestKernels(), 1, 64, type);
     results.push_back(AllLogits(ExecContext(), *runner, tokens, {40}));
     EXPECT_EQ(AllLogits(ExecContext(), *runner, tokens, {7}), results.back());
   }
-  double f16 = 0, bf16 = 0;
+  double f16 = 0, bf16 = 0, int8 = 0;
   for (size_t i = 0; i < results[0].size(); ++i) {
     f16 = std::max(f16, std::abs(static_cast<double>(results[1][i]) - results[0][i]));
     bf16 = std::max(bf16, std::abs(static_cast<double>(results[2][i]) - results[0][i]));
+    int8 = std::max(int8, std::abs(static_cast<double>(results[3][i]) - results[0][i]));
   }
   EXPECT_GT(f16, 0);
   EXPECT_GT(bf16, f16);
   EXPECT_LT(bf16, 0.5);
+  EXPECT_GT(int8, f16);
+  EXPECT_LT(int8, 0.5);
 }
 
 TEST_F(RunnerTest, RefusesBadOptions) {

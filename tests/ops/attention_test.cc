@@ -24,7 +24,7 @@ class Pool {
  public:
   explicit Pool(KvType type, const HeadShape& shape = kShape, size_t pages = kPages) {
     view_.type = type;
-    view_.head_bytes = kPageTokens * shape.head_dim * KvTypeBytes(type);
+    view_.head_bytes = KvHeadBytes(type, shape.head_dim);
     view_.page_bytes = 2 * shape.num_kv_heads * view_.head_bytes;
     memory_ = os::Memory::Allocate(3 * pages * view_.page_bytes).value();
     view_.base = memory_.data();
@@ -101,7 +101,7 @@ TEST(AttentionOp, RowsOfABlockHaveTheBitsTheyHaveAlone) {
   TestRandom random(9);
   std::vector<float> q(kMaxRows * kQDim);
   for (float& x : q) x = random.Uniform(-1, 1);
-  for (const KvType type : {KvType::kF16, KvType::kBf16, KvType::kF32}) {
+  for (const KvType type : {KvType::kF16, KvType::kBf16, KvType::kF32, KvType::kI8}) {
     const Pool kv(type);
     for (const int64_t window : {0, 1, 2, 17, 63, 64, 65, 100, 128}) {
       // A long run over a page's end, one row, two, and a run at the beginning.
@@ -146,7 +146,7 @@ TEST(AttentionOp, CutsBetweenThreadsChangeNoBits) {
   constexpr size_t kDeep = 24;
   for (const HeadShape& shape : {HeadShape{9, 3, 64}, HeadShape{4, 1, 256}, HeadShape{8, 8, 32},
                                  HeadShape{5, 5, 80}, HeadShape{14, 2, 128}}) {
-    for (const KvType type : {KvType::kF16, KvType::kBf16, KvType::kF32}) {
+    for (const KvType type : {KvType::kF16, KvType::kBf16, KvType::kF32, KvType::kI8}) {
       const Pool kv(type, shape, kDeep);
       for (const int64_t window : {0, 500}) {
         const std::vector<RowPlace> rows = {kv.Place(0, 0, 1531), kv.Place(1, 0, 700),

@@ -185,7 +185,7 @@ TEST(RowOps, EmbedTokensDequantisesAndScales) {
 struct Pages {
   Pages(KvType type, const HeadShape& shape, size_t count) {
     view.type = type;
-    view.head_bytes = kPageTokens * shape.head_dim * KvTypeBytes(type);
+    view.head_bytes = KvHeadBytes(type, shape.head_dim);
     view.page_bytes = 2 * shape.num_kv_heads * view.head_bytes;
     bytes.assign(count * view.page_bytes, 0x3c);
     view.base = bytes.data();

@@ -67,7 +67,7 @@ class BenchCommand : public Command {
         ->check(CLI::Range(1, 1024));
     app.add_option("-r", rounds_, "rounds (default 5)")->check(CLI::Range(1, 1000));
     app.add_option("--isa", isa_, "scalar, avx2, avx2vnni, avx512 or amx (default: the best here)");
-    app.add_option("--kv-type", kv_type_, "f16, bf16 or f32");
+    app.add_option("--kv-type", kv_type_, "f16, bf16, f32 or q8_0 (int8)");
   }
 
   Status Run() override {

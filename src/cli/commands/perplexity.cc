@@ -26,7 +26,7 @@ class PerplexityCommand : public Command {
     app.add_option("--ctx", ctx_tokens_, "chunk length (default 512)")
         ->check(CLI::Range(8, 1 << 20));
     app.add_option("--chunks", max_chunks_, "stop after so many chunks; 0: all");
-    app.add_option("--kv-type", kv_type_, "f16, bf16 or f32");
+    app.add_option("--kv-type", kv_type_, "f16, bf16, f32 or q8_0 (int8)");
     runtime_.AddTo(app);
   }
 

@@ -25,7 +25,7 @@ class RunCommand : public Command {
     app.add_option("--prompt-file", prompt_file_, "read the prompt from a file");
     app.add_option("--system", system_, "system message");
     app.add_flag("--raw", raw_, "no chat template");
-    app.add_option("--kv-type", kv_type_, "f16, bf16 or f32");
+    app.add_option("--kv-type", kv_type_, "f16, bf16, f32 or q8_0 (int8)");
     app.add_option("-c,--ctx", context_tokens_, "context length in tokens");
     runtime_.AddTo(app);
     generation_.AddTo(app);

@@ -45,7 +45,7 @@ class ScoreCommand : public Command {
     app.add_option("--tokens", tokens_file_, "file with a JSON array of token ids")->required();
     app.add_option("--logprobs", top_, "how many of the likeliest tokens (default 10)")
         ->check(CLI::Range(1, 1000));
-    app.add_option("--kv-type", kv_type_, "f16, bf16 or f32");
+    app.add_option("--kv-type", kv_type_, "f16, bf16, f32 or q8_0 (int8)");
     runtime_.AddTo(app);
   }
 

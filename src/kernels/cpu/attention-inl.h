@@ -35,15 +35,18 @@ LULL_INLINE Slots VisibleSlots(const AttentionArgs& args, size_t page) {
 // What one step of a loop over a page fetches of what is read next: a whole page ahead, because
 // pieces of some KiB end before the hardware's prefetchers have caught up with them.
 struct Fetch {
-  const uint8_t* at = nullptr;  // null: nothing
-  size_t lines = 0;             // of 64 bytes, for each step
+  const uint8_t* at = nullptr;
+  const uint8_t* end = nullptr;
+  size_t lines = 0;  // of 64 bytes, for each step
 
   Fetch() = default;
   LULL_INLINE Fetch(const void* values, size_t bytes, size_t steps)
-      : at(static_cast<const uint8_t*>(values)), lines((bytes / 64 + steps - 1) / steps) {}
+      : at(static_cast<const uint8_t*>(values)),
+        end(at + bytes),
+        lines((bytes / 64 + steps - 1) / steps) {}
   LULL_INLINE void Step() {
-    if (at == nullptr) return;
-    for (size_t i = 0; i < lines; ++i, at += 64) PrefetchFar(at);
+    if (at == end) return;
+    for (size_t i = 0; i < lines && at != end; ++i, at += 64) PrefetchFar(at);
   }
 };
 
@@ -57,16 +60,29 @@ LULL_INLINE void ScoreBlock(const float* q, size_t head_dim, float scale,
   for (int h = 0; h < kHeads; ++h)
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) acc[h][v] = ZeroF32();
-  for (size_t d = 0; d < head_dim; ++d) {
-    fetch.Step();
-    F32 keys[kVectors];
+  const size_t block = Kv::kScaled ? kScaleBlock : head_dim;
+  for (size_t begin = 0; begin < head_dim; begin += block) {
+    [[maybe_unused]] F32 scales[kVectors];
+    if constexpr (Kv::kScaled) {
+      const uint16_t* from = Scales(k, head_dim) + begin / kScaleBlock * kPageTokens + lane;
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) keys[v] = Kv::Load(k + d * kPageTokens + lane + 16 * v);
+      for (int v = 0; v < kVectors; ++v) scales[v] = LoadF16(from + 16 * v);
+    }
+    const size_t end = head_dim - begin < block ? head_dim : begin + block;
+    for (size_t d = begin; d < end; ++d) {
+      fetch.Step();
+      F32 keys[kVectors];
 #pragma GCC unroll 4
-    for (int h = 0; h < kHeads; ++h) {
-      const F32 query = Set1(q[h * head_dim + d]);
+      for (int v = 0; v < kVectors; ++v) {
+        keys[v] = Kv::Load(k + d * kPageTokens + lane + 16 * v);
+        if constexpr (Kv::kScaled) keys[v] = Mul(keys[v], scales[v]);
+      }
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) acc[h][v] = Fma(query, keys[v], acc[h][v]);
+      for (int h = 0; h < kHeads; ++h) {
+        const F32 query = Set1(q[h * head_dim + d]);
+#pragma GCC unroll 4
+        for (int v = 0; v < kVectors; ++v) acc[h][v] = Fma(query, keys[v], acc[h][v]);
+      }
     }
   }
 #pragma GCC unroll 4
@@ -84,8 +100,8 @@ LULL_INLINE void PageScores(const AttentionArgs& args, const float* q, const KvP
   Fetch fetch;
   if (next != nullptr) {
     const size_t steps = (slots.end - slots.begin + 16 * kVectors - 1) / (16 * kVectors);
-    fetch = Fetch(next->k, args.head_dim * kPageTokens * sizeof(typename Kv::Element),
-                  steps * args.head_dim);
+    fetch =
+        Fetch(next->k, KvHeadBytes(args.kv_type, args.head_dim), steps * args.head_dim);
   }
   const auto* k = static_cast<const typename Kv::Element*>(page.k);
   size_t lane = slots.begin / 16 * 16;
@@ -130,11 +146,21 @@ LULL_INLINE void ValueBlock(const float* weights, const float* rescale,
 #pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v)
       acc[h][v] = Mul(LoadF32(out + h * head_dim + d + 16 * v), Set1(rescale[h]));
+  // Widened scales of the blocks; d is a multiple of 32 where there is more than one vector.
+  [[maybe_unused]] alignas(64) float scales[(kVectors + 1) / 2][kPageTokens];
+  if constexpr (Kv::kScaled) {
+    const uint16_t* from = Scales(v_page, head_dim) + d / kScaleBlock * kPageTokens;
+    for (size_t i = 0; i < (kVectors + 1) / 2 * kPageTokens; i += 16)
+      StoreF32(&scales[0][0] + i, LoadF16(from + i));
+  }
   for (size_t j = slots.begin; j < slots.end; ++j) {
     fetch.Step();
     F32 values[kVectors];
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) values[v] = Kv::Load(v_page + j * head_dim + d + 16 * v);
+    for (int v = 0; v < kVectors; ++v) {
+      values[v] = Kv::Load(v_page + j * head_dim + d + 16 * v);
+      if constexpr (Kv::kScaled) values[v] = Mul(values[v], Set1(scales[v / 2][j]));
+    }
 #pragma GCC unroll 4
     for (int h = 0; h < kHeads; ++h) {
       const F32 weight = Set1(weights[h * kPageTokens + j]);
@@ -150,15 +176,15 @@ LULL_INLINE void ValueBlock(const float* weights, const float* rescale,
 
 template <typename Kv, int kHeads>
 LULL_INLINE void PageValues(const float* weights, const float* rescale, const KvPage& page,
-                            Slots slots, size_t head_dim, const KvPage* next, float* out) {
+                            Slots slots, size_t head_dim, const KvPage* next, size_t next_bytes,
+                            float* out) {
   constexpr int kVectors = BlockVectors(kHeads, 8);
   constexpr int kHalf = kVectors > 1 ? kVectors / 2 : 1;
   const auto* v = static_cast<const typename Kv::Element*>(page.v);
   Fetch fetch;
   if (next != nullptr) {
     const size_t steps = (head_dim + 16 * kVectors - 1) / (16 * kVectors);
-    fetch = Fetch(next->v, head_dim * kPageTokens * sizeof(typename Kv::Element),
-                  steps * (slots.end - slots.begin));
+    fetch = Fetch(next->v, next_bytes, steps * (slots.end - slots.begin));
   }
   size_t d = 0;
   for (; d + 16 * kVectors <= head_dim; d += 16 * kVectors)
@@ -191,7 +217,7 @@ void AttendPage(const AttentionArgs& args, const KvPage& page, Slots slots, size
   for (int h = 0; h < kHeads; ++h)
     state.l[head + h] = __builtin_fmaf(state.l[head + h], rescale[h], sums[h]);
   PageValues<Kv, kHeads>(scores, rescale, page, slots, args.head_dim, next,
-                         args.out + head * args.head_dim);
+                         KvHeadBytes(args.kv_type, args.head_dim), args.out + head * args.head_dim);
 }
 
 template <typename Kv>
@@ -234,6 +260,8 @@ void AttentionPages(const AttentionArgs& args, size_t page_begin, size_t page_en
       return AttendPages<KvBf16>(args, page_begin, page_end, state);
     case KvType::kF32:
       return AttendPages<KvF32>(args, page_begin, page_end, state);
+    case KvType::kI8:
+      return AttendPages<KvI8>(args, page_begin, page_end, state);
   }
 }
 
