@@ -2,7 +2,10 @@
 // registers alone. Enough independent chains to hide latency, few enough to stay in registers.
 namespace lull::LULL_ISA {
 
-constexpr int kRoofChains = kF32Registers >= 32 ? 12 : kF32Registers >= 8 ? 5 : 1;
+constexpr int kFloatChains = kF32Registers >= 32 ? 14 : kF32Registers >= 8 ? 7 : 1;
+// Two lengths: where there is no dot instruction the shorter one leaves room for its temporaries.
+constexpr int kDotChains = kF32Registers >= 32 ? 14 : kF32Registers >= 8 ? 6 : 1;
+constexpr int kFewDotChains = kF32Registers >= 32 ? 12 : kF32Registers >= 8 ? 5 : 1;
 
 // Of whatever the lanes hold, modulo 2^32: only that it depends on all of them matters.
 inline int64_t WrappingSum(I32 v) {
@@ -66,88 +69,86 @@ inline void WriteBytes(uint8_t* data, size_t bytes) {
   }
 }
 
-// Sums named one by one: an array of them is kept in memory by some compilers.
+// Sums named one by one: an array of them is kept in memory by some compilers. No two have the same
+// weights, or the products of an instruction set without a dot instruction could be shared.
 template <int kN>
 struct DotChains {
   DotChains<kN - 1> others;
   I32 sum;
-  LULL_INLINE void Start() {
+  U8 w;
+  LULL_INLINE void Start(const uint8_t* bytes) {
     sum = Set1I32(kN);
-    others.Start();
+    w = LoadU8(bytes + kN);
+    others.Start(bytes);
   }
-  LULL_INLINE void Step(U8 w, U8 other_w, const int32_t* a4) {
-    sum = DotU8(sum, w, a4[kN / 2]);
-    others.Step(other_w, w, a4);
+  LULL_INLINE void Step(int32_t a4) {
+    sum = DotU8(sum, w, a4);
+    others.Step(a4);
   }
   LULL_INLINE int64_t Total() const { return WrappingSum(sum) + others.Total(); }
 };
 template <>
 struct DotChains<0> {
-  LULL_INLINE void Start() {}
-  LULL_INLINE void Step(U8, U8, const int32_t*) {}
+  LULL_INLINE void Start(const uint8_t*) {}
+  LULL_INLINE void Step(int32_t) {}
   LULL_INLINE int64_t Total() const { return 0; }
 };
 
-// iterations (a multiple of 4) x kRoofChains independent dots of 64 multiply-accumulates. No two
-// chains have the same operands, or the products of an instruction set without a dot instruction
-// could be shared.
+// iterations (a multiple of 4) x kChains independent dots of 64 multiply-accumulates.
+template <int kChains>
 inline int64_t DotLoop(size_t iterations) {
-  uint8_t bytes[2][64];
-  for (int i = 0; i < 64; ++i) {
-    bytes[0][i] = static_cast<uint8_t>(i & 15);
-    bytes[1][i] = static_cast<uint8_t>(i & 7);
-  }
-  const U8 w = LoadU8(bytes[0]), other_w = LoadU8(bytes[1]);
-  int32_t a4[kRoofChains / 2 + 1] = {};
-  DotChains<kRoofChains> chains;
-  chains.Start();
+  uint8_t bytes[64 + kChains + 1];
+  for (int i = 0; i < 64 + kChains + 1; ++i) bytes[i] = static_cast<uint8_t>(i & 15);
+  int32_t a4 = 0x01020304;
+  DotChains<kChains> chains;
+  chains.Start(bytes);
   for (size_t i = 0; i < iterations; i += 4) {
     // Loads are free beside dots; the barriers keep the loop from being folded.
     asm volatile("" : "+m"(a4));
-    chains.Step(w, other_w, a4);
+    chains.Step(a4);
     asm volatile("" : "+m"(a4));
-    chains.Step(w, other_w, a4);
+    chains.Step(a4);
     asm volatile("" : "+m"(a4));
-    chains.Step(w, other_w, a4);
+    chains.Step(a4);
     asm volatile("" : "+m"(a4));
-    chains.Step(w, other_w, a4);
+    chains.Step(a4);
   }
   return chains.Total();
 }
 
-// iterations x kRoofChains x 16 fused multiply-adds.
+// iterations x kFloatChains x 16 fused multiply-adds.
 inline int64_t FmaLoop(size_t iterations) {
-  F32 acc[kRoofChains];
-#pragma GCC unroll 12
-  for (int c = 0; c < kRoofChains; ++c) acc[c] = Set1(static_cast<float>(c));
+  F32 acc[kFloatChains];
+#pragma GCC unroll 14
+  for (int c = 0; c < kFloatChains; ++c) acc[c] = Set1(static_cast<float>(c));
   float x = 0.5f;
   asm volatile("" : "+m"(x));
   const F32 a = Set1(x), b = Set1(x + 1.0f);
   for (size_t i = 0; i < iterations; ++i) {
-#pragma GCC unroll 12
-    for (int c = 0; c < kRoofChains; ++c) acc[c] = Fma(acc[c], a, b);
+#pragma GCC unroll 14
+    for (int c = 0; c < kFloatChains; ++c) acc[c] = Fma(acc[c], a, b);
   }
   float sum = 0;
-#pragma GCC unroll 12
-  for (int c = 0; c < kRoofChains; ++c) sum += SumLanes(acc[c]);
+#pragma GCC unroll 14
+  for (int c = 0; c < kFloatChains; ++c) sum += SumLanes(acc[c]);
   return static_cast<int64_t>(sum);
 }
 
-// iterations x kRoofChains x 16 divisions.
+// iterations x kFloatChains x 16 divisions.
 inline int64_t DivideLoop(size_t iterations) {
-  F32 acc[kRoofChains];
-#pragma GCC unroll 12
-  for (int c = 0; c < kRoofChains; ++c) acc[c] = Set1(static_cast<float>(c + 1));
+  F32 acc[kFloatChains];
+#pragma GCC unroll 14
+  for (int c = 0; c < kFloatChains; ++c) acc[c] = Set1(static_cast<float>(c + 1));
   float x = 3.0f;
   asm volatile("" : "+m"(x));
   const F32 a = Set1(x);
   for (size_t i = 0; i < iterations; ++i) {
-#pragma GCC unroll 12
-    for (int c = 0; c < kRoofChains; ++c) acc[c] = Div(a, acc[c]);
+#pragma GCC unroll 14
+    for (int c = 0; c < kFloatChains; ++c) acc[c] = Div(a, acc[c]);
   }
   float sum = 0;
-#pragma GCC unroll 12
-  for (int c = 0; c < kRoofChains; ++c) sum += SumLanes(acc[c]);
+#pragma GCC unroll 14
+  for (int c = 0; c < kFloatChains; ++c) sum += SumLanes(acc[c]);
   return static_cast<int64_t>(sum);
 }
 

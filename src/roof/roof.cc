@@ -25,16 +25,22 @@ struct Loops {
   const char* name;
   ReadFn read[kReadWays];
   void (*write)(uint8_t*, size_t);
-  PeakFn dot, fma, divide;
-  double chains;  // of each of the three
+  // Loops with how much one iteration does.
+  struct Peak {
+    PeakFn fn;
+    double work;
+  } dot[2], fma, divide;
 };
 
 constexpr Loops kLoops[] = {
-#define LULL_ISA_ROW(ns, id, name)                                                             \
-  {name,           {ns::ReadOneStream<0>, ns::ReadOneStream<2048>, ns::ReadFourStreams<1024>}, \
-   ns::WriteBytes, ns::DotLoop,                                                                \
-   ns::FmaLoop,    ns::DivideLoop,                                                             \
-   ns::kRoofChains},
+#define LULL_ISA_ROW(ns, id, name)                                             \
+  {name,                                                                       \
+   {ns::ReadOneStream<0>, ns::ReadOneStream<2048>, ns::ReadFourStreams<1024>}, \
+   ns::WriteBytes,                                                             \
+   {{ns::DotLoop<ns::kDotChains>, 64.0 * ns::kDotChains},                      \
+    {ns::DotLoop<ns::kFewDotChains>, 64.0 * ns::kFewDotChains}},               \
+   {ns::FmaLoop, 16.0 * ns::kFloatChains},                                     \
+   {ns::DivideLoop, 16.0 * ns::kFloatChains}},
 #include "simd/isa_list.inc"
 #undef LULL_ISA_ROW
 };
@@ -171,7 +177,12 @@ Result<double> MeasureWriteBandwidth(const std::string& isa, size_t buffer_bytes
 
 Result<double> MeasureInt8Peak(const std::string& isa, int threads) {
   LULL_ASSIGN_OR_RETURN(const Loops* loops, FindLoops(isa));
-  return MeasurePeak(loops->dot, loops->chains * 64, threads);
+  double best = 0.0;
+  for (const Loops::Peak& dot : loops->dot) {
+    LULL_ASSIGN_OR_RETURN(const double peak, MeasurePeak(dot.fn, dot.work, threads));
+    best = std::max(best, peak);
+  }
+  return best;
 }
 
 Result<double> MeasureTilePeak(const std::string& isa, int threads) {
@@ -182,12 +193,12 @@ Result<double> MeasureTilePeak(const std::string& isa, int threads) {
 
 Result<double> MeasureF32Peak(const std::string& isa, int threads) {
   LULL_ASSIGN_OR_RETURN(const Loops* loops, FindLoops(isa));
-  return MeasurePeak(loops->fma, loops->chains * 16, threads);
+  return MeasurePeak(loops->fma.fn, loops->fma.work, threads);
 }
 
 Result<double> MeasureDividePeak(const std::string& isa, int threads) {
   LULL_ASSIGN_OR_RETURN(const Loops* loops, FindLoops(isa));
-  return MeasurePeak(loops->divide, loops->chains * 16, threads);
+  return MeasurePeak(loops->divide.fn, loops->divide.work, threads);
 }
 
 }  // namespace lull
