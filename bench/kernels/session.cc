@@ -1,6 +1,7 @@
 #include "bench/kernels/session.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -225,12 +226,14 @@ void Session::PrintSummary() const {
 nlohmann::json Session::ToJson() const {
   nlohmann::json figures = nlohmann::json::array();
   for (const Figure& f : figures_) {
+    nlohmann::json samples = nlohmann::json::array();
+    for (const double ns : f.samples_ns) samples.push_back(std::round(ns * 10) / 10);
     nlohmann::json j = {{"kernel", f.kernel},
                         {"type", f.type},
                         {"shape", f.shape},
                         {"threads", f.threads},
                         {"ns", f.ns},
-                        {"samples_ns", f.samples_ns},
+                        {"samples_ns", samples},
                         {"gmac_s", std::max(f.work.int_macs, f.work.f32_ops) / f.ns},
                         {"gb_s", (f.work.read_bytes + f.work.write_bytes) / f.ns},
                         {"roof_ns", f.roof_ns},
