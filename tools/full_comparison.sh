@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # full_comparison.sh: Lull against llama.cpp, jinja2 and the gguf package: token ids, chat templates, logits,
-# goldens, quality. ./test --full runs it. Every comparison runs whatever the others gave; ends with 1 and
+# goldens, quality; and what the KV types cost. ./test --full runs it. Every comparison runs whatever the others gave; ends with 1 and
 # a list where one failed. LULL_TEST_MODELS: the folder of the real models.
-#   full_comparison.sh [NAME...]   only those: tokenizer templates logits goldens quality
+#   full_comparison.sh [NAME...]   only those: tokenizer templates logits goldens quality kv
 set -euo pipefail
 cd "$(dirname "$0")/.."
 strings=20000
@@ -57,8 +57,12 @@ compare_quality() {
     --model "gemma3-270m=${real_models[1]}"
 }
 
+compare_kv() {
+  python3 tools/compare_kv.py --build "$build" --model "smollm2=${real_models[0]}" --model "gemma3-270m=${real_models[1]}"
+}
+
 comparisons=("$@")
-[ $# -gt 0 ] || comparisons=(tokenizer templates logits goldens quality)
+[ $# -gt 0 ] || comparisons=(tokenizer templates logits goldens quality kv)
 failed=()
 for name in "${comparisons[@]}"; do
   echo "== $name"

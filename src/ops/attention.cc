@@ -341,14 +341,16 @@ class Stretches {
 };
 
 // Tile t takes items t, t + tiles, ...: long and short rows mix, so tiles are about equal. Rows
-// that share pages follow one another head by head; the others read all heads of a page at once.
+// that share pages follow one another head by head; others, where there are enough of them for the
+// threads, read all heads of a page at once.
 void RunItems(const ExecContext& ctx, OpEnv& env, std::span<const RowPlace> rows,
               std::span<const int32_t> source, const AttentionOpArgs& args, size_t parts) {
   const std::vector<RowBlock>& blocks = env.attention.blocks;
   const HeadShape& shape = args.shape;
   const auto narrow = [](const RowBlock& block) { return block.rows < kWidenRows; };
+  const auto threads = static_cast<size_t>(NumThreads(ctx));
   const bool together = std::all_of(blocks.begin(), blocks.end(), narrow) &&
-                        blocks.size() >= static_cast<size_t>(NumThreads(ctx));
+                        (threads == 1 || blocks.size() >= 4 * threads);
   const size_t num_kv = together ? shape.num_kv_heads : 1;
   const size_t num_q = shape.num_heads / shape.num_kv_heads / parts;
   const size_t items = blocks.size() * shape.num_kv_heads / num_kv * parts;
