@@ -5,9 +5,10 @@
 
 namespace lull::LULL_ISA {
 
-// Up to this many activation rows, weights are unpacked in registers; above, once to a panel of
-// bytes that all column tiles of the call share.
-inline constexpr size_t kDirectRows = kTileCols;
+// A tile of one group may be this wide where registers allow it: few rows more than kTileCols then
+// read and unpack each weight once (verifying drafted tokens, small batches).
+// Above it they are unpacked once to a panel of bytes that all column tiles of the call share.
+inline constexpr int kWideCols = kF32Registers >= 32 ? 8 : kTileCols;
 inline constexpr size_t kPanelBytes = kTileGroups * kPanelSubs * kMaxPanelSubBytes;
 inline constexpr size_t kStartsBytes = 4 * kPanelRows * 2 * kPanelSubs;
 
@@ -74,6 +75,17 @@ inline TileArgs TileAt(const MatMulArgs& m, size_t group, size_t num_groups, siz
 inline size_t NextCols(size_t rows_left) {
   const size_t tiles = (rows_left + kTileCols - 1) / kTileCols;
   return (rows_left + tiles - 1) / tiles;
+}
+
+template <typename T>
+void MatMulWide(const MatMulArgs& m) {
+  using Table = TileTable<T, 1, std::make_integer_sequence<int, kWideCols>>;
+  const DirectFn fn = Table::Direct(m.row_end - m.row_begin);
+  for (size_t g = m.group_begin; g < m.group_end; ++g) {
+    TileArgs tile = TileAt(m, g, 1, m.row_begin);
+    tile.num_blocks = m.x.k / T::kBlockK;
+    fn(tile, ActsAt(m.x, m.row_begin, 0));
+  }
 }
 
 template <typename T>
@@ -174,10 +186,13 @@ void MatMulFloat(const MatMulArgs& m) {
 
 template <typename T>
 void MatMulOf(const MatMulArgs& m) {
+  const size_t rows = m.row_end - m.row_begin;
   if constexpr (T::kFloat) {
     MatMulFloat<T>(m);
-  } else if (m.row_end - m.row_begin <= kDirectRows || m.x.k == 0) {
+  } else if (rows <= kTileCols || m.x.k == 0) {
     MatMulDirect<T>(m);
+  } else if (rows <= kWideCols) {
+    MatMulWide<T>(m);
   } else {
     MatMulPanel<T>(m);
   }
