@@ -225,6 +225,8 @@ class RowsTest(unittest.TestCase):
         self.assertEqual(len(race.selected(None)), len(race.ROWS))
         self.assertEqual([r.name for r in race.selected(["smollm2, 1 *"])], ["smollm2, 1 thread"])
         self.assertEqual(race.selected(["nothing like it"]), [])
+        self.assertEqual([r.name for r in race.selected(["smollm2, 2 threads"])], ["smollm2, 2 threads"])
+        self.assertGreater(len(race.selected(["smollm2, 2"])), 3)
 
     def test_quick_rows_keep_their_names_and_goals(self):
         for row in race.ROWS:

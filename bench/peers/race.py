@@ -310,8 +310,8 @@ def pairs(specs):
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", action="append", metavar="PATTERN", help="only rows whose name has this, or matches it "
-                        "as a shell pattern; may be given again")
+    parser.add_argument("--rows", action="append", metavar="PATTERN", help="only the row of this name, or those whose "
+                        "name has this or matches it as a shell pattern; may be given again")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="one short round of each row: does it run?")
     parser.add_argument("--list", action="store_true", help="print the rows and their targets")
@@ -334,7 +334,14 @@ def parse_arguments():
 def selected(patterns, rows=ROWS):
     if not patterns:
         return list(rows)
-    return [r for r in rows if any(p in r.name or fnmatch.fnmatchcase(r.name, p) for p in patterns)]
+    names = {r.name for r in rows}
+
+    def fits(name, pattern):
+        if pattern in names:  # a row's whole name means that row, not those that begin with it
+            return name == pattern
+        return pattern in name or fnmatch.fnmatchcase(name, pattern)
+
+    return [r for r in rows if any(fits(r.name, p) for p in patterns)]
 
 
 def competitors_of(args):
