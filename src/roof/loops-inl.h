@@ -17,7 +17,8 @@ inline int64_t WrappingSum(I32 v) {
 }
 
 // Reads bytes (a multiple of 512) as one stream, fetching kAhead bytes ahead (0: the hardware's
-// prefetchers alone), and returns something that depends on all of them.
+// prefetchers alone), and returns something that depends on all of them: a maximum, as a sum of
+// anything may overflow.
 template <size_t kAhead>
 inline int64_t ReadOneStream(const uint8_t* data, size_t bytes) {
   I32 s0 = Set1I32(0), s1 = s0, s2 = s0, s3 = s0;
@@ -29,13 +30,13 @@ inline int64_t ReadOneStream(const uint8_t* data, size_t bytes) {
     }
 #pragma GCC unroll 2
     for (size_t half = 0; half < 128; half += 64) {
-      s0 = AddI32(s0, LoadI32(words + i + half));
-      s1 = AddI32(s1, LoadI32(words + i + half + 16));
-      s2 = AddI32(s2, LoadI32(words + i + half + 32));
-      s3 = AddI32(s3, LoadI32(words + i + half + 48));
+      s0 = MaxI32(s0, LoadI32(words + i + half));
+      s1 = MaxI32(s1, LoadI32(words + i + half + 16));
+      s2 = MaxI32(s2, LoadI32(words + i + half + 32));
+      s3 = MaxI32(s3, LoadI32(words + i + half + 48));
     }
   }
-  return WrappingSum(AddI32(AddI32(s0, s1), AddI32(s2, s3)));
+  return WrappingSum(MaxI32(MaxI32(s0, s1), MaxI32(s2, s3)));
 }
 
 // The same as four streams side by side.
@@ -50,12 +51,12 @@ inline int64_t ReadFourStreams(const uint8_t* data, size_t bytes) {
     Prefetch(p1 + i + kAhead / 4);
     Prefetch(p2 + i + kAhead / 4);
     Prefetch(p3 + i + kAhead / 4);
-    s0 = AddI32(s0, LoadI32(p0 + i));
-    s1 = AddI32(s1, LoadI32(p1 + i));
-    s2 = AddI32(s2, LoadI32(p2 + i));
-    s3 = AddI32(s3, LoadI32(p3 + i));
+    s0 = MaxI32(s0, LoadI32(p0 + i));
+    s1 = MaxI32(s1, LoadI32(p1 + i));
+    s2 = MaxI32(s2, LoadI32(p2 + i));
+    s3 = MaxI32(s3, LoadI32(p3 + i));
   }
-  return WrappingSum(AddI32(AddI32(s0, s1), AddI32(s2, s3)));
+  return WrappingSum(MaxI32(MaxI32(s0, s1), MaxI32(s2, s3)));
 }
 
 // Writes bytes, a multiple of 256.
