@@ -21,7 +21,7 @@ class Cache {
   static Result<Cache> Make(const Kernels& kernels, size_t head_dim, size_t depth, size_t bytes) {
     Cache cache;
     cache.view_.type = KvType::kF16;
-    cache.view_.head_bytes = kPageTokens * head_dim * KvTypeBytes(KvType::kF16);
+    cache.view_.head_bytes = KvHeadBytes(KvType::kF16, head_dim);
     cache.layer_bytes_ = 2 * kKvHeads * cache.view_.head_bytes;
     const size_t pages = (depth + kPageTokens - 1) / kPageTokens;
     cache.layers_ = std::max<size_t>(1, bytes / (pages * cache.layer_bytes_));

@@ -215,13 +215,15 @@ Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ExecContext& ctx, c
   ctx.Checkpoint();
   model->layout_ = plan.Digest();
   model->weight_bytes_ = plan.total_bytes;
-  if (use != PackUse::kIgnore) LULL_RETURN_IF_ERROR(model->MapPack(ctx, file, use));
+  std::string pack_note;
+  if (use != PackUse::kIgnore) {
+    LULL_ASSIGN_OR_RETURN(pack_note, model->MapPack(ctx, file, use));
+  }
   if (model->pack_ == nullptr) LULL_RETURN_IF_ERROR(model->Repack(ctx, file, plan));
   model->weights_.layers.resize(static_cast<size_t>(model->hparams_.num_layers));
   for (const WeightPlacement& p : plan.placements)
     Bind(p, model->weight_memory().data(), &model->weights_);
   if (model->weights_.output.format == nullptr) model->weights_.output = model->weights_.token_embd;
-  std::string pack_note = std::move(model->info_.pack_note);
   model->info_ = Describe(file, architecture, model->hparams_, model->weights_, plan.placements);
   model->info_.pack_note = std::move(pack_note);
   model->info_.mapped_pack = model->pack_ != nullptr;
@@ -230,18 +232,18 @@ Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ExecContext& ctx, c
 }
 
 // A pack that does not fit is no reason to refuse the model; that it is not used is worth a note.
-Status LoadedModel::MapPack(const ExecContext& ctx, const GgufFile& file, PackUse use) {
+Result<std::string> LoadedModel::MapPack(const ExecContext& ctx, const GgufFile& file,
+                                         PackUse use) {
   Result<std::unique_ptr<PackFile>> pack =
       PackFile::Open(PackPathOf(file.path()), file.owner_uid());
   Status status = pack.status();
   if (pack.ok()) status = (*pack)->Check(PackIdentityOf(ctx, file));
   if (status.ok()) {
     pack_ = std::move(*pack);
-    return Status::Ok();
+    return std::string();
   }
   if (use == PackUse::kRequire) return status;
-  if (status.code() != ErrorCode::kNotFound) info_.pack_note = status.ToString();
-  return Status::Ok();
+  return status.code() == ErrorCode::kNotFound ? std::string() : status.ToString();
 }
 
 PackIdentity LoadedModel::PackIdentityOf(const ExecContext& ctx, const GgufFile& file) const {

@@ -48,7 +48,8 @@ class LoadedModel {
 
  private:
   LoadedModel() = default;
-  Status MapPack(const ExecContext& ctx, const GgufFile& file, PackUse use);
+  // Why a pack that is there is not used; "" where it is, or there is none.
+  Result<std::string> MapPack(const ExecContext& ctx, const GgufFile& file, PackUse use);
   Status Repack(const ExecContext& ctx, const GgufFile& file, const WeightPlan& plan);
   const Architecture* architecture_ = nullptr;
   Hparams hparams_;

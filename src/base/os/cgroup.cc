@@ -1,6 +1,5 @@
 #include "base/os/cgroup.h"
 
-#include <cstdio>
 #include <fstream>
 #include <sstream>
 #include <vector>
