@@ -100,9 +100,10 @@ common_options=(
   -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_SERVER=ON -DLLAMA_BUILD_MTMD=OFF
 )
 programs=(llama-bench llama-perplexity llama-server llama-completion)
-every_25th() {
+every_25th() {  # of ninja's own lines; the compiler's warnings are in the log
   local n=0 line
   while IFS= read -r line; do
+    [[ "$line" == \[* ]] || continue
     if [ $((n++ % 25)) -eq 0 ]; then echo "llama.cpp: $line"; fi
   done
 }

@@ -2,6 +2,7 @@
 
 A file is made once, in a folder that is kept; what is missing for it is an Unavailable with the reason.
 """
+import hashlib
 import os
 import shutil
 import subprocess
@@ -73,6 +74,11 @@ class Models:
             if os.path.exists(path + ".partial"):
                 os.remove(path + ".partial")
             raise Unavailable(str(error)) from None
+
+
+def sha256_of(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def version_of(command):

@@ -15,6 +15,7 @@ import os
 import sys
 
 import engines
+import journal
 import logits
 import meter
 import models
@@ -168,6 +169,10 @@ class Ledger:
         return self._references.get(key)
 
 
+def now():
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+
+
 def say(text):
     print(f"peers: {text}", file=sys.stderr, flush=True)
 
@@ -178,7 +183,7 @@ class Race:
         self._rounds, self._attempts, self._cpus = rounds, attempts, cpus
 
     def run(self, row):
-        result = {"name": row.name} | dataclasses.asdict(row) | {"goals": []}
+        result = {"name": row.name} | dataclasses.asdict(row) | {"goals": [], "time": now()}
         try:
             path = self._files.path(row.model)
             judge = self._ledger.judge(row, path, self._files.has_random_weights(row.model))
@@ -189,6 +194,7 @@ class Race:
         finally:
             for engine in self._engines:
                 engine.finish()
+        result["OpenVINO"] = next((e.version for e in self._engines if isinstance(e, engines.OpenVino)), "")
         result["goals"] = [report.judge(result, g) for g in row.goals]
         return result
 
@@ -314,6 +320,8 @@ def parse_arguments():
                         "name has this or matches it as a shell pattern; may be given again")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="one short round of each row: does it run?")
+    parser.add_argument("--resume", action="store_true", help="take up what a run of the same programs that was cut off "
+                        "has finished")
     parser.add_argument("--list", action="store_true", help="print the rows and their targets")
     parser.add_argument("--record", help="append one JSON line with every sample to this file")
     parser.add_argument("--svg", help="draw the medians into this file")
@@ -386,6 +394,16 @@ def list_rows(rows):
             print(f"    {g['figure']:22} {report.goal_text(g)}{either}")
 
 
+def measure(race, row, finished):
+    """The row's result, from the journal where it is there; shown as soon as it is known."""
+    result = finished.find(row.name)
+    if result is None:
+        result = race.run(row)
+        finished.add(result)
+    print("\n".join(report.row_lines(result)), file=sys.stderr, flush=True)
+    return result
+
+
 def main():
     args = parse_arguments()
     rows = selected(args.rows)
@@ -406,18 +424,19 @@ def main():
     ledger = Ledger(text_of(args.folder), llama.reference if llama else None)
     race = Race(competitors, files, ledger, args.rounds, 1 if args.quick else ATTEMPTS_PER_ROUND * args.rounds, cpus)
     record = {"kind": "peers", "version": 2, "quick": args.quick, "machine": describe_machine(cpus),
-              "time": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+              "time": now(),
               "noise_limit": NOISE_LIMIT, "lull": models.version_of([args.lull, "--version"]),
+              "lull_sha256": models.sha256_of(args.lull), "commit": models.version_of(["git", "describe", "--always", "--dirty"]),
               "llama.cpp": {n: models.version_of([os.path.join(f, "llama-bench"), "--version"]) for n, f in builds.items()},
               "rows": []}
+    conditions = {key: record[key] for key in ("version", "quick", "lull", "lull_sha256", "llama.cpp")} | {"rounds": args.rounds}
+    finished = journal.Journal(os.path.join(args.folder, "rows.jsonl"), conditions, args.resume)
     try:
         for row in rows:
-            record["rows"].append(race.run(row))  # not recorded before all are there: half a table is no table
-            if "skipped" in record["rows"][-1]:
-                say(f"{row.name}: skipped: {record['rows'][-1]['skipped']}")
+            record["rows"].append(measure(race, row, finished))
     except KeyboardInterrupt:
-        sys.exit("peers: interrupted; nothing is recorded")
-    record["OpenVINO"] = next((e.version for e in competitors if isinstance(e, engines.OpenVino)), "")
+        sys.exit("peers: interrupted; nothing is recorded, --resume goes on after the last finished row")
+    record["OpenVINO"] = next((row["OpenVINO"] for row in record["rows"] if row.get("OpenVINO")), "")
     ratios = report.speed_ratios(record["rows"])
     record["geometric_mean"] = report.geometric_mean([r[2] for r in ratios])
     print(report.table(record))

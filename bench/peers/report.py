@@ -137,18 +137,20 @@ def engine_line(name, engine):
     return f"    {name:14} " + "   ".join(parts)
 
 
+def row_lines(row):
+    out = [row["name"]]
+    if "skipped" in row:
+        out.append(f"    skipped: {row['skipped']}")
+    else:
+        out += [engine_line(name, engine) for name, engine in row["engines"].items()]
+    if row.get("quiet") is False:
+        out.append(f"    NOISY: only {row['rounds'] - row['noisy_rounds']} of {row['rounds']} rounds were undisturbed "
+                   "(foreign CPU and steal within the limit)")
+    return out + list(goal_lines(row))
+
+
 def table(record):
-    out = []
-    for row in record["rows"]:
-        out.append(f"{row['name']}")
-        if "skipped" in row:
-            out.append(f"    skipped: {row['skipped']}")
-        else:
-            out += [engine_line(name, engine) for name, engine in row["engines"].items()]
-        if row.get("quiet") is False:
-            out.append(f"    NOISY: only {row['rounds'] - row['noisy_rounds']} of {row['rounds']} rounds were undisturbed "
-                       f"(foreign CPU and steal within {100 * record['noise_limit']:.0f} %)")
-        out += goal_lines(row)
+    out = [line for row in record["rows"] for line in row_lines(row)]
     ratios = speed_ratios(record["rows"])
     if ratios:
         out.append(f"Geometric mean over {len(ratios)} figures, Lull over the best correct peer of each: "
