@@ -54,16 +54,20 @@ struct Weights {
   }
 };
 
-Result<os::Memory> MakeRows(const Kernels& kernels, size_t rows, size_t k, ActivationBuffer* x) {
+Result<os::Memory> MakeRows(const Kernels& kernels, const QuantFormat& format, size_t rows, size_t k,
+                            ActivationBuffer* x) {
   ArenaPlan plan;
   x->AddTo(&plan, rows, k);
   LULL_ASSIGN_OR_RETURN(os::Memory memory, plan.Allocate());
   x->k = k;
   x->rows = rows;
+  PackedMatrix reader;
+  reader.format = &format;
+  x->SetReaders({&reader});
   std::mt19937 rng(3);
   std::normal_distribution<float> normal;
   for (size_t i = 0; i < rows * k; ++i) x->f32[i] = normal(rng);
-  for (size_t r = 0; r < rows; ++r) x->QuantizeRow(kernels, r, 0, k);
+  for (size_t r = 0; r < rows; ++r) x->QuantizeRow(kernels, r);
   return memory;
 }
 
@@ -76,9 +80,9 @@ Figure MatMulFigure(const Session& session, const QuantFormat& format, Shape sha
   figure.rows = rows;
   figure.threads = session.options.threads;
   const double macs = static_cast<double>(rows * shape.k * shape.n);
-  (format.float_activations ? figure.work.f32_ops : figure.work.int_macs) = macs;
+  (format.activations == ActivationForm::kF32 ? figure.work.f32_ops : figure.work.int_macs) = macs;
   // Few rows are the vector units' with tiles, too.
-  figure.work.tiles = session.kernels.isa == Isa::kAmx && !format.float_activations && rows > 8;
+  figure.work.tiles = session.kernels.isa == Isa::kAmx && format.activations != ActivationForm::kF32 && rows > 8;
   figure.work.read_bytes = static_cast<double>(format.GroupBytes(shape.k) * ((shape.n + 15) / 16));
   figure.work.resident_bytes = static_cast<size_t>(figure.work.read_bytes);
   return figure;
@@ -94,7 +98,7 @@ Status AddShape(Session& session, const ExecContext& ctx, const QuantFormat& for
   const size_t max_rows = *std::max_element(options.rows.begin(), options.rows.end());
   ActivationBuffer x;
   LULL_ASSIGN_OR_RETURN(const os::Memory x_memory,
-                        MakeRows(session.kernels, max_rows, shape.k, &x));
+                        MakeRows(session.kernels, format, max_rows, shape.k, &x));
   LULL_ASSIGN_OR_RETURN(const os::Memory out,
                         os::Memory::Allocate(max_rows * shape.n * sizeof(float)));
   ThreadScratch::Sizes sizes;

@@ -18,6 +18,7 @@ namespace {
 #define LULL_ISA_ROW(ns, isa, name)                                    \
   constexpr Kernels k_##ns{Isa::isa,           name,                   \
                            ns::kMacsPerUs,     ns::QuantizeRow,        \
+                           ns::QuantizeSuperRow,                       \
                            ns::MatMul,         ns::MatMulScratchBytes, \
                            ns::RmsNorm,        ns::AddVectors,         \
                            ns::MulScalar,      ns::SwiGlu,             \

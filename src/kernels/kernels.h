@@ -38,6 +38,11 @@ struct Activations {
   const float* scale = nullptr;        // [rows, k / 32]: value = q * scale
   const float* scaled_sum = nullptr;   // [rows, k / 32]: scale * (sum of the block's q)
   const int32_t* half_sums = nullptr;  // [rows, k / 16]: integer sum of each 16
+  // The same rows in super-blocks of 256, for K-quants; k is a multiple of 256.
+  const int8_t* super_q = nullptr;     // [rows, k], -127..127
+  const float* super_scale = nullptr;  // [rows, k / 256]: value = super_q * super_scale
+  const int16_t* sums32 = nullptr;     // [rows, k / 32]: integer sum of each 32
+  const int16_t* sums16 = nullptr;     // [rows, k / 16]
 };
 
 // One KV page of one KV head. K is [head_dim][64] (lane = position), V is [64][head_dim]; behind the
@@ -76,6 +81,9 @@ struct Kernels {
   // x [k] (k multiple of 32) to int8 per 32 values: see Activations.
   void (*quantize_row)(const float* x, size_t k, int8_t* q, float* scale, float* scaled_sum,
                        int32_t* half_sums);
+  // x [k] (k multiple of 256) to int8 per 256 values.
+  void (*quantize_super_row)(const float* x, size_t k, int8_t* q, float* scale, int16_t* sums32,
+                             int16_t* sums16);
   // out[c * out_stride + r] = sum_k w[r, k] * x[c, k] for the 16-row groups [group_begin,
   // group_end) and activation rows [row_begin, row_end). Writes only r < w.rows. scratch:
   // matmul_scratch_bytes.

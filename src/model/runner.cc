@@ -321,6 +321,7 @@ void ModelRunner::ComputeLogits(const ExecContext& ctx, std::span<const int32_t>
   add.delta_norm = s_.pending.norm;
   add.eps = h_.rms_eps;
   ResidualNorm(ctx, env_, add);
+  s_.normed.SetReaders({&weights_.output});
   GatherNorm(ctx, env_, s_.x, add.n, logits_source_.data(), logits_source_.size(),
              weights_.output_norm, h_.rms_eps, &s_.normed);
   const MatMulItem head{&weights_.output, &s_.normed, 0, logits_rows.size(), logits, vocab};

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/thread_pool.h"
+#include "quant/quant_format.h"
 
 namespace lull {
 namespace {
@@ -11,7 +12,7 @@ namespace {
 void NormRow(const Kernels& kernels, const float* x, const float* norm, float eps, size_t row,
              ActivationBuffer* out) {
   kernels.rms_norm(x, norm, eps, out->k, out->Row(row));
-  out->QuantizeRow(kernels, row, 0, out->k);
+  out->QuantizeRow(kernels, row);
 }
 
 void AddDelta(const Kernels& kernels, const ResidualNormArgs& args, size_t row, float* tmp) {
@@ -28,6 +29,15 @@ void AddDelta(const Kernels& kernels, const ResidualNormArgs& args, size_t row, 
   kernels.add(x, delta, args.n, x);
 }
 
+template <typename Fn>
+void ForEachRow(const ExecContext& ctx, const OpEnv& env, const ActivationBuffer& buffer, Fn&& fn) {
+  const RowTiles tiles(ctx, buffer.rows, ElementwiseNs(env.kernels, 2 * buffer.k));
+  ParallelFor(ctx, tiles.tiles, [&](size_t tile, int) {
+    const size_t end = std::min(buffer.rows, (tile + 1) * tiles.per_tile);
+    for (size_t row = tile * tiles.per_tile; row < end; ++row) fn(row);
+  });
+}
+
 }  // namespace
 
 void ActivationBuffer::AddTo(ArenaPlan* plan, size_t max_rows, size_t max_k) {
@@ -36,31 +46,76 @@ void ActivationBuffer::AddTo(ArenaPlan* plan, size_t max_rows, size_t max_k) {
   plan->Add(&scale, max_rows * (max_k / 32));
   plan->Add(&scaled_sum, max_rows * (max_k / 32));
   plan->Add(&half_sums, max_rows * (max_k / 16));
+  plan->Add(&super_q, max_rows * max_k);
+  plan->Add(&super_scale, max_rows * (max_k / 256));
+  plan->Add(&sums32, max_rows * (max_k / 32));
+  plan->Add(&sums16, max_rows * (max_k / 16));
 }
 
-void ActivationBuffer::QuantizeRow(const Kernels& kernels, size_t row, size_t begin, size_t end) {
+void ActivationBuffer::SetReaders(std::initializer_list<const PackedMatrix*> readers) {
+  has_blocks = has_super_blocks = false;
+  for (const PackedMatrix* reader : readers) AddReader(*reader);
+}
+
+void ActivationBuffer::AddReader(const PackedMatrix& reader) {
+  has_blocks |= reader.format->activations == ActivationForm::kBlocks;
+  has_super_blocks |= reader.format->activations == ActivationForm::kSuperBlocks;
+}
+
+void ActivationBuffer::QuantizeRow(const Kernels& kernels, size_t row) {
+  QuantizeBlocks(kernels, row, 0, k);
+  QuantizeSuperBlocks(kernels, row);
+}
+
+void ActivationBuffer::QuantizeSuperBlocks(const Kernels& kernels, size_t row) {
+  if (!has_super_blocks) return;
+  const size_t at = row * k;
+  kernels.quantize_super_row(f32 + at, k, super_q + at, super_scale + at / 256, sums32 + at / 32,
+                             sums16 + at / 16);
+}
+
+void ActivationBuffer::QuantizeBlocks(const Kernels& kernels, size_t row, size_t begin,
+                                      size_t end) {
+  if (!has_blocks) return;
   const size_t at = row * k + begin;
   kernels.quantize_row(f32 + at, end - begin, q + at, scale + at / 32, scaled_sum + at / 32,
                        half_sums + at / 16);
 }
 
 void ActivationBuffer::CopyRow(const ActivationBuffer& source, size_t from, size_t to) {
-  memcpy(f32 + to * k, source.f32 + from * k, k * sizeof(float));
-  memcpy(q + to * k, source.q + from * k, k);
-  memcpy(scale + to * (k / 32), source.scale + from * (k / 32), k / 32 * sizeof(float));
-  memcpy(scaled_sum + to * (k / 32), source.scaled_sum + from * (k / 32), k / 32 * sizeof(float));
-  memcpy(half_sums + to * (k / 16), source.half_sums + from * (k / 16), k / 16 * sizeof(int32_t));
+  const auto copy = [&](auto* into, const auto* out_of, size_t values_each) {
+    const size_t n = k / values_each;
+    memcpy(into + to * n, out_of + from * n, n * sizeof(*into));
+  };
+  copy(f32, source.f32, 1);
+  if (has_blocks) {
+    copy(q, source.q, 1);
+    copy(scale, source.scale, 32);
+    copy(scaled_sum, source.scaled_sum, 32);
+    copy(half_sums, source.half_sums, 16);
+  }
+  if (has_super_blocks) {
+    copy(super_q, source.super_q, 1);
+    copy(super_scale, source.super_scale, 256);
+    copy(sums32, source.sums32, 32);
+    copy(sums16, source.sums16, 16);
+  }
 }
 
-Activations ActivationBuffer::View() const {
+Activations ActivationBuffer::View(size_t row_begin, size_t row_end) const {
+  const size_t at = row_begin * k;
   Activations view;
-  view.rows = rows;
+  view.rows = row_end - row_begin;
   view.k = k;
-  view.f32 = f32;
-  view.q = q;
-  view.scale = scale;
-  view.scaled_sum = scaled_sum;
-  view.half_sums = half_sums;
+  view.f32 = f32 + at;
+  view.q = q + at;
+  view.scale = scale + at / 32;
+  view.scaled_sum = scaled_sum + at / 32;
+  view.half_sums = half_sums + at / 16;
+  view.super_q = super_q + at;
+  view.super_scale = super_scale + at / 256;
+  view.sums32 = sums32 + at / 32;
+  view.sums16 = sums16 + at / 16;
   return view;
 }
 
@@ -93,12 +148,11 @@ void GatherNorm(const ExecContext& ctx, OpEnv& env, const float* x, size_t n, co
 }
 
 void QuantizeRows(const ExecContext& ctx, OpEnv& env, ActivationBuffer* buffer) {
-  const RowTiles tiles(ctx, buffer->rows, ElementwiseNs(env.kernels, 2 * buffer->k));
-  ParallelFor(ctx, tiles.tiles, [&](size_t tile, int) {
-    const size_t end = std::min(buffer->rows, (tile + 1) * tiles.per_tile);
-    for (size_t row = tile * tiles.per_tile; row < end; ++row)
-      buffer->QuantizeRow(env.kernels, row, 0, buffer->k);
-  });
+  ForEachRow(ctx, env, *buffer, [&](size_t row) { buffer->QuantizeRow(env.kernels, row); });
+}
+
+void QuantizeSuperRows(const ExecContext& ctx, OpEnv& env, ActivationBuffer* buffer) {
+  ForEachRow(ctx, env, *buffer, [&](size_t row) { buffer->QuantizeSuperBlocks(env.kernels, row); });
 }
 
 }  // namespace lull

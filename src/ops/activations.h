@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 
 #include "base/arena.h"
 #include "kernels/kernels.h"
@@ -17,16 +18,28 @@ struct ActivationBuffer {
   float* scale = nullptr;
   float* scaled_sum = nullptr;
   int32_t* half_sums = nullptr;
+  int8_t* super_q = nullptr;
+  float* super_scale = nullptr;
+  int16_t* sums32 = nullptr;
+  int16_t* sums16 = nullptr;
   size_t k = 0;  // of the rows now inside
   size_t rows = 0;
+  bool has_blocks = true, has_super_blocks = false;  // which quantised forms are filled
 
   void AddTo(ArenaPlan* plan, size_t max_rows, size_t max_k);
   float* Row(size_t row) { return f32 + row * k; }
-  // Quantises values [begin, end) of a row, both multiples of 32: blocks of 32 stand alone.
-  void QuantizeRow(const Kernels& kernels, size_t row, size_t begin, size_t end);
-  // Row `to` of this buffer becomes row `from` of another with the same k.
+  // The forms that products with these matrices read, and no others, are filled from now on.
+  void SetReaders(std::initializer_list<const PackedMatrix*> readers);
+  void AddReader(const PackedMatrix& reader);
+  // Quantises a row to the forms that are read.
+  void QuantizeRow(const Kernels& kernels, size_t row);
+  // Values [begin, end) of a row alone, multiples of 32, to blocks of 32 where those are read.
+  void QuantizeBlocks(const Kernels& kernels, size_t row, size_t begin, size_t end);
+  void QuantizeSuperBlocks(const Kernels& kernels, size_t row);
+  // Row `to` of this buffer becomes row `from` of another with the same k, which has all the forms of
+  // this one.
   void CopyRow(const ActivationBuffer& source, size_t from, size_t to);
-  Activations View() const;
+  Activations View(size_t row_begin, size_t row_end) const;
 };
 
 // x += delta (+ bias, or through its own norm), then out = norm(x), quantised.
@@ -47,7 +60,8 @@ void ResidualNorm(const ExecContext& ctx, OpEnv& env, const ResidualNormArgs& ar
 void GatherNorm(const ExecContext& ctx, OpEnv& env, const float* x, size_t n, const int32_t* source,
                 size_t rows, const float* norm, float eps, ActivationBuffer* out);
 
-// Quantises rows whose f32 part is filled.
+// Quantises rows whose f32 part is filled; or to super-blocks alone.
 void QuantizeRows(const ExecContext& ctx, OpEnv& env, ActivationBuffer* buffer);
+void QuantizeSuperRows(const ExecContext& ctx, OpEnv& env, ActivationBuffer* buffer);
 
 }  // namespace lull

@@ -19,14 +19,7 @@ void CallKernel(const OpEnv& env, int thread, const PackedMatrix& w, size_t grou
   PackedMatrix part = w;
   part.data += group_begin * w.group_bytes;
   part.rows = std::min(w.rows, 16 * group_end) - 16 * group_begin;
-  Activations rows = x.View();
-  const size_t k = x.k;
-  rows.rows = row_end - row_begin;
-  rows.f32 += row_begin * k;
-  rows.q += row_begin * k;
-  rows.scale += row_begin * (k / 32);
-  rows.scaled_sum += row_begin * (k / 32);
-  rows.half_sums += row_begin * (k / 16);
+  const Activations rows = x.View(row_begin, row_end);
   env.kernels.matmul(part, 0, group_end - group_begin, rows, 0, rows.rows, out, stride,
                      env.scratch.matmul(thread));
 }
@@ -76,11 +69,13 @@ void GatedMatMul(const ExecContext& ctx, OpEnv& env, std::span<const GatedItem> 
         for (size_t r = 0; r < rows; ++r) {
           const size_t row = strip.row_begin + r;
           activation(gate + r * width, up + r * width, width, out->Row(row) + column);
-          out->QuantizeRow(env.kernels, row, column, column + width);
+          out->QuantizeBlocks(env.kernels, row, column, column + width);
         }
       }
     });
   });
+  // A super-block may span tiles.
+  if (out->has_super_blocks) QuantizeSuperRows(ctx, env, out);
 }
 
 }  // namespace lull

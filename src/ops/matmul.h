@@ -33,7 +33,7 @@ struct GatedItem {
   size_t row_end = 0;
 };
 using GatedFn = void (*)(const float* gate, const float* up, size_t n, float* out);
-// out->k must be gate->rows. One parallel phase.
+// out->k must be gate->rows. One parallel phase; one more where out is read in super-blocks.
 void GatedMatMul(const ExecContext& ctx, OpEnv& env, std::span<const GatedItem> items,
                  GatedFn activation, ActivationBuffer* out);
 

@@ -28,7 +28,7 @@ void TilePlan::AddItem(const Kernels& kernels, size_t item, const PackedMatrix& 
   const size_t rows = row_end - row_begin;
   if (rows == 0 || w.rows == 0) return;
   double macs_per_ns = kernels.macs_per_us * 1e-3;
-  if (w.format->float_activations) macs_per_ns /= kFloatSlowdown;
+  if (w.format->activations == ActivationForm::kF32) macs_per_ns /= kFloatSlowdown;
   const double row_ns = static_cast<double>(16 * unit_groups * matrices * w.k) / macs_per_ns;
   size_t strip_rows = std::clamp<size_t>(static_cast<size_t>(kTileNs / row_ns), 1, kPanelRows);
   if (max_outputs != 0)

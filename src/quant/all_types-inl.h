@@ -23,6 +23,10 @@ namespace lull::LULL_ISA {
 
 inline constexpr int kNumTypes = __COUNTER__ - kFirstType;
 
+// K-quants: 256 weights under one float scale, in sub-blocks with integer scales.
+template <typename T>
+inline constexpr bool kIsSuper = !T::kFloat && T::kBlockK == 256;
+
 }  // namespace lull::LULL_ISA
 
 #undef LULL_QUANT_TYPE

@@ -8,13 +8,17 @@
 
 namespace lull {
 
+// How a product reads its activations: as f32, as int8 with a scale for 32 values, or as int8 with a
+// scale for 256 (K-quants, whose 256 weights are summed in integers).
+enum class ActivationForm { kF32, kBlocks, kSuperBlocks };
+
 struct QuantFormat {
   const char* name;           // "Q4_1", as GGUF prints it
   uint32_t gguf_type_id;      // id in GGUF files
   size_t block_k;             // weights per file block; K must be a multiple
   size_t file_block_bytes;    // of one row's block in the file
   size_t packed_block_bytes;  // of 16 rows' block in the interleaved layout
-  bool float_activations;     // true: F32/F16/BF16, the kernel reads f32 activations
+  ActivationForm activations;
   int index;                  // position in AllQuantFormats
 
   // Repacks up to 16 consecutive file rows (fewer only in the last group; the rest become zeros)

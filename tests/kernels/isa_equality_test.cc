@@ -156,6 +156,41 @@ TEST(IsaEquality, QuantizeRow) {
   }
 }
 
+struct SuperQuantized {
+  std::vector<int8_t> q;
+  std::vector<float> scale;
+  std::vector<int16_t> sums32, sums16;
+};
+
+SuperQuantized QuantizeSuper(const Kernels& kernels, const std::vector<float>& x) {
+  const size_t k = x.size();
+  SuperQuantized r{std::vector<int8_t>(k), std::vector<float>(k / 256),
+                   std::vector<int16_t>(k / 32), std::vector<int16_t>(k / 16)};
+  kernels.quantize_super_row(x.data(), k, r.q.data(), r.scale.data(), r.sums32.data(),
+                             r.sums16.data());
+  return r;
+}
+
+TEST(IsaEquality, QuantizeSuperRow) {
+  for (size_t k : {256, 512, 1536}) {
+    for (uint32_t seed = 0; seed < 200; ++seed) {
+      auto x = seed % 2 ? HardFloats(k, seed) : RandomFloats(k, seed);
+      if (seed % 10 == 0) x[seed % k] = std::numeric_limits<float>::infinity();
+      if (seed % 10 == 3) x[seed % k] = -std::numeric_limits<float>::quiet_NaN();
+      if (seed % 10 == 4) std::fill(x.begin(), x.end(), 0.0f);
+      if (seed % 10 == 6) std::fill(x.begin(), x.end(), 3e-39f);
+      const SuperQuantized want = QuantizeSuper(ScalarKernels(), x);
+      for (const Kernels* kernels : MachineKernels()) {
+        const SuperQuantized got = QuantizeSuper(*kernels, x);
+        ExpectSameBits(want.q, got.q, kernels->name);
+        ExpectSameBits(want.scale, got.scale, kernels->name);
+        ExpectSameBits(want.sums32, got.sums32, kernels->name);
+        ExpectSameBits(want.sums16, got.sums16, kernels->name);
+      }
+    }
+  }
+}
+
 TEST(IsaEquality, ArgMax) {
   std::mt19937 rng(3);
   const float nan = std::numeric_limits<float>::quiet_NaN();

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 
@@ -30,34 +31,63 @@ std::vector<IsaMatMul> AllIsas() {
           {"amx", amx::MatMul, amx::MatMulScratchBytes, MachineHas(Isa::kAmx)}};
 }
 
-// Activations quantised per 32 values to int8, as a plain reference.
+// Activations quantised per 32 and per 256 values to int8, as a plain reference.
 struct RandomActs {
-  std::vector<float> f32, scale, scaled_sum;
-  std::vector<int8_t> q;
+  std::vector<float> f32, scale, scaled_sum, super_scale;
+  std::vector<int8_t> q, super_q;
   std::vector<int32_t> half_sums;
+  std::vector<int16_t> sums32, sums16;
   Activations view;
 
   RandomActs(size_t rows, size_t k, std::mt19937& rng)
       : f32(rows * k),
         scale(rows * k / 32),
         scaled_sum(rows * k / 32),
+        super_scale(rows * k / 256),
         q(rows * k),
-        half_sums(rows * k / 16) {
+        super_q(rows * k),
+        half_sums(rows * k / 16),
+        sums32(rows * k / 32),
+        sums16(rows * k / 16) {
     std::normal_distribution<float> normal;
     for (float& f : f32) f = normal(rng);
     if (k % 32 == 0) {
       for (size_t b = 0; b < rows * k / 32; ++b) QuantizeBlock(b);
     }
-    view = {rows, k, f32.data(), q.data(), scale.data(), scaled_sum.data(), half_sums.data()};
+    if (k % 256 == 0) {
+      for (size_t b = 0; b < rows * k / 256; ++b) QuantizeSuperBlock(b);
+    }
+    view = {rows,
+            k,
+            f32.data(),
+            q.data(),
+            scale.data(),
+            scaled_sum.data(),
+            half_sums.data(),
+            super_q.data(),
+            super_scale.data(),
+            sums32.data(),
+            sums16.data()};
+  }
+  void QuantizeSuperBlock(size_t b) {
+    float max = 0;
+    for (size_t i = 256 * b; i < 256 * b + 256; ++i) max = std::max(max, std::fabs(f32[i]));
+    super_scale[b] = max / 127.0f;
+    for (size_t i = 256 * b; i < 256 * b + 256; ++i) {
+      const float rounded = std::nearbyint(f32[i] / super_scale[b]);
+      super_q[i] = static_cast<int8_t>(std::clamp(rounded, -127.0f, 127.0f));
+      sums32[i / 32] = static_cast<int16_t>(sums32[i / 32] + super_q[i]);
+      sums16[i / 16] = static_cast<int16_t>(sums16[i / 16] + super_q[i]);
+    }
   }
   void QuantizeBlock(size_t b) {
     float max = 0;
     for (size_t i = 0; i < 32; ++i) max = std::max(max, std::fabs(f32[32 * b + i]));
-    // 16 significant bits, as the product kernels ask of scales.
-    scale[b] = std::bit_cast<float>((std::bit_cast<uint32_t>(max / 127.0f) + 0xffu) & ~0xffu);
+    scale[b] = max / 127.0f;
     int32_t sum = 0;
     for (size_t i = 0; i < 32; ++i) {
-      q[32 * b + i] = static_cast<int8_t>(std::nearbyint(f32[32 * b + i] / scale[b]));
+      q[32 * b + i] = static_cast<int8_t>(
+          std::clamp(std::nearbyint(f32[32 * b + i] / scale[b]), -127.0f, 127.0f));
       half_sums[2 * b + i / 16] += q[32 * b + i];
       sum += q[32 * b + i];
     }
@@ -216,6 +246,8 @@ TEST_P(MatMulTest, SameBitsForEverySplit) {
 TEST_P(MatMulTest, NearTheDoublePrecisionProduct) {
   const QuantFormat& format = *GetParam();
   std::mt19937 rng(14);
+  const bool is_float = format.activations == ActivationForm::kF32;
+  const bool is_super = format.activations == ActivationForm::kSuperBlocks;
   for (const size_t k : {256, 1536}) {
     const size_t rows = 37, n = 8;
     const OwnedMatrix w(format, RandomFileRows(format, rows, k, rng), rows, k);
@@ -229,20 +261,21 @@ TEST_P(MatMulTest, NearTheDoublePrecisionProduct) {
         for (size_t c = 0; c < n; ++c) {
           double exact = 0, quantised = 0, magnitude = 0, step = 0;
           for (size_t i = 0; i < k; ++i) {
-            const double wi = weights[i], xi = acts.f32[c * k + i],
-                         s = acts.scale[(c * k + i) / 32];
-            const double xq = s * acts.q[c * k + i];
+            const size_t at = c * k + i;
+            const double wi = weights[i], xi = acts.f32[at];
+            const double s = is_super ? acts.super_scale[at / 256] : acts.scale[at / 32];
+            const double xq = s * (is_super ? acts.super_q[at] : acts.q[at]);
             exact += wi * xi;
             quantised += wi * xq;
             // A min and a large d * q cancel inside one weight: count both.
-            magnitude += (std::fabs(wi) + 8.0) * std::fabs(format.float_activations ? xi : xq);
+            magnitude += (std::fabs(wi) + 8.0) * std::fabs(is_float ? xi : xq);
             step += std::fabs(wi) * 0.5 * s;
           }
           const double value = got[c * (rows + 3) + r];
           const double rounding = magnitude * std::ldexp(static_cast<double>(k), -24);
-          const double tight = format.float_activations ? exact : quantised;
+          const double tight = is_float ? exact : quantised;
           ASSERT_NEAR(value, tight, rounding * 0.25) << isa.name << " row " << r << " col " << c;
-          ASSERT_NEAR(value, exact, rounding * 0.25 + (format.float_activations ? 0 : step) + 1e-6);
+          ASSERT_NEAR(value, exact, rounding * 0.25 + (is_float ? 0 : step) + 1e-6);
         }
       }
     }

@@ -51,7 +51,7 @@ class MatMulTest : public ::testing::TestWithParam<const char*> {
     x_.rows = kRows;
     TestRandom random(7);
     for (size_t i = 0; i < kRows * kK; ++i) x_.f32[i] = random.Uniform(-2, 2);
-    for (size_t r = 0; r < kRows; ++r) x_.QuantizeRow(BestKernels(), r, 0, kK);
+    for (size_t r = 0; r < kRows; ++r) x_.QuantizeRow(BestKernels(), r);
   }
   ThreadScratch::Sizes Sizes() const {
     ThreadScratch::Sizes sizes;

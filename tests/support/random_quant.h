@@ -26,7 +26,7 @@ inline std::vector<uint8_t> RandomFileRows(const QuantFormat& format, size_t row
   for (uint8_t& b : bytes) b = static_cast<uint8_t>(rng());
   std::uniform_real_distribution<float> value(-1.0f, 1.0f);
   for (size_t at = 0; at < bytes.size(); at += format.file_block_bytes) {
-    if (format.float_activations) {
+    if (format.activations == ActivationForm::kF32) {
       const float f = value(rng);
       const uint16_t half = format.gguf_type_id == 1 ? F32ToF16(f) : F32ToBf16(f);
       if (format.file_block_bytes == 4)

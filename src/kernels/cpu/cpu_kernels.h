@@ -10,6 +10,8 @@
   namespace lull::ns {                                                                         \
   void QuantizeRow(const float* x, size_t k, int8_t* q, float* scale, float* scaled_sum,       \
                    int32_t* half_sums);                                                        \
+  void QuantizeSuperRow(const float* x, size_t k, int8_t* q, float* scale, int16_t* sums32,    \
+                        int16_t* sums16);                                                      \
   void RmsNorm(const float* x, const float* weight, float eps, size_t n, float* out);          \
   void AddVectors(const float* a, const float* b, size_t n, float* out);                       \
   void MulScalar(const float* x, float s, size_t n, float* out);                               \

@@ -1,6 +1,8 @@
 // MatMul of one instruction set: chooses tiles, unpacks panels.
 #include "kernels/cpu/matmul_panel-inl.h"
 #include "kernels/cpu/matmul_tile-inl.h"
+#include "kernels/cpu/matmul_super_acts-inl.h"
+#include "kernels/cpu/matmul_super-inl.h"
 #include "quant/all_types-inl.h"
 
 namespace lull::LULL_ISA {
@@ -12,9 +14,25 @@ inline constexpr int kWideCols = kF32Registers >= 32 ? 8 : kTileCols;
 inline constexpr size_t kPanelBytes = kTileGroups * kPanelSubs * kMaxPanelSubBytes;
 inline constexpr size_t kStartsBytes = 4 * kPanelRows * 2 * kPanelSubs;
 
-// What the column tiles of a panel read: types stored as bytes are their own panel.
+// How a type is multiplied: its panel (types stored as bytes are their own), how it reads
+// activations and the tile.
+template <typename T, bool kSuper = kIsSuper<T>>
+struct Plan {
+  using Panel = std::conditional_t<T::kFullRange, T, PanelOf<T>>;
+  using Direct = DirectActs;
+  using FromPanel = PanelActs;
+  template <typename Source, typename Acts, int kGroups, int kCols>
+  using Tile = IntTile<Source, Acts, kGroups, kCols>;
+};
 template <typename T>
-using TileSource = std::conditional_t<T::kFullRange, T, PanelOf<T>>;
+struct Plan<T, true> {
+  using Panel = SuperPanelOf<T>;
+  using Direct = SuperActs<true>;
+  using FromPanel = SuperActs<false>;
+  template <typename Source, typename Acts, int kGroups, int kCols>
+  using Tile = SuperTile<Source, Acts, kGroups, kCols>;
+};
+static_assert(kMaxPanelSubBytes * kPanelSubs >= 2 * SuperPanelOf<TypeQ6_K>::kPackedBlockBytes);
 
 inline DirectActs ActsAt(const Activations& x, size_t row, size_t sub) {
   const size_t k = x.k;
@@ -26,7 +44,7 @@ inline DirectActs ActsAt(const Activations& x, size_t row, size_t sub) {
 template <typename T>
 inline void FillStarts(const Activations& x, size_t row, size_t rows, size_t sub, size_t num_subs,
                        int32_t* starts) {
-  if constexpr (OffsetOf<T>() == 0) return;
+  if constexpr (OffsetOf<T>() == 0 || kIsSuper<T>) return;
   for (size_t r = 0; r < rows; ++r, starts += num_subs * T::kScales) {
     const int32_t* sums = x.half_sums + (row + r) * (x.k / 16) + 2 * sub;
     for (size_t s = 0; s < num_subs * T::kScales; ++s) {
@@ -35,8 +53,25 @@ inline void FillStarts(const Activations& x, size_t row, size_t rows, size_t sub
   }
 }
 
-using DirectFn = void (*)(const TileArgs&, DirectActs);
-using PanelFn = void (*)(const TileArgs&, PanelActs);
+// The activations of rows from `row` on, from packed block `block` on.
+template <typename T>
+inline typename Plan<T>::Direct DirectAt(const Activations& x, size_t row) {
+  if constexpr (kIsSuper<T>)
+    return SuperActsAt<true>(x, row, 0);
+  else
+    return ActsAt(x, row, 0);
+}
+template <typename T>
+inline typename Plan<T>::FromPanel FromPanelAt(const Activations& x, size_t row, size_t block,
+                                               const int32_t* starts, size_t start_stride) {
+  if constexpr (kIsSuper<T>)
+    return SuperActsAt<false>(x, row, block);
+  else
+    return {ActsAt(x, row, block * (T::kBlockK / 32)), starts, start_stride};
+}
+
+template <typename Acts>
+using TileFn = void (*)(const TileArgs&, Acts);
 using FloatFn = void (*)(const TileArgs&, const float*, size_t);
 
 // Kernels for 1..kTileCols columns.
@@ -44,12 +79,17 @@ template <typename T, int kGroups, typename Columns = std::make_integer_sequence
 struct TileTable;
 template <typename T, int kGroups, int... kIndex>
 struct TileTable<T, kGroups, std::integer_sequence<int, kIndex...>> {
-  static DirectFn Direct(size_t cols) {
-    static constexpr DirectFn kFns[] = {&IntTile<T, DirectActs, kGroups, kIndex + 1>::Run...};
+  static auto Direct(size_t cols) {
+    using Acts = typename Plan<T>::Direct;
+    static constexpr TileFn<Acts> kFns[] = {
+        &Plan<T>::template Tile<T, Acts, kGroups, kIndex + 1>::Run...};
     return kFns[cols - 1];
   }
-  static PanelFn Panel(size_t cols) {
-    static constexpr PanelFn kFns[] = {&IntTile<T, PanelActs, kGroups, kIndex + 1>::Run...};
+  static auto FromPanel(size_t cols) {
+    using Acts = typename Plan<T>::FromPanel;
+    using Panel = typename Plan<T>::Panel;
+    static constexpr TileFn<Acts> kFns[] = {
+        &Plan<T>::template Tile<Panel, Acts, kGroups, kIndex + 1>::Run...};
     return kFns[cols - 1];
   }
   static FloatFn Float(size_t cols) {
@@ -80,11 +120,11 @@ inline size_t NextCols(size_t rows_left) {
 template <typename T>
 void MatMulWide(const MatMulArgs& m) {
   using Table = TileTable<T, 1, std::make_integer_sequence<int, kWideCols>>;
-  const DirectFn fn = Table::Direct(m.row_end - m.row_begin);
+  const auto fn = Table::Direct(m.row_end - m.row_begin);
   for (size_t g = m.group_begin; g < m.group_end; ++g) {
     TileArgs tile = TileAt(m, g, 1, m.row_begin);
     tile.num_blocks = m.x.k / T::kBlockK;
-    fn(tile, ActsAt(m.x, m.row_begin, 0));
+    fn(tile, DirectAt<T>(m.x, m.row_begin));
   }
 }
 
@@ -97,9 +137,9 @@ void MatMulDirect(const MatMulArgs& m) {
       TileArgs tile = TileAt(m, g, num_groups, row);
       tile.num_blocks = m.x.k / T::kBlockK;
       tile.fetch_skip = (num_groups - 1) * m.w.group_bytes;
-      const DirectFn fn =
+      const auto fn =
           num_groups == 1 ? TileTable<T, 1>::Direct(cols) : TileTable<T, kTileGroups>::Direct(cols);
-      fn(tile, ActsAt(m.x, row, 0));
+      fn(tile, DirectAt<T>(m.x, row));
       row += cols;
     }
     g += num_groups;
@@ -116,7 +156,7 @@ void PanelTiles(const MatMulArgs& m, size_t group, size_t num_groups, size_t row
     source[g] = m.w.data + (group + g) * m.w.group_bytes + block * T::kPackedBlockBytes;
     if constexpr (!T::kFullRange) {
       uint8_t* panel = m.scratch + g * kPanelSubs * kMaxPanelSubBytes;
-      PanelOf<T>::Unpack(source[g], num_blocks, panel);
+      Plan<T>::Panel::Unpack(source[g], num_blocks, panel);
       source[g] = panel;
     }
   }
@@ -130,7 +170,7 @@ void PanelTiles(const MatMulArgs& m, size_t group, size_t num_groups, size_t row
   for (size_t done = 0; done < rows;) {
     const size_t cols = NextCols(rows - done);
     TileArgs tile = TileAt(m, group, num_groups, row + done);
-    tile.num_blocks = num_subs;
+    tile.num_blocks = 32 * num_subs / Plan<T>::Panel::kBlockK;
     tile.resume = block != 0;
     for (size_t g = 0; g < 2; ++g) {
       tile.group[g] = source[g];
@@ -138,9 +178,10 @@ void PanelTiles(const MatMulArgs& m, size_t group, size_t num_groups, size_t row
       fetch[g] += 64 * num_subs * fetch_lines;
     }
     tile.fetch_lines = fetch_lines;
-    const PanelFn fn = num_groups == 1 ? TileTable<TileSource<T>, 1>::Panel(cols)
-                                       : TileTable<TileSource<T>, kTileGroups>::Panel(cols);
-    fn(tile, {ActsAt(m.x, row + done, block * kSubs), starts + done * start_stride, start_stride});
+    const auto fn = num_groups == 1 ? TileTable<T, 1>::FromPanel(cols)
+                                    : TileTable<T, kTileGroups>::FromPanel(cols);
+    fn(tile,
+       FromPanelAt<T>(m.x, row + done, block, starts + done * start_stride, start_stride));
     done += cols;
   }
 }

@@ -4,6 +4,7 @@
 // tile unit works on the next 32-block. Few rows and float weights take the AVX-512 kernels.
 #include "kernels/cpu/matmul_panel-inl.h"
 #include "quant/all_types-inl.h"
+#include "kernels/cpu/matmul_super_acts-inl.h"
 
 namespace lull::LULL_ISA {
 
@@ -221,11 +222,19 @@ void AmxMatMul(const MatMulArgs& m) {
   ReleaseTiles();
 }
 
+}  // namespace lull::LULL_ISA
+
+#include "kernels/cpu/matmul_amx_super-inl.h"
+
+namespace lull::LULL_ISA {
+
 using MatMulFn = void (*)(const MatMulArgs&);
 template <typename T>
 constexpr MatMulFn AmxMatMulOf() {
   if constexpr (T::kFloat) {
     return nullptr;
+  } else if constexpr (kIsSuper<T>) {
+    return &AmxSuperMatMul<T>;
   } else {
     return &AmxMatMul<T>;
   }
@@ -250,7 +259,8 @@ void MatMul(const PackedMatrix& w, size_t group_begin, size_t group_end, const A
 }
 
 size_t MatMulScratchBytes(const PackedMatrix& w) {
-  constexpr size_t kBytes = kPanelBytes + kScaleBytes;
+  constexpr size_t kBlockBytes = kPanelBytes + kScaleBytes;
+  constexpr size_t kBytes = kBlockBytes < kSuperScratchBytes ? kSuperScratchBytes : kBlockBytes;
   const size_t vector_bytes = avx512::MatMulScratchBytes(w);
   return vector_bytes < kBytes ? kBytes : vector_bytes;
 }

@@ -16,6 +16,19 @@ struct MatMulArgs {
   uint8_t* scratch;
 };
 
+// Eight vectors of bytes.
+template <typename T>
+LULL_INLINE void UnpackWords(const uint8_t* sub, uint8_t* words) {
+  StoreU8(words, T::template Word<0>(sub));
+  StoreU8(words + 64, T::template Word<1>(sub));
+  StoreU8(words + 128, T::template Word<2>(sub));
+  StoreU8(words + 192, T::template Word<3>(sub));
+  StoreU8(words + 256, T::template Word<4>(sub));
+  StoreU8(words + 320, T::template Word<5>(sub));
+  StoreU8(words + 384, T::template Word<6>(sub));
+  StoreU8(words + 448, T::template Word<7>(sub));
+}
+
 // A type's weights unpacked: per 32-block eight vectors of bytes, f32 scales, f32 mins.
 template <typename T>
 struct PanelOf {
@@ -45,14 +58,7 @@ struct PanelOf {
       T::Begin(packed, state);
       for (size_t index = 0; index < T::kBlockK / 32; ++index, panel += kPackedBlockBytes) {
         const uint8_t* sub = packed + index * T::kSubBytes;
-        StoreU8(panel, T::template Word<0>(sub));
-        StoreU8(panel + 64, T::template Word<1>(sub));
-        StoreU8(panel + 128, T::template Word<2>(sub));
-        StoreU8(panel + 192, T::template Word<3>(sub));
-        StoreU8(panel + 256, T::template Word<4>(sub));
-        StoreU8(panel + 320, T::template Word<5>(sub));
-        StoreU8(panel + 384, T::template Word<6>(sub));
-        StoreU8(panel + 448, T::template Word<7>(sub));
+        UnpackWords<T>(sub, panel);
         float* scales = reinterpret_cast<float*>(panel + 512);
         for (int half = 0; half < kScales; ++half)
           StoreF32(scales + 16 * half, T::Scale(state, index, half));

@@ -69,27 +69,90 @@ constexpr int32_t OffsetOf() {
   return T::kFullRange ? kQ8Offset : T::kOffset;
 }
 
+// A word of every row's weights with the same word of every activation row.
+template <typename T, int kWord, typename Acts, int kGroups, int kCols>
+LULL_INLINE void DotWord(const uint8_t* const sub[2], const Acts& acts,
+                         I32 (&dot)[kGroups][kCols]) {
+  U8 w[kGroups];
+#pragma GCC unroll kTileUnroll
+  for (int g = 0; g < kGroups; ++g) w[g] = T::template Word<kWord>(sub[g]);
+#pragma GCC unroll kTileUnroll
+  for (int c = 0; c < kCols; ++c) {
+    const int32_t a4 = acts.Word(c, kWord);
+#pragma GCC unroll kTileUnroll
+    for (int g = 0; g < kGroups; ++g) {
+      dot[g][c] = T::kFullRange ? DotQ8(dot[g][c], w[g], a4) : DotU8(dot[g][c], w[g], a4);
+    }
+  }
+}
+
+// The words of one scale: all eight, or four for each half.
+template <typename T, int kHalf, typename Acts, int kGroups, int kCols>
+LULL_INLINE void DotWords(const uint8_t* const sub[2], const Acts& acts,
+                          I32 (&dot)[kGroups][kCols]) {
+  DotWord<T, 4 * kHalf + 0>(sub, acts, dot);
+  DotWord<T, 4 * kHalf + 1>(sub, acts, dot);
+  DotWord<T, 4 * kHalf + 2>(sub, acts, dot);
+  DotWord<T, 4 * kHalf + 3>(sub, acts, dot);
+  if constexpr (T::kScales == 1) {
+    DotWord<T, 4>(sub, acts, dot);
+    DotWord<T, 5>(sub, acts, dot);
+    DotWord<T, 6>(sub, acts, dot);
+    DotWord<T, 7>(sub, acts, dot);
+  }
+}
+
+// The weights kAheadBytes on: the first touch of memory, a decode step's bound.
+inline constexpr size_t kAheadBytes = 3072;
+template <typename T, int kGroups>
+LULL_INLINE void FetchStream(const uint8_t* const sub[2], size_t skip) {
+  constexpr size_t kLines = (T::kPackedBlockBytes / (T::kBlockK / 32) + 63) / 64;
+#pragma GCC unroll kTileUnroll
+  for (size_t line = 0; line < kLines; ++line) {
+#pragma GCC unroll kTileUnroll
+    for (int g = 0; g < kGroups; ++g) Prefetch(sub[g] + kAheadBytes + skip + 64 * line);
+  }
+}
+template <int kGroups>
+LULL_INLINE void FetchNext(const uint8_t* fetch[2], size_t lines) {
+  for (size_t line = 0; line < lines; ++line) {
+#pragma GCC unroll kTileUnroll
+    for (int g = 0; g < kGroups; ++g) Prefetch(fetch[g] + 64 * line);
+  }
+#pragma GCC unroll kTileUnroll
+  for (int g = 0; g < kGroups; ++g) fetch[g] += 64 * lines;
+}
+
+template <int kGroups, int kCols>
+LULL_INLINE void BeginSums(const TileArgs& args, F32 (&acc)[kGroups][kCols]) {
+#pragma GCC unroll kTileUnroll
+  for (int c = 0; c < kCols; ++c) {
+#pragma GCC unroll kTileUnroll
+    for (int g = 0; g < kGroups; ++g) {
+      acc[g][c] = ZeroF32();
+      if (args.resume) {
+        const float* from = args.out + static_cast<size_t>(c) * args.out_stride + 16 * g;
+        acc[g][c] = LoadF32Partial(from, args.valid[g]);
+      }
+    }
+  }
+}
+template <int kGroups, int kCols>
+LULL_INLINE void EndSums(const TileArgs& args, const F32 (&acc)[kGroups][kCols]) {
+#pragma GCC unroll kTileUnroll
+  for (int c = 0; c < kCols; ++c) {
+#pragma GCC unroll kTileUnroll
+    for (int g = 0; g < kGroups; ++g) {
+      float* to = args.out + static_cast<size_t>(c) * args.out_stride + 16 * g;
+      StoreF32Partial(to, acc[g][c], args.valid[g]);
+    }
+  }
+}
+
 template <typename T, typename Acts, int kGroups, int kCols>
 struct IntTile {
   static constexpr size_t kSubs = T::kBlockK / 32;
 
-  template <int kWord>
-  static LULL_INLINE void DotWord(const uint8_t* const sub[2], const Acts& acts,
-                                  I32 (&dot)[kGroups][kCols]) {
-    U8 w[kGroups];
-#pragma GCC unroll kTileUnroll
-    for (int g = 0; g < kGroups; ++g) w[g] = T::template Word<kWord>(sub[g]);
-#pragma GCC unroll kTileUnroll
-    for (int c = 0; c < kCols; ++c) {
-      const int32_t a4 = acts.Word(c, kWord);
-#pragma GCC unroll kTileUnroll
-      for (int g = 0; g < kGroups; ++g) {
-        dot[g][c] = T::kFullRange ? DotQ8(dot[g][c], w[g], a4) : DotU8(dot[g][c], w[g], a4);
-      }
-    }
-  }
-
-  // The words of one scale: all eight, or four for each half.
   template <int kHalf>
   static LULL_INLINE void DotScale(const uint8_t* const sub[2],
                                    const typename T::State (&state)[kGroups], size_t index,
@@ -103,16 +166,7 @@ struct IntTile {
 #pragma GCC unroll kTileUnroll
       for (int g = 0; g < kGroups; ++g) dot[g][c] = start;
     }
-    DotWord<4 * kHalf + 0>(sub, acts, dot);
-    DotWord<4 * kHalf + 1>(sub, acts, dot);
-    DotWord<4 * kHalf + 2>(sub, acts, dot);
-    DotWord<4 * kHalf + 3>(sub, acts, dot);
-    if constexpr (T::kScales == 1) {
-      DotWord<4>(sub, acts, dot);
-      DotWord<5>(sub, acts, dot);
-      DotWord<6>(sub, acts, dot);
-      DotWord<7>(sub, acts, dot);
-    }
+    DotWords<T, kHalf>(sub, acts, dot);
     F32 w_scale[kGroups];
 #pragma GCC unroll kTileUnroll
     for (int g = 0; g < kGroups; ++g) w_scale[g] = T::Scale(state[g], index, kHalf);
@@ -139,41 +193,12 @@ struct IntTile {
     }
   }
 
-  // The weights kAheadBytes on: the first touch of memory, a decode step's bound.
-  static constexpr size_t kAheadBytes = 3072;
   static constexpr size_t kAheadBlocks = kAheadBytes / T::kPackedBlockBytes;
-  static LULL_INLINE void FetchStream(const uint8_t* const sub[2], size_t skip) {
-    constexpr size_t kLines = (T::kPackedBlockBytes / kSubs + 63) / 64;
-#pragma GCC unroll kTileUnroll
-    for (size_t line = 0; line < kLines; ++line) {
-#pragma GCC unroll kTileUnroll
-      for (int g = 0; g < kGroups; ++g) Prefetch(sub[g] + kAheadBytes + skip + 64 * line);
-    }
-  }
-  static LULL_INLINE void FetchNext(const uint8_t* fetch[2], size_t lines) {
-    for (size_t line = 0; line < lines; ++line) {
-#pragma GCC unroll kTileUnroll
-      for (int g = 0; g < kGroups; ++g) Prefetch(fetch[g] + 64 * line);
-    }
-#pragma GCC unroll kTileUnroll
-    for (int g = 0; g < kGroups; ++g) fetch[g] += 64 * lines;
-  }
-
   static void Run(const TileArgs& args, Acts acts) {
     F32 acc[kGroups][kCols];
     const uint8_t* block[2] = {args.group[0], args.group[1]};
     const uint8_t* fetch[2] = {args.fetch[0], args.fetch[1]};
-#pragma GCC unroll kTileUnroll
-    for (int c = 0; c < kCols; ++c) {
-#pragma GCC unroll kTileUnroll
-      for (int g = 0; g < kGroups; ++g) {
-        acc[g][c] = ZeroF32();
-        if (args.resume) {
-          const float* from = args.out + static_cast<size_t>(c) * args.out_stride + 16 * g;
-          acc[g][c] = LoadF32Partial(from, args.valid[g]);
-        }
-      }
-    }
+    BeginSums(args, acc);
     for (size_t b = 0; b < args.num_blocks; ++b) {
       typename T::State state[kGroups];
 #pragma GCC unroll kTileUnroll
@@ -181,9 +206,9 @@ struct IntTile {
       for (size_t index = 0; index < kSubs; ++index) {
         const uint8_t* sub[2] = {block[0] + index * T::kSubBytes, block[1] + index * T::kSubBytes};
         if constexpr (Acts::kStream) {
-          FetchStream(sub, b + kAheadBlocks < args.num_blocks ? 0 : args.fetch_skip);
+          FetchStream<T, kGroups>(sub, b + kAheadBlocks < args.num_blocks ? 0 : args.fetch_skip);
         } else {
-          FetchNext(fetch, args.fetch_lines);
+          FetchNext<kGroups>(fetch, args.fetch_lines);
         }
         DotScale<0>(sub, state, index, acts, acc);
         if constexpr (T::kScales == 2) DotScale<1>(sub, state, index, acts, acc);
@@ -193,14 +218,7 @@ struct IntTile {
 #pragma GCC unroll kTileUnroll
       for (int g = 0; g < kGroups; ++g) block[g] += T::kPackedBlockBytes;
     }
-#pragma GCC unroll kTileUnroll
-    for (int c = 0; c < kCols; ++c) {
-#pragma GCC unroll kTileUnroll
-      for (int g = 0; g < kGroups; ++g) {
-        float* to = args.out + static_cast<size_t>(c) * args.out_stride + 16 * g;
-        StoreF32Partial(to, acc[g][c], args.valid[g]);
-      }
-    }
+    EndSums(args, acc);
   }
 };
 
@@ -225,14 +243,7 @@ struct FloatTile {
         for (int g = 0; g < kGroups; ++g) acc[g][c] = Fma(w[g], a, acc[g][c]);
       }
     }
-#pragma GCC unroll kTileUnroll
-    for (int c = 0; c < kCols; ++c) {
-#pragma GCC unroll kTileUnroll
-      for (int g = 0; g < kGroups; ++g) {
-        float* to = args.out + static_cast<size_t>(c) * args.out_stride + 16 * g;
-        StoreF32Partial(to, acc[g][c], args.valid[g]);
-      }
-    }
+    EndSums(args, acc);
   }
 };
 

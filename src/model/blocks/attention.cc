@@ -38,6 +38,7 @@ void ProjectQkv(const ExecContext& ctx, ForwardState& s, const LayerWeights& w) 
 void AttentionBlock(const ExecContext& ctx, ForwardState& s, size_t layer, bool last) {
   const LayerWeights& w = s.weights->layers[layer];
   const LayerPlan& plan = s.h->layers[layer];
+  s.normed.SetReaders({&w.q, &w.k, &w.v});
   NormInput(ctx, s, w.attn_norm);
   ProjectQkv(ctx, s, w);
 
@@ -70,6 +71,7 @@ void AttentionBlock(const ExecContext& ctx, ForwardState& s, size_t layer, bool 
   attend.kv = rotate.kv;
   attend.out = &s.mixed;
   Attention(ctx, *s.env, s.places, std::span(s.active).first(s.rows), attend);
+  s.mixed.SetReaders({&w.o});
   QuantizeRows(ctx, *s.env, &s.mixed);
   const MatMulItem out{&w.o, &s.mixed, 0, s.rows, s.delta, w.o.rows};
   MatMul(ctx, *s.env, {&out, 1});

@@ -4,7 +4,9 @@ namespace lull {
 
 void FfnBlock(const ExecContext& ctx, ForwardState& s, size_t layer) {
   const LayerWeights& w = s.weights->layers[layer];
+  s.normed.SetReaders({&w.gate, &w.up});
   NormInput(ctx, s, w.ffn_norm);
+  s.gated.SetReaders({&w.down});
   s.gated.k = w.gate.rows;
   s.gated.rows = s.rows;
   const Kernels& kernels = s.env->kernels;

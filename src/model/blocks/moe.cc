@@ -71,11 +71,25 @@ void ForRows(const ExecContext& ctx, size_t rows, double ns_per_row, Fn&& fn) {
   });
 }
 
+// What the router and the experts read; the experts read copies.
+void SetExpertReaders(ForwardState& s, const LayerWeights& w) {
+  s.gathered.SetReaders({});
+  for (size_t e = 0; e < w.gate_experts.size(); ++e) {
+    s.gathered.AddReader(w.gate_experts[e]);
+    s.gathered.AddReader(w.up_experts[e]);
+  }
+  s.normed.has_blocks = s.gathered.has_blocks;
+  s.normed.has_super_blocks = s.gathered.has_super_blocks;
+  s.normed.AddReader(w.router);
+}
+
 void RunExperts(const ExecContext& ctx, ForwardState& s, const LayerWeights& w) {
   s.gated_items.clear();
   s.matmul_items.clear();
   s.gated.k = w.gate_experts[0].rows;
   s.gated.rows = s.gathered.rows;
+  s.gated.SetReaders({});
+  for (const PackedMatrix& down : w.down_experts) s.gated.AddReader(down);
   for (size_t e = 0; e < w.gate_experts.size(); ++e) {
     const auto begin = static_cast<size_t>(s.expert_begin[e]);
     const auto end = static_cast<size_t>(s.expert_begin[e + 1]);
@@ -98,6 +112,7 @@ void MoeBlock(const ExecContext& ctx, ForwardState& s, size_t layer) {
   const auto experts = static_cast<size_t>(s.h->num_experts);
   const auto used = static_cast<size_t>(s.h->experts_used);
   const auto n = static_cast<size_t>(s.h->embedding);
+  SetExpertReaders(s, w);
   NormInput(ctx, s, w.ffn_norm);
   const MatMulItem route{&w.router, &s.normed, 0, s.rows, s.router, experts};
   MatMul(ctx, *s.env, {&route, 1});

@@ -57,6 +57,8 @@ void ShortConvBlock(const ExecContext& ctx, ForwardState& s, size_t layer, bool 
   const LayerWeights& w = s.weights->layers[layer];
   const auto n = static_cast<size_t>(s.h->embedding);
   const auto taps = static_cast<size_t>(s.h->conv_taps);
+  s.normed.SetReaders({&w.conv_in});
+  s.mixed.SetReaders({&w.conv_out});
   NormInput(ctx, s, w.attn_norm);
   const MatMulItem in{&w.conv_in, &s.normed, 0, s.rows, s.q, w.conv_in.rows};
   MatMul(ctx, *s.env, {&in, 1});
@@ -78,7 +80,7 @@ void ShortConvBlock(const ExecContext& ctx, ForwardState& s, size_t layer, bool 
       const float* c = s.q + row * 3 * n + n;
       float* out = s.mixed.Row(i);
       for (size_t j = 0; j < n; ++j) out[j] = c[j] * conv[j];
-      s.mixed.QuantizeRow(kernels, i, 0, n);
+      s.mixed.QuantizeRow(kernels, i);
     }
   });
   const MatMulItem out{&w.conv_out, &s.mixed, 0, s.rows, s.delta, w.conv_out.rows};

@@ -18,6 +18,39 @@ LULL_INLINE U8 SubU8(U8 a, int b) {
   return {_mm512_sub_epi8(a.v, _mm512_set1_epi8(static_cast<char>(b)))};
 }
 
+// Unsigned bytes times the sub-scale of their lane (0..63), as two bytes: product = 8 * high + low.
+// Requires: every byte of a <= 36.
+struct U8Pair {
+  U8 high, low;
+};
+LULL_INLINE U8Pair ScaleU8(U8 a, I32 scale) {
+  const __m512i both = _mm512_or_si512(scale.v, _mm512_slli_epi32(scale.v, 16));
+  const __m512i high = _mm512_srli_epi16(both, 3);
+  const __m512i low = _mm512_and_si512(both, _mm512_set1_epi16(7));
+  // Two bytes by one factor at a time: no product of theirs passes 255.
+  return {{_mm512_mullo_epi16(a.v, high)}, {_mm512_mullo_epi16(a.v, low)}};
+}
+// (byte - offset) times a signed sub-scale, as two signed bytes: product = 64 * high + low.
+// Requires: |byte - offset| <= 32.
+LULL_INLINE U8Pair ScaleOffset(U8 a, int offset, I32 scale) {
+  const __m512i both = _mm512_mask_blend_epi16(0xaaaaaaaau, scale.v, _mm512_slli_epi32(scale.v, 16));
+  const __m512i bytes = _mm512_set1_epi16(0xff), from = _mm512_set1_epi16(static_cast<short>(offset));
+  const __m512i even =
+      _mm512_mullo_epi16(_mm512_sub_epi16(_mm512_and_si512(a.v, bytes), from), both);
+  const __m512i odd = _mm512_mullo_epi16(_mm512_sub_epi16(_mm512_srli_epi16(a.v, 8), from), both);
+  const __m512i six = _mm512_set1_epi16(63);
+  const __m512i low = _mm512_or_si512(_mm512_and_si512(even, six),
+                                      _mm512_slli_epi16(_mm512_and_si512(odd, six), 8));
+  const __m512i high = _mm512_or_si512(_mm512_and_si512(_mm512_srai_epi16(even, 6), bytes),
+                                       _mm512_slli_epi16(_mm512_srai_epi16(odd, 6), 8));
+  return {{high}, {low}};
+}
+
+template <int kBits>
+LULL_INLINE I32 ShiftLeft(I32 a) {
+  return {_mm512_slli_epi32(a.v, kBits)};
+}
+
 // Palette 1: eight tiles of up to 16 rows of 64 bytes.
 struct TileShapes {
   uint8_t palette = 1, start_row = 0, reserved[14] = {};
@@ -46,6 +79,11 @@ LULL_INLINE void TileStore(void* rows, size_t stride_bytes) {
 template <int kSum, int kA, int kB>
 LULL_INLINE void TileDot() {
   asm volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(kSum), "i"(kA), "i"(kB));
+}
+// The same with unsigned bytes in b.
+template <int kSum, int kA, int kB>
+LULL_INLINE void TileDotUnsigned() {
+  asm volatile("tdpbsud %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(kSum), "i"(kA), "i"(kB));
 }
 LULL_INLINE void SetTileShapes(const TileShapes& shapes) {
   asm volatile("ldtilecfg %0" ::"m"(shapes));

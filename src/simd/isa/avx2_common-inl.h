@@ -174,6 +174,17 @@ LULL_INLINE I32 LoadU8AsI32(const uint8_t* p) {
   const __m128i b = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
   return {_mm256_cvtepu8_epi32(b), _mm256_cvtepu8_epi32(_mm_srli_si128(b, 8))};
 }
+LULL_INLINE __m256i PairI16Half(__m256i low, __m256i high) {
+  return _mm256_blend_epi16(low, _mm256_slli_epi32(high, 16), 0xaa);
+}
+LULL_INLINE I32 PairI16(I32 low, I32 high) {
+  return {PairI16Half(low.lo, high.lo), PairI16Half(low.hi, high.hi)};
+}
+LULL_INLINE I32 DotI16(I32 acc, I32 pairs, int32_t a2) {
+  const __m256i a = _mm256_set1_epi32(a2);
+  return {_mm256_add_epi32(acc.lo, _mm256_madd_epi16(pairs.lo, a)),
+          _mm256_add_epi32(acc.hi, _mm256_madd_epi16(pairs.hi, a))};
+}
 LULL_INLINE void StoreI32AsI8(int8_t* p, I32 a) {
   const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(a.lo, a.hi), 0xd8);
   const __m128i bytes =

@@ -129,6 +129,12 @@ LULL_INLINE I32 LoadI8AsI32(const int8_t* p) {
 LULL_INLINE I32 LoadU8AsI32(const uint8_t* p) {
   return {_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
 }
+LULL_INLINE I32 PairI16(I32 low, I32 high) {
+  return {_mm512_mask_blend_epi16(0xaaaaaaaau, low.v, _mm512_slli_epi32(high.v, 16))};
+}
+LULL_INLINE I32 DotI16(I32 acc, I32 pairs, int32_t a2) {
+  return {_mm512_dpwssd_epi32(acc.v, pairs.v, _mm512_set1_epi32(a2))};
+}
 LULL_INLINE void StoreI32AsI8(int8_t* p, I32 a) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtsepi32_epi8(a.v));
 }

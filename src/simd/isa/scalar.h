@@ -242,6 +242,18 @@ LULL_INLINE I32 LoadU8AsI32(const uint8_t* p) {
   LULL_LANES r.v[i] = p[i];
   return r;
 }
+// Two int16 in a lane: `low` in its lower half. Requires: both within int16.
+LULL_INLINE I32 PairI16(I32 low, I32 high) {
+  LULL_LANES low.v[i] = static_cast<int32_t>(static_cast<uint32_t>(low.v[i] & 0xffff) |
+                                             static_cast<uint32_t>(high.v[i]) << 16);
+  return low;
+}
+// Lane i gains the dot of its two int16 with the two in a2.
+LULL_INLINE I32 DotI16(I32 acc, I32 pairs, int32_t a2) {
+  const int32_t low = static_cast<int16_t>(a2), high = a2 >> 16;
+  LULL_LANES acc.v[i] += static_cast<int16_t>(pairs.v[i]) * low + (pairs.v[i] >> 16) * high;
+  return acc;
+}
 // Each lane to int8, saturated.
 LULL_INLINE void StoreI32AsI8(int8_t* p, I32 a) {
   LULL_LANES p[i] = static_cast<int8_t>(a.v[i] < -128 ? -128 : a.v[i] > 127 ? 127 : a.v[i]);

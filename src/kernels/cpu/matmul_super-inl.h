@@ -1,0 +1,144 @@
+// The inner loops of a product with K-quants. A super-block of 256 weights is summed in integers, its
+// sub-blocks' integer scales included, and only then converted: one f32 accumulator an output, super-
+// blocks in ascending K. Included inside an instruction set's namespace.
+namespace lull::LULL_ISA {
+
+template <typename T, typename Acts, int kGroups, int kCols>
+struct SuperTile {
+  static constexpr size_t kAheadBlocks = kAheadBytes / T::kPackedBlockBytes;
+
+  template <int kHalf>
+  static LULL_INLINE void AddScaled(const uint8_t* const sub[2],
+                                    const typename T::State (&state)[kGroups], size_t index,
+                                    const Acts& acts, I32 (&sum)[kGroups][kCols]) {
+    I32 dot[kGroups][kCols];
+#pragma GCC unroll kTileUnroll
+    for (int c = 0; c < kCols; ++c) {
+#pragma GCC unroll kTileUnroll
+      for (int g = 0; g < kGroups; ++g) dot[g][c] = Set1I32(0);
+    }
+    DotWords<T, kHalf>(sub, acts, dot);
+#pragma GCC unroll kTileUnroll
+    for (int g = 0; g < kGroups; ++g) {
+      const I32 scale = T::SubScale(state[g], index, kHalf);
+#pragma GCC unroll kTileUnroll
+      for (int c = 0; c < kCols; ++c) sum[g][c] = AddI32(sum[g][c], MulI32(dot[g][c], scale));
+    }
+  }
+
+  static LULL_INLINE void AddBlock(const typename T::State (&state)[kGroups], const Acts& acts,
+                                   const I32 (&sum)[kGroups][kCols],
+                                   F32 (&acc)[kGroups][kCols]) {
+#pragma GCC unroll kTileUnroll
+    for (int g = 0; g < kGroups; ++g) {
+      I32 pair[kNumPairs<T>];
+#pragma GCC unroll kTileUnroll
+      for (int p = 0; p < kNumPairs<T>; ++p) pair[p] = T::Pair(state[g], static_cast<size_t>(p));
+      const F32 scale = T::Scale(state[g]);
+#pragma GCC unroll kTileUnroll
+      for (int c = 0; c < kCols; ++c) {
+        const F32 a_scale = Set1(acts.Scale(c));
+        I32 dot = Set1I32(0);
+#pragma GCC unroll kTileUnroll
+        for (int p = 0; p < kNumPairs<T>; ++p)
+          dot = DotI16(dot, pair[p], acts.template Pair<T::kScales>(c, p));
+        I32 whole = sum[g][c];
+        if constexpr (!T::kHasMin) whole = SubI32(whole, MulI32(dot, Set1I32(T::kOffset)));
+        acc[g][c] = Fma(Mul(ToF32(whole), a_scale), scale, acc[g][c]);
+        if constexpr (T::kHasMin)
+          acc[g][c] = Fma(Mul(ToF32(dot), a_scale), T::MinScale(state[g]), acc[g][c]);
+      }
+    }
+  }
+
+  static void Run(const TileArgs& args, Acts acts) {
+    F32 acc[kGroups][kCols];
+    const uint8_t* block[2] = {args.group[0], args.group[1]};
+    const uint8_t* fetch[2] = {args.fetch[0], args.fetch[1]};
+    BeginSums(args, acc);
+    for (size_t b = 0; b < args.num_blocks; ++b) {
+      typename T::State state[kGroups];
+      I32 sum[kGroups][kCols];
+#pragma GCC unroll kTileUnroll
+      for (int g = 0; g < kGroups; ++g) {
+        T::Begin(block[g], state[g]);
+#pragma GCC unroll kTileUnroll
+        for (int c = 0; c < kCols; ++c) sum[g][c] = Set1I32(0);
+      }
+      for (size_t index = 0; index < 8; ++index) {
+        const uint8_t* sub[2] = {block[0] + index * T::kSubBytes, block[1] + index * T::kSubBytes};
+        if constexpr (Acts::kStream) {
+          FetchStream<T, kGroups>(sub, b + kAheadBlocks < args.num_blocks ? 0 : args.fetch_skip);
+        } else {
+          FetchNext<kGroups>(fetch, args.fetch_lines);
+        }
+        AddScaled<0>(sub, state, index, acts, sum);
+        if constexpr (T::kScales == 2) AddScaled<1>(sub, state, index, acts, sum);
+        acts.NextSub();
+      }
+      AddBlock(state, acts, sum, acc);
+      acts.NextBlock();
+#pragma GCC unroll kTileUnroll
+      for (int g = 0; g < kGroups; ++g) block[g] += T::kPackedBlockBytes;
+    }
+    EndSums(args, acc);
+  }
+};
+
+// A type's super-block unpacked: eight times eight vectors of bytes and the scales as i32; then the
+// pairs, the f32 scale and, for mins, theirs.
+template <typename T>
+struct SuperPanelOf {
+  static constexpr int kOffset = T::kOffset, kScales = T::kScales;
+  static constexpr bool kHasMin = T::kHasMin, kFullRange = false;
+  static constexpr size_t kBlockK = 256, kSubBytes = 512 + 64 * kScales;
+  static constexpr size_t kTailAt = 8 * kSubBytes, kFloatsAt = kTailAt + 64 * kNumPairs<T>;
+  static constexpr size_t kPackedBlockBytes = kFloatsAt + 64 * (kHasMin ? 2 : 1);
+  struct State {
+    const uint8_t* block;
+  };
+
+  static LULL_INLINE void Begin(const uint8_t* block, State& s) { s.block = block; }
+  template <int kWord>
+  static LULL_INLINE U8 Word(const uint8_t* sub) {
+    return LoadU8(sub + 64 * kWord);
+  }
+  static LULL_INLINE I32 SubScale(const State& s, size_t sub, int half) {
+    return Ints(s.block + sub * kSubBytes + 512 + 64 * half);
+  }
+  static LULL_INLINE I32 Pair(const State& s, size_t pair) {
+    return Ints(s.block + kTailAt + 64 * pair);
+  }
+  static LULL_INLINE F32 Scale(const State& s) { return Floats(s.block + kFloatsAt); }
+  static LULL_INLINE F32 MinScale(const State& s) { return Floats(s.block + kFloatsAt + 64); }
+
+  static void Unpack(const uint8_t* packed, size_t num_blocks, uint8_t* panel) {
+    for (size_t b = 0; b < num_blocks; ++b, packed += T::kPackedBlockBytes) {
+      typename T::State state;
+      T::Begin(packed, state);
+      for (size_t index = 0; index < 8; ++index) {
+        uint8_t* sub = panel + index * kSubBytes;
+        UnpackWords<T>(packed + index * T::kSubBytes, sub);
+        for (int half = 0; half < kScales; ++half)
+          StoreI32(reinterpret_cast<int32_t*>(sub + 512 + 64 * half),
+                   T::SubScale(state, index, half));
+      }
+      for (size_t p = 0; p < kNumPairs<T>; ++p)
+        StoreI32(reinterpret_cast<int32_t*>(panel + kTailAt + 64 * p), T::Pair(state, p));
+      float* floats = reinterpret_cast<float*>(panel + kFloatsAt);
+      StoreF32(floats, T::Scale(state));
+      if constexpr (kHasMin) StoreF32(floats + 16, T::MinScale(state));
+      panel += kPackedBlockBytes;
+    }
+  }
+
+ private:
+  static LULL_INLINE I32 Ints(const uint8_t* p) {
+    return LoadI32(reinterpret_cast<const int32_t*>(p));
+  }
+  static LULL_INLINE F32 Floats(const uint8_t* p) {
+    return LoadF32(reinterpret_cast<const float*>(p));
+  }
+};
+
+}  // namespace lull::LULL_ISA
