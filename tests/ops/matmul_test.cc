@@ -51,6 +51,7 @@ class MatMulTest : public ::testing::TestWithParam<const char*> {
     x_.rows = kRows;
     TestRandom random(7);
     for (size_t i = 0; i < kRows * kK; ++i) x_.f32[i] = random.Uniform(-2, 2);
+    x_.SetReaders({&a_.w});
     for (size_t r = 0; r < kRows; ++r) x_.QuantizeRow(BestKernels(), r);
   }
   ThreadScratch::Sizes Sizes() const {
@@ -128,6 +129,54 @@ TEST_P(MatMulTest, GatedEqualsItsParts) {
     EXPECT_EQ(memcmp(scale, out_.scale + r * 2, sizeof(scale)), 0);
     EXPECT_EQ(memcmp(scaled_sum, out_.scaled_sum + r * 2, sizeof(scaled_sum)), 0);
     EXPECT_EQ(memcmp(half_sums, out_.half_sums + r * 4, sizeof(half_sums)), 0);
+  }
+}
+
+// A super-block spans the tiles that its values come from.
+TEST(GatedMatMulTest, QuantisesToEveryFormThatIsRead) {
+  constexpr size_t kRows = 9, kK = 256, kN = 512;
+  const Owned gate = RandomMatrix("Q8_0", kN, kK, 4), up = RandomMatrix("Q4_1", kN, kK, 5);
+  const Owned blocks = RandomMatrix("Q4_0", 16, kN, 6), super = RandomMatrix("Q4_K", 16, kN, 7);
+  const Kernels& kernels = BestKernels();
+  ActivationBuffer x, out;
+  ArenaPlan arena;
+  x.AddTo(&arena, kRows, kK);
+  out.AddTo(&arena, kRows, kN);
+  const os::Memory memory = arena.Allocate().value();
+  x.k = kK;
+  out.k = kN;
+  x.rows = out.rows = kRows;
+  TestRandom random(8);
+  for (size_t i = 0; i < kRows * kK; ++i) x.f32[i] = random.Uniform(-2, 2);
+  for (size_t r = 0; r < kRows; ++r) x.QuantizeRow(kernels, r);
+  out.SetReaders({&blocks.w, &super.w});
+  for (const int threads : {1, 2}) {
+    ThreadPool pool(threads);
+    ExecContext ctx;
+    ctx.pool = &pool;
+    ThreadScratch::Sizes sizes;
+    sizes.matmul_bytes = kernels.matmul_scratch_bytes(gate.w);
+    ThreadScratch scratch(sizes);
+    ASSERT_TRUE(scratch.Ensure(threads).ok());
+    TilePlan plan;
+    OpEnv env{kernels, scratch, plan};
+    const GatedItem item{&gate.w, &up.w, &x, 0, kRows};
+    GatedMatMul(ctx, env, {&item, 1}, kernels.swiglu, &out);
+    std::vector<int8_t> q(kN), super_q(kN);
+    std::vector<float> scale(kN / 32), scaled_sum(kN / 32), super_scale(kN / 256);
+    std::vector<int32_t> half_sums(kN / 16);
+    std::vector<int16_t> sums32(kN / 32), sums16(kN / 16);
+    for (size_t r = 0; r < kRows; ++r) {
+      kernels.quantize_row(out.Row(r), kN, q.data(), scale.data(), scaled_sum.data(),
+                           half_sums.data());
+      kernels.quantize_super_row(out.Row(r), kN, super_q.data(), super_scale.data(), sums32.data(),
+                                 sums16.data());
+      EXPECT_EQ(memcmp(q.data(), out.q + r * kN, kN), 0) << r;
+      EXPECT_EQ(memcmp(super_q.data(), out.super_q + r * kN, kN), 0) << r;
+      EXPECT_EQ(memcmp(super_scale.data(), out.super_scale + r * kN / 256, kN / 256 * 4), 0) << r;
+      EXPECT_EQ(memcmp(sums32.data(), out.sums32 + r * kN / 32, kN / 32 * 2), 0) << r;
+      EXPECT_EQ(memcmp(sums16.data(), out.sums16 + r * kN / 16, kN / 16 * 2), 0) << r;
+    }
   }
 }
 
