@@ -17,8 +17,8 @@ namespace {
 
 #define LULL_ISA_ROW(ns, isa, name)                                    \
   constexpr Kernels k_##ns{Isa::isa,           name,                   \
-                           ns::kMacsPerUs,     ns::QuantizeRow,        \
-                           ns::QuantizeSuperRow,                       \
+                           ns::kMacsPerUs,     ns::kMacsPerUs,         \
+                           ns::QuantizeRow,    ns::QuantizeSuperRow,   \
                            ns::MatMul,         ns::MatMulScratchBytes, \
                            ns::RmsNorm,        ns::AddVectors,         \
                            ns::MulScalar,      ns::SwiGlu,             \
@@ -38,6 +38,7 @@ constexpr Kernels AmxKernels() {
   kernels.isa = Isa::kAmx;
   kernels.name = "amx";
   kernels.macs_per_us = amx::kMacsPerUs;
+  kernels.super_macs_per_us = amx::kSuperMacsPerUs;
   kernels.matmul = amx::MatMul;
   kernels.matmul_scratch_bytes = amx::MatMulScratchBytes;
   return kernels;

@@ -76,7 +76,9 @@ struct AttentionState {
 struct Kernels {
   Isa isa;
   const char* name;    // "scalar", "avx2", "avx2vnni", "avx512", "amx"
-  double macs_per_us;  // rough int8 speed of one thread, to size tiles
+  // Rough int8 speed of one thread, to size tiles: products with blocks of 32, and with K-quants.
+  double macs_per_us;
+  double super_macs_per_us;
 
   // x [k] (k multiple of 32) to int8 per 32 values: see Activations.
   void (*quantize_row)(const float* x, size_t k, int8_t* q, float* scale, float* scaled_sum,

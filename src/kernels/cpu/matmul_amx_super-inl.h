@@ -47,8 +47,9 @@ inline constexpr size_t kMaxSuperPanelBytes =
     sizeof(AmxSuperPanel<TypeQ4_K>) > sizeof(AmxSuperPanel<TypeQ6_K>)
         ? sizeof(AmxSuperPanel<TypeQ4_K>)
         : sizeof(AmxSuperPanel<TypeQ6_K>);
-// The panel, then the f32 sums of kPanelRows rows by 16.
-inline constexpr size_t kSuperScratchBytes = kMaxSuperPanelBytes + kPanelRows * 64;
+inline constexpr size_t kSuperRows = 128;  // activation rows that share an unpacked panel
+// The panel, then the f32 sums of kSuperRows rows by 16.
+inline constexpr size_t kSuperScratchBytes = kMaxSuperPanelBytes + kSuperRows * 64;
 
 // Sums 0..3 and activations 4 and 5 of `rows` rows; 64 values of K.
 inline void ShapeSuperTiles(size_t rows) {
@@ -167,8 +168,8 @@ void SuperGroup(const MatMulArgs& m, size_t group, size_t row, size_t rows) {
 template <typename T>
 void AmxSuperMatMul(const MatMulArgs& m) {
   size_t shaped_rows = 0;
-  for (size_t row = m.row_begin; row < m.row_end; row += kPanelRows) {
-    const size_t rows = m.row_end - row < kPanelRows ? m.row_end - row : kPanelRows;
+  for (size_t row = m.row_begin; row < m.row_end; row += kSuperRows) {
+    const size_t rows = m.row_end - row < kSuperRows ? m.row_end - row : kSuperRows;
     const size_t tile_rows = rows < kTileRows ? rows : kTileRows;
     if (tile_rows != shaped_rows) ShapeSuperTiles(tile_rows);
     shaped_rows = tile_rows;

@@ -11,7 +11,7 @@ namespace lull::amx {
 
 using namespace avx512;  // NOLINT(google-build-using-namespace): the same primitives
 
-inline constexpr double kMacsPerUs = 160000;
+inline constexpr double kMacsPerUs = 160000, kSuperMacsPerUs = 400000;
 
 // Weights signed bytes from unsigned ones: one subtraction, exact for every type's offset.
 LULL_INLINE U8 SubU8(U8 a, int b) {
