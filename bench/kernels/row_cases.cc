@@ -110,7 +110,7 @@ Status AddReductions(Session& session, const Vectors& v) {
     k.quantize_row(v.x, kRow, q.data(), scale.data(), scaled_sum.data(), half_sums.data());
   }));
   std::vector<int16_t> sums32(kRow / 32), sums16(kRow / 16);
-  return AddRow(session, "quantize_super_row", kRow, {kQuantizeOps, 2.0 / 256, kB, 1.2}, [&] {
+  return AddRow(session, "quantize_super_row", kRow, {kQuantizeOps, 2.0 / kSuperActs, kB, 1.2}, [&] {
     k.quantize_super_row(v.x, kRow, q.data(), scale.data(), sums32.data(), sums16.data());
   });
 }

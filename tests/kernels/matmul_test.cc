@@ -31,7 +31,7 @@ std::vector<IsaMatMul> AllIsas() {
           {"amx", amx::MatMul, amx::MatMulScratchBytes, MachineHas(Isa::kAmx)}};
 }
 
-// Activations quantised per 32 and per 256 values to int8, as a plain reference.
+// Activations quantised per 32 and per kSuperActs values to int8, as a plain reference.
 struct RandomActs {
   std::vector<float> f32, scale, scaled_sum, super_scale;
   std::vector<int8_t> q, super_q;
@@ -43,7 +43,7 @@ struct RandomActs {
       : f32(rows * k),
         scale(rows * k / 32),
         scaled_sum(rows * k / 32),
-        super_scale(rows * k / 256),
+        super_scale(rows * k / kSuperActs),
         q(rows * k),
         super_q(rows * k),
         half_sums(rows * k / 16),
@@ -55,7 +55,7 @@ struct RandomActs {
       for (size_t b = 0; b < rows * k / 32; ++b) QuantizeBlock(b);
     }
     if (k % 256 == 0) {
-      for (size_t b = 0; b < rows * k / 256; ++b) QuantizeSuperBlock(b);
+      for (size_t b = 0; b < rows * k / kSuperActs; ++b) QuantizeSuperBlock(b);
     }
     view = {rows,
             k,
@@ -71,9 +71,9 @@ struct RandomActs {
   }
   void QuantizeSuperBlock(size_t b) {
     float max = 0;
-    for (size_t i = 256 * b; i < 256 * b + 256; ++i) max = std::max(max, std::fabs(f32[i]));
+    for (size_t i = kSuperActs * b; i < kSuperActs * (b + 1); ++i) max = std::max(max, std::fabs(f32[i]));
     super_scale[b] = max / 127.0f;
-    for (size_t i = 256 * b; i < 256 * b + 256; ++i) {
+    for (size_t i = kSuperActs * b; i < kSuperActs * (b + 1); ++i) {
       const float rounded = std::nearbyint(f32[i] / super_scale[b]);
       super_q[i] = static_cast<int8_t>(std::clamp(rounded, -127.0f, 127.0f));
       sums32[i / 32] = static_cast<int16_t>(sums32[i / 32] + super_q[i]);
@@ -263,7 +263,7 @@ TEST_P(MatMulTest, NearTheDoublePrecisionProduct) {
           for (size_t i = 0; i < k; ++i) {
             const size_t at = c * k + i;
             const double wi = weights[i], xi = acts.f32[at];
-            const double s = is_super ? acts.super_scale[at / 256] : acts.scale[at / 32];
+            const double s = is_super ? acts.super_scale[at / kSuperActs] : acts.scale[at / 32];
             const double xq = s * (is_super ? acts.super_q[at] : acts.q[at]);
             exact += wi * xi;
             quantised += wi * xq;

@@ -1,11 +1,12 @@
-// The inner loops of a product with K-quants. A super-block of 256 weights is summed in integers, its
-// sub-blocks' integer scales included, and only then converted: one f32 accumulator an output, super-
-// blocks in ascending K. Included inside an instruction set's namespace.
+// The inner loops of a product with K-quants. Part of a super-block is summed in integers, its
+// sub-blocks' integer scales included, and only then converted: one f32 accumulator an output, parts
+// in ascending K. Included inside an instruction set's namespace.
 namespace lull::LULL_ISA {
 
 template <typename T, typename Acts, int kGroups, int kCols>
 struct SuperTile {
   static constexpr size_t kAheadBlocks = kAheadBytes / T::kPackedBlockBytes;
+  static constexpr size_t kSubs = 8 / kParts;
 
   template <int kHalf>
   static LULL_INLINE void AddScaled(const uint8_t* const sub[2],
@@ -26,21 +27,22 @@ struct SuperTile {
     }
   }
 
-  static LULL_INLINE void AddBlock(const typename T::State (&state)[kGroups], const Acts& acts,
-                                   const I32 (&sum)[kGroups][kCols],
-                                   F32 (&acc)[kGroups][kCols]) {
+  static LULL_INLINE void AddPart(const typename T::State (&state)[kGroups], size_t part,
+                                  const Acts& acts, const I32 (&sum)[kGroups][kCols],
+                                  F32 (&acc)[kGroups][kCols]) {
 #pragma GCC unroll kTileUnroll
     for (int g = 0; g < kGroups; ++g) {
-      I32 pair[kNumPairs<T>];
+      I32 pair[kPartPairs<T>];
 #pragma GCC unroll kTileUnroll
-      for (int p = 0; p < kNumPairs<T>; ++p) pair[p] = T::Pair(state[g], static_cast<size_t>(p));
+      for (int p = 0; p < kPartPairs<T>; ++p)
+        pair[p] = T::Pair(state[g], kPartPairs<T> * part + static_cast<size_t>(p));
       const F32 scale = T::Scale(state[g]);
 #pragma GCC unroll kTileUnroll
       for (int c = 0; c < kCols; ++c) {
         const F32 a_scale = Set1(acts.Scale(c));
         I32 dot = Set1I32(0);
 #pragma GCC unroll kTileUnroll
-        for (int p = 0; p < kNumPairs<T>; ++p)
+        for (int p = 0; p < kPartPairs<T>; ++p)
           dot = DotI16(dot, pair[p], acts.template Pair<T::kScales>(c, p));
         I32 whole = sum[g][c];
         if constexpr (!T::kHasMin) whole = SubI32(whole, MulI32(dot, Set1I32(T::kOffset)));
@@ -58,26 +60,30 @@ struct SuperTile {
     BeginSums(args, acc);
     for (size_t b = 0; b < args.num_blocks; ++b) {
       typename T::State state[kGroups];
-      I32 sum[kGroups][kCols];
 #pragma GCC unroll kTileUnroll
-      for (int g = 0; g < kGroups; ++g) {
-        T::Begin(block[g], state[g]);
+      for (int g = 0; g < kGroups; ++g) T::Begin(block[g], state[g]);
+      for (size_t part = 0; part < kParts; ++part) {
+        I32 sum[kGroups][kCols];
 #pragma GCC unroll kTileUnroll
-        for (int c = 0; c < kCols; ++c) sum[g][c] = Set1I32(0);
-      }
-      for (size_t index = 0; index < 8; ++index) {
-        const uint8_t* sub[2] = {block[0] + index * T::kSubBytes, block[1] + index * T::kSubBytes};
-        if constexpr (Acts::kStream) {
-          FetchStream<T, kGroups>(sub, b + kAheadBlocks < args.num_blocks ? 0 : args.fetch_skip);
-        } else {
-          FetchNext<kGroups>(fetch, args.fetch_lines);
+        for (int g = 0; g < kGroups; ++g) {
+#pragma GCC unroll kTileUnroll
+          for (int c = 0; c < kCols; ++c) sum[g][c] = Set1I32(0);
         }
-        AddScaled<0>(sub, state, index, acts, sum);
-        if constexpr (T::kScales == 2) AddScaled<1>(sub, state, index, acts, sum);
-        acts.NextSub();
+        for (size_t index = kSubs * part; index < kSubs * part + kSubs; ++index) {
+          const uint8_t* sub[2] = {block[0] + index * T::kSubBytes,
+                                   block[1] + index * T::kSubBytes};
+          if constexpr (Acts::kStream) {
+            FetchStream<T, kGroups>(sub, b + kAheadBlocks < args.num_blocks ? 0 : args.fetch_skip);
+          } else {
+            FetchNext<kGroups>(fetch, args.fetch_lines);
+          }
+          AddScaled<0>(sub, state, index, acts, sum);
+          if constexpr (T::kScales == 2) AddScaled<1>(sub, state, index, acts, sum);
+          acts.NextSub();
+        }
+        AddPart(state, part, acts, sum, acc);
+        acts.SkipParts(1);
       }
-      AddBlock(state, acts, sum, acc);
-      acts.NextBlock();
 #pragma GCC unroll kTileUnroll
       for (int g = 0; g < kGroups; ++g) block[g] += T::kPackedBlockBytes;
     }
