@@ -54,8 +54,8 @@ struct Weights {
   }
 };
 
-Result<os::Memory> MakeRows(const Kernels& kernels, const QuantFormat& format, size_t rows, size_t k,
-                            ActivationBuffer* x) {
+Result<os::Memory> MakeRows(const Kernels& kernels, const QuantFormat& format, size_t rows,
+                            size_t k, bool wide_blocks, ActivationBuffer* x) {
   ArenaPlan plan;
   x->AddTo(&plan, rows, k);
   LULL_ASSIGN_OR_RETURN(os::Memory memory, plan.Allocate());
@@ -63,6 +63,7 @@ Result<os::Memory> MakeRows(const Kernels& kernels, const QuantFormat& format, s
   x->rows = rows;
   PackedMatrix reader;
   reader.format = &format;
+  x->wide_blocks = wide_blocks;
   x->SetReaders({&reader});
   std::mt19937 rng(3);
   std::normal_distribution<float> normal;
@@ -71,34 +72,38 @@ Result<os::Memory> MakeRows(const Kernels& kernels, const QuantFormat& format, s
   return memory;
 }
 
-Figure MatMulFigure(const Session& session, const QuantFormat& format, Shape shape, bool cached,
-                    size_t rows) {
+Figure MatMulFigure(const Session& session, const QuantFormat& format, bool wide_blocks,
+                    Shape shape, bool cached, size_t rows) {
   Figure figure;
   figure.kernel = "matmul";
-  figure.type = format.name;
+  figure.type = std::string(format.name) + (wide_blocks ? "/q8_k" : "");
   figure.shape = Label(shape, cached);
   figure.rows = rows;
   figure.threads = session.options.threads;
   const double macs = static_cast<double>(rows * shape.k * shape.n);
   (format.activations == ActivationForm::kF32 ? figure.work.f32_ops : figure.work.int_macs) = macs;
   // Few rows are the vector units' with tiles, too.
-  figure.work.tiles = session.kernels.isa == Isa::kAmx && format.activations != ActivationForm::kF32 && rows > 8;
+  figure.work.tiles =
+      session.kernels.isa == Isa::kAmx && format.activations != ActivationForm::kF32 && rows > 8;
   figure.work.read_bytes = static_cast<double>(format.GroupBytes(shape.k) * ((shape.n + 15) / 16));
   figure.work.resident_bytes = static_cast<size_t>(figure.work.read_bytes);
   return figure;
 }
 
-Status AddShape(Session& session, const ExecContext& ctx, const QuantFormat& format, bool cached) {
+// wide_blocks: K-quants by activations in super-blocks.
+Status AddShape(Session& session, const ExecContext& ctx, const QuantFormat& format,
+                bool wide_blocks, bool cached) {
   const Options& options = session.options;
   const Shape shape = cached ? options.cached : options.memory;
   if (shape.k % format.block_k != 0 || shape.k % 32 != 0) return Status();
-  if (!session.Wanted(MatMulFigure(session, format, shape, cached, 1))) return Status();
+  if (!session.Wanted(MatMulFigure(session, format, wide_blocks, shape, cached, 1)))
+    return Status();
   LULL_ASSIGN_OR_RETURN(Weights weights,
                         Weights::Make(format, shape, cached ? 0 : MemoryBytes(options)));
   const size_t max_rows = *std::max_element(options.rows.begin(), options.rows.end());
   ActivationBuffer x;
   LULL_ASSIGN_OR_RETURN(const os::Memory x_memory,
-                        MakeRows(session.kernels, format, max_rows, shape.k, &x));
+                        MakeRows(session.kernels, format, max_rows, shape.k, wide_blocks, &x));
   LULL_ASSIGN_OR_RETURN(const os::Memory out,
                         os::Memory::Allocate(max_rows * shape.n * sizeof(float)));
   ThreadScratch::Sizes sizes;
@@ -115,7 +120,7 @@ Status AddShape(Session& session, const ExecContext& ctx, const QuantFormat& for
       bandwidth = std::max(bandwidth, now);
     }
     LULL_RETURN_IF_ERROR(session.Add(
-        MatMulFigure(session, format, shape, cached, rows), Repeat([&] {
+        MatMulFigure(session, format, wide_blocks, shape, cached, rows), Repeat([&] {
           const MatMulItem item{&weights.Turn(), &x, 0, rows, reinterpret_cast<float*>(out.data()),
                                 shape.n};
           MatMul(ctx, env, {&item, 1});
@@ -138,8 +143,11 @@ Status AddMatMul(Session& session) {
     const std::vector<std::string>& types = session.options.types;
     if (!types.empty() && std::find(types.begin(), types.end(), formats[i]->name) == types.end())
       continue;
-    LULL_RETURN_IF_ERROR(AddShape(session, ctx, *formats[i], false));
-    LULL_RETURN_IF_ERROR(AddShape(session, ctx, *formats[i], true));
+    for (const bool wide : {false, true}) {
+      if (wide && formats[i]->activations != ActivationForm::kBlocksOrSuperBlocks) continue;
+      LULL_RETURN_IF_ERROR(AddShape(session, ctx, *formats[i], wide, false));
+      LULL_RETURN_IF_ERROR(AddShape(session, ctx, *formats[i], wide, true));
+    }
   }
   return Status();
 }

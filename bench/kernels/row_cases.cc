@@ -106,11 +106,12 @@ Status AddReductions(Session& session, const Vectors& v) {
   std::vector<int8_t> q(kRow);
   std::vector<float> scale(kRow / 32), scaled_sum(kRow / 32);
   std::vector<int32_t> half_sums(kRow / 16);
-  LULL_RETURN_IF_ERROR(AddRow(session, "quantize_row", kRow, {kQuantizeOps, 2.0 / 32, kB, 1.5}, [&] {
-    k.quantize_row(v.x, kRow, q.data(), scale.data(), scaled_sum.data(), half_sums.data());
-  }));
+  LULL_RETURN_IF_ERROR(
+      AddRow(session, "quantize_row", kRow, {kQuantizeOps, 2.0 / 32, kB, 1.5}, [&] {
+        k.quantize_row(v.x, kRow, q.data(), scale.data(), scaled_sum.data(), half_sums.data());
+      }));
   std::vector<int16_t> sums32(kRow / 32), sums16(kRow / 16);
-  return AddRow(session, "quantize_super_row", kRow, {kQuantizeOps, 2.0 / kSuperActs, kB, 1.2}, [&] {
+  return AddRow(session, "quantize_super_row", kRow, {kQuantizeOps, 2.0 / 256, kB, 1.2}, [&] {
     k.quantize_super_row(v.x, kRow, q.data(), scale.data(), sums32.data(), sums16.data());
   });
 }

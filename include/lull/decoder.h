@@ -30,7 +30,10 @@ struct KvUsage {
 };
 
 struct DecoderOptions {
-  std::string kv_type = "f16";     // f16, bf16, f32, q8_0 (or int8)
+  std::string kv_type = "f16";  // f16, bf16, f32, q8_0 (or int8)
+  // What K-quants are multiplied with: q8_0, int8 with a scale for 32 values, or q8_k, with one for
+  // 256: less precise (llama.cpp's own choice), faster in prefill with AMX. Fixes the bits, too.
+  std::string activation_type = "q8_0";
   int64_t max_context_tokens = 0;  // per sequence; 0: the model's own limit
   int64_t kv_pool_tokens = 0;      // of all sequences together; 0: max_context_tokens
   int max_sequences = 1;

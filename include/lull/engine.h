@@ -13,6 +13,7 @@ namespace lull {
 
 struct EngineOptions {
   std::string kv_type = "f16";
+  std::string activation_type = "q8_0";  // as DecoderOptions'
   int64_t max_context_tokens = 0;  // per request; 0: the model's own, at most 8192
   int64_t kv_pool_tokens = 0;      // 0: max_context_tokens
   int max_sequences = 64;          // decoding at once

@@ -63,6 +63,7 @@ constexpr OptionOfField kOptions[] = {
     {"threads", "--threads"},
     {"isa", "--isa"},
     {"kv_type", "--kv-type"},
+    {"activation_type", "--activation-type"},
     {"max_context_tokens", "--ctx"},
     {"kv_pool_tokens", "--kv-tokens"},
     {"max_sequences", "--parallel"},

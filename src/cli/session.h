@@ -12,6 +12,9 @@
 
 namespace lull {
 
+inline constexpr char kActivationTypeHelp[] =
+    "q8_0, or q8_k: K-quants at llama.cpp's precision, faster with AMX";
+
 struct RuntimeFlags {
   int threads = 0;
   std::string isa;

@@ -28,6 +28,7 @@ Result<std::unique_ptr<Decoder>> Decoder::Create(const Model& model, Runtime& ru
                                                  const DecoderOptions& options) {
   KvRequest request;
   request.kv_type = options.kv_type;
+  request.activation_type = options.activation_type;
   request.max_context_tokens = options.max_context_tokens;
   request.default_context_tokens = model.info().context_tokens;
   request.kv_pool_tokens = options.kv_pool_tokens;

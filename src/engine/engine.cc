@@ -33,6 +33,7 @@ Result<std::unique_ptr<Engine>> Engine::Create(const Model& model, Runtime& runt
   }
   KvRequest request;
   request.kv_type = options.kv_type;
+  request.activation_type = options.activation_type;
   request.max_context_tokens = options.max_context_tokens;
   request.default_context_tokens = std::min(model.info().context_tokens, kDefaultContextTokens);
   request.kv_pool_tokens = options.kv_pool_tokens;

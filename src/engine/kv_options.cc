@@ -28,6 +28,13 @@ Result<KvType> ParseKvType(const std::string& name) {
                "give f16, bf16, f32 or q8_0 (int8)"};
 }
 
+Result<bool> ParseWideActivations(const std::string& name) {
+  if (name == "q8_0") return false;
+  if (name == "q8_k") return true;
+  return Error{ErrorCode::kUsage, "\"" + name + "\" is no activation type", "activation_type",
+               "give q8_0, or q8_k for K-quants at the speed and precision of blocks of 256"};
+}
+
 class SharedRunner : public Runner {
  public:
   SharedRunner(std::unique_ptr<Runner> runner, FairMutex& compute)
@@ -62,6 +69,7 @@ class SharedRunner : public Runner {
 Result<RunnerOptions> ToRunnerOptions(const ModelInfo& info, const KvRequest& request) {
   RunnerOptions options;
   LULL_ASSIGN_OR_RETURN(options.kv_type, ParseKvType(request.kv_type));
+  LULL_ASSIGN_OR_RETURN(options.wide_activations, ParseWideActivations(request.activation_type));
   LULL_RETURN_IF_ERROR(CheckCount("max_context_tokens", request.max_context_tokens, 0, kMaxTokens));
   LULL_RETURN_IF_ERROR(CheckCount("kv_pool_tokens", request.kv_pool_tokens, 0, kMaxTokens));
   LULL_RETURN_IF_ERROR(CheckCount("max_sequences", request.max_sequences, 1, kMaxCount));

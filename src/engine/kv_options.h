@@ -13,6 +13,7 @@ namespace lull {
 
 struct KvRequest {
   std::string kv_type;
+  std::string activation_type = "q8_0";
   int64_t max_context_tokens = 0;  // 0: default_context_tokens
   int64_t default_context_tokens = 0;
   int64_t kv_pool_tokens = 0;  // 0: max_context_tokens

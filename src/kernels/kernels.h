@@ -28,8 +28,6 @@ constexpr size_t KvHeadBytes(KvType type, size_t head_dim) {
   return kPageTokens * (head_dim * KvTypeBytes(type) + scale_bytes);
 }
 
-constexpr size_t kSuperActs = 64;  // activations under one scale beside K-quants: 64, 128 or 256
-
 // Rows of activations, quantised once by quantize_row and shared by every matrix that reads them.
 // Row r: q + r * k, scale + r * (k / 32), ... k is a multiple of 32 for q; f32 always holds [k].
 struct Activations {
@@ -40,9 +38,10 @@ struct Activations {
   const float* scale = nullptr;        // [rows, k / 32]: value = q * scale
   const float* scaled_sum = nullptr;   // [rows, k / 32]: scale * (sum of the block's q)
   const int32_t* half_sums = nullptr;  // [rows, k / 16]: integer sum of each 16
-  // The same rows in blocks of kSuperActs, for K-quants. k is a multiple of 256.
+  // The same rows in super-blocks of 256; k is a multiple of 256. Where they are set products with
+  // K-quants read them and not the blocks of 32.
   const int8_t* super_q = nullptr;     // [rows, k], -127..127
-  const float* super_scale = nullptr;  // [rows, k / kSuperActs]: value = super_q * super_scale
+  const float* super_scale = nullptr;  // [rows, k / 256]: value = super_q * super_scale
   const int16_t* sums32 = nullptr;     // [rows, k / 32]: integer sum of each 32
   const int16_t* sums16 = nullptr;     // [rows, k / 16]
 };
@@ -85,7 +84,7 @@ struct Kernels {
   // x [k] (k multiple of 32) to int8 per 32 values: see Activations.
   void (*quantize_row)(const float* x, size_t k, int8_t* q, float* scale, float* scaled_sum,
                        int32_t* half_sums);
-  // x [k] (k multiple of 256) to int8 per kSuperActs values.
+  // x [k] (k multiple of 256) to int8 per 256 values.
   void (*quantize_super_row)(const float* x, size_t k, int8_t* q, float* scale, int16_t* sums32,
                              int16_t* sums16);
   // out[c * out_stride + r] = sum_k w[r, k] * x[c, k] for the 16-row groups [group_begin,

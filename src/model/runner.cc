@@ -166,6 +166,8 @@ Status ModelRunner::AllocateBuffers() {
     plan.Add(&s_.cos[i], rows * static_cast<size_t>(h_.rope_dims / 2));
     plan.Add(&s_.sin[i], rows * static_cast<size_t>(h_.rope_dims / 2));
   }
+  for (ActivationBuffer* buffer : {&s_.normed, &s_.mixed, &s_.gated, &s_.gathered})
+    buffer->wide_blocks = options_.wide_activations;
   s_.normed.AddTo(&plan, rows, n);
   s_.mixed.AddTo(&plan, rows, std::max(q_dim, n));
   // In values: the longer of all rows dense and all rows times experts.

@@ -20,7 +20,8 @@ struct RunnerOptions {
   int64_t max_context_tokens = 0;  // per sequence; 0: the model's own limit
   int64_t kv_pool_tokens = 0;      // capacity of the page pool in tokens; 0: max_context_tokens
   int max_sequences = 64;
-  int max_batch_rows = 512;  // rows of one Forward
+  int max_batch_rows = 512;       // rows of one Forward
+  bool wide_activations = false;  // K-quants read activations in blocks of 256, not of 32
 };
 
 class Runner {

@@ -47,7 +47,7 @@ void ActivationBuffer::AddTo(ArenaPlan* plan, size_t max_rows, size_t max_k) {
   plan->Add(&scaled_sum, max_rows * (max_k / 32));
   plan->Add(&half_sums, max_rows * (max_k / 16));
   plan->Add(&super_q, max_rows * max_k);
-  plan->Add(&super_scale, max_rows * (max_k / kSuperActs));
+  plan->Add(&super_scale, max_rows * (max_k / 256));
   plan->Add(&sums32, max_rows * (max_k / 32));
   plan->Add(&sums16, max_rows * (max_k / 16));
 }
@@ -58,8 +58,10 @@ void ActivationBuffer::SetReaders(std::initializer_list<const PackedMatrix*> rea
 }
 
 void ActivationBuffer::AddReader(const PackedMatrix& reader) {
-  has_blocks |= reader.format->activations == ActivationForm::kBlocks;
-  has_super_blocks |= reader.format->activations == ActivationForm::kSuperBlocks;
+  const ActivationForm form = reader.format->activations;
+  const bool is_super = form == ActivationForm::kBlocksOrSuperBlocks && wide_blocks;
+  has_super_blocks |= is_super;
+  has_blocks |= form != ActivationForm::kF32 && !is_super;
 }
 
 void ActivationBuffer::QuantizeRow(const Kernels& kernels, size_t row) {
@@ -70,7 +72,7 @@ void ActivationBuffer::QuantizeRow(const Kernels& kernels, size_t row) {
 void ActivationBuffer::QuantizeSuperBlocks(const Kernels& kernels, size_t row) {
   if (!has_super_blocks) return;
   const size_t at = row * k;
-  kernels.quantize_super_row(f32 + at, k, super_q + at, super_scale + at / kSuperActs, sums32 + at / 32,
+  kernels.quantize_super_row(f32 + at, k, super_q + at, super_scale + at / 256, sums32 + at / 32,
                              sums16 + at / 16);
 }
 
@@ -96,7 +98,7 @@ void ActivationBuffer::CopyRow(const ActivationBuffer& source, size_t from, size
   }
   if (has_super_blocks) {
     copy(super_q, source.super_q, 1);
-    copy(super_scale, source.super_scale, kSuperActs);
+    copy(super_scale, source.super_scale, 256);
     copy(sums32, source.sums32, 32);
     copy(sums16, source.sums16, 16);
   }
@@ -112,8 +114,9 @@ Activations ActivationBuffer::View(size_t row_begin, size_t row_end) const {
   view.scale = scale + at / 32;
   view.scaled_sum = scaled_sum + at / 32;
   view.half_sums = half_sums + at / 16;
+  if (!has_super_blocks) return view;
   view.super_q = super_q + at;
-  view.super_scale = super_scale + at / kSuperActs;
+  view.super_scale = super_scale + at / 256;
   view.sums32 = sums32 + at / 32;
   view.sums16 = sums16 + at / 16;
   return view;

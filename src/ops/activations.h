@@ -24,6 +24,7 @@ struct ActivationBuffer {
   int16_t* sums16 = nullptr;
   size_t k = 0;  // of the rows now inside
   size_t rows = 0;
+  bool wide_blocks = false;  // K-quants are to read super-blocks; set once, before all else
   bool has_blocks = true, has_super_blocks = false;  // which quantised forms are filled
 
   void AddTo(ArenaPlan* plan, size_t max_rows, size_t max_k);
@@ -36,8 +37,8 @@ struct ActivationBuffer {
   // Values [begin, end) of a row alone, multiples of 32, to blocks of 32 where those are read.
   void QuantizeBlocks(const Kernels& kernels, size_t row, size_t begin, size_t end);
   void QuantizeSuperBlocks(const Kernels& kernels, size_t row);
-  // Row `to` of this buffer becomes row `from` of another with the same k, which has all the forms of
-  // this one.
+  // Row `to` of this buffer becomes row `from` of another with the same k, which has all the forms
+  // of this one.
   void CopyRow(const ActivationBuffer& source, size_t from, size_t to);
   Activations View(size_t row_begin, size_t row_end) const;
 };

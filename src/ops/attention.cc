@@ -360,9 +360,9 @@ void RunItems(const ExecContext& ctx, OpEnv& env, std::span<const RowPlace> rows
     const PageRange range = VisiblePages(rows, source, args, block);
     pages += static_cast<double>((range.end - range.begin) * static_cast<int64_t>(block.rows));
   }
-  const RowTiles tiles(ctx, items,
-                       pages * page_ns * static_cast<double>(num_kv) /
-                           static_cast<double>(blocks.size()));
+  const RowTiles tiles(
+      ctx, items,
+      pages * page_ns * static_cast<double>(num_kv) / static_cast<double>(blocks.size()));
   ParallelFor(ctx, tiles.tiles, [&](size_t tile, int thread) {
     BlockAttention attention(ctx, env, rows, source, args, thread);
     for (size_t i = tile; i < items; i += tiles.tiles) {

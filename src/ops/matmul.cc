@@ -29,8 +29,8 @@ void CallKernel(const OpEnv& env, int thread, const PackedMatrix& w, size_t grou
 void MatMul(const ExecContext& ctx, OpEnv& env, std::span<const MatMulItem> items) {
   env.plan.Clear();
   for (size_t i = 0; i < items.size(); ++i)
-    env.plan.AddItem(env.kernels, i, *items[i].w, 1, items[i].row_begin, items[i].row_end,
-                     kUnitGroups, 0);
+    env.plan.AddItem(env.kernels, i, *items[i].w, 1, items[i].x->has_super_blocks,
+                     items[i].row_begin, items[i].row_end, kUnitGroups, 0);
   const size_t tiles = env.plan.Finish(ctx);
   ParallelFor(ctx, tiles, [&](size_t tile, int thread) {
     if (ctx.Cancelled()) return;
@@ -48,8 +48,8 @@ void GatedMatMul(const ExecContext& ctx, OpEnv& env, std::span<const GatedItem> 
                  GatedFn activation, ActivationBuffer* out) {
   env.plan.Clear();
   for (size_t i = 0; i < items.size(); ++i)
-    env.plan.AddItem(env.kernels, i, *items[i].gate, 2, items[i].row_begin, items[i].row_end,
-                     kUnitGroups, kScratchFloats);
+    env.plan.AddItem(env.kernels, i, *items[i].gate, 2, items[i].x->has_super_blocks,
+                     items[i].row_begin, items[i].row_end, kUnitGroups, kScratchFloats);
   const size_t tiles = env.plan.Finish(ctx);
   ParallelFor(ctx, tiles, [&](size_t tile, int thread) {
     if (ctx.Cancelled()) return;

@@ -24,10 +24,12 @@ void TilePlan::Clear() {
 }
 
 void TilePlan::AddItem(const Kernels& kernels, size_t item, const PackedMatrix& w, size_t matrices,
-                       size_t row_begin, size_t row_end, size_t unit_groups, size_t max_outputs) {
+                       bool super_blocks, size_t row_begin, size_t row_end, size_t unit_groups,
+                       size_t max_outputs) {
   const size_t rows = row_end - row_begin;
   if (rows == 0 || w.rows == 0) return;
-  const bool is_super = w.format->activations == ActivationForm::kSuperBlocks;
+  const bool is_super =
+      super_blocks && w.format->activations == ActivationForm::kBlocksOrSuperBlocks;
   double macs_per_ns = (is_super ? kernels.super_macs_per_us : kernels.macs_per_us) * 1e-3;
   if (w.format->activations == ActivationForm::kF32) macs_per_ns /= kFloatSlowdown;
   const double row_ns = static_cast<double>(16 * unit_groups * matrices * w.k) / macs_per_ns;

@@ -29,8 +29,10 @@ class TilePlan {
   void Clear();
   // w: a matrix of the item (others of the item have the same shape; `matrices` of them).
   // unit_groups: groups per unit. max_outputs: unit outputs that fit a thread's scratch, or 0.
+  // super_blocks: K-quants are multiplied by activations in super-blocks.
   void AddItem(const Kernels& kernels, size_t item, const PackedMatrix& w, size_t matrices,
-               size_t row_begin, size_t row_end, size_t unit_groups, size_t max_outputs);
+               bool super_blocks, size_t row_begin, size_t row_end, size_t unit_groups,
+               size_t max_outputs);
   // Fixes the number of tiles.
   size_t Finish(const ExecContext& ctx);
   size_t tiles() const { return tiles_; }

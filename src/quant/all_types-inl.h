@@ -25,7 +25,9 @@ inline constexpr int kNumTypes = __COUNTER__ - kFirstType;
 
 // K-quants: 256 weights under one float scale, in sub-blocks with integer scales.
 template <typename T>
-inline constexpr bool kIsSuper = requires(const typename T::State& s) { T::SubScale(s, 0, 0); };
+inline constexpr bool kIsSuper = requires(const typename T::State& s) {
+  T::SubScale(s, 0, 0);
+};
 
 }  // namespace lull::LULL_ISA
 

@@ -58,7 +58,12 @@ LULL_INLINE void UnpackKScales(const uint8_t* block, KScales& s) {
   s.d = LoadF16(block + kKScaleBytes);
   s.dmin = LoadF16(block + kKScaleBytes + 32);
 }
-LULL_INLINE I32 KScale(const KScales& s, size_t sub) { return LoadU8AsI32(s.sc + 16 * sub); }
+LULL_INLINE I32 KSubScale(const KScales& s, size_t sub) { return LoadU8AsI32(s.sc + 16 * sub); }
+LULL_INLINE F32 KScale(const KScales& s, size_t sub) { return Mul(s.d, ToF32(KSubScale(s, sub))); }
+// Negative: the weight is scale * q + this.
+LULL_INLINE F32 KMin(const KScales& s, size_t sub) {
+  return Sub(ZeroF32(), Mul(s.dmin, ToF32(LoadU8AsI32(s.m + 16 * sub))));
+}
 // The mins of sub-blocks 2 pair and 2 pair + 1.
 LULL_INLINE I32 KMinPair(const KScales& s, size_t pair) {
   return PairI16(LoadU8AsI32(s.m + 32 * pair), LoadU8AsI32(s.m + 32 * pair + 16));

@@ -41,13 +41,13 @@ void DequantizeRow(const uint8_t* group, size_t lane, size_t k, float* out) {
 template <typename T>
 constexpr ActivationForm FormOf() {
   if (T::kFloat) return ActivationForm::kF32;
-  return scalar::kIsSuper<T> ? ActivationForm::kSuperBlocks : ActivationForm::kBlocks;
+  return scalar::kIsSuper<T> ? ActivationForm::kBlocksOrSuperBlocks : ActivationForm::kBlocks;
 }
 
 template <int kIndex>
 constexpr QuantFormat MakeFormat() {
   using T = typename scalar::TypeAt<kIndex>::type;
-  return {T::kName,  T::kGgufTypeId, T::kBlockK,      T::kFileBlockBytes, T::kPackedBlockBytes,
+  return {T::kName,    T::kGgufTypeId, T::kBlockK,      T::kFileBlockBytes, T::kPackedBlockBytes,
           FormOf<T>(), kIndex,         &RepackGroup<T>, &DequantizeRow<T>};
 }
 

@@ -8,9 +8,9 @@
 
 namespace lull {
 
-// How a product reads its activations: as f32, as int8 with a scale for 32 values, or as int8 with a
-// scale for 256 (K-quants, whose 256 weights are summed in integers).
-enum class ActivationForm { kF32, kBlocks, kSuperBlocks };
+// How a product reads its activations: as f32; as int8 with a scale for 32 values; or (K-quants,
+// whose 256 weights can be summed in integers) so, or with a scale for 256.
+enum class ActivationForm { kF32, kBlocks, kBlocksOrSuperBlocks };
 
 struct QuantFormat {
   const char* name;           // "Q4_1", as GGUF prints it
@@ -19,7 +19,7 @@ struct QuantFormat {
   size_t file_block_bytes;    // of one row's block in the file
   size_t packed_block_bytes;  // of 16 rows' block in the interleaved layout
   ActivationForm activations;
-  int index;                  // position in AllQuantFormats
+  int index;  // position in AllQuantFormats
 
   // Repacks up to 16 consecutive file rows (fewer only in the last group; the rest become zeros)
   // of k weights into one group. src: file rows, each k / block_k * file_block_bytes long.

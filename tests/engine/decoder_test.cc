@@ -124,6 +124,8 @@ TEST(Decoder, RefusesWhatMakesNoSense) {
   };
   EXPECT_EQ(create({.kv_type = "q4"}), "kv_type");
   EXPECT_EQ(create({.kv_type = "int8"}), "");
+  EXPECT_EQ(create({.activation_type = "q4"}), "activation_type");
+  EXPECT_EQ(create({.activation_type = "q8_k"}), "");
   EXPECT_EQ(create({.max_context_tokens = 513}), "max_context_tokens");
   EXPECT_EQ(create({.max_context_tokens = -1}), "max_context_tokens");
   EXPECT_EQ(create({.kv_pool_tokens = -1}), "kv_pool_tokens");

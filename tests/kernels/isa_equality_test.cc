@@ -164,7 +164,7 @@ struct SuperQuantized {
 
 SuperQuantized QuantizeSuper(const Kernels& kernels, const std::vector<float>& x) {
   const size_t k = x.size();
-  SuperQuantized r{std::vector<int8_t>(k), std::vector<float>(k / kSuperActs),
+  SuperQuantized r{std::vector<int8_t>(k), std::vector<float>(k / 256),
                    std::vector<int16_t>(k / 32), std::vector<int16_t>(k / 16)};
   kernels.quantize_super_row(x.data(), k, r.q.data(), r.scale.data(), r.sums32.data(),
                              r.sums16.data());

@@ -31,7 +31,7 @@ std::vector<IsaMatMul> AllIsas() {
           {"amx", amx::MatMul, amx::MatMulScratchBytes, MachineHas(Isa::kAmx)}};
 }
 
-// Activations quantised per 32 and per kSuperActs values to int8, as a plain reference.
+// Activations quantised per 32 and per 256 values to int8, as a plain reference.
 struct RandomActs {
   std::vector<float> f32, scale, scaled_sum, super_scale;
   std::vector<int8_t> q, super_q;
@@ -39,11 +39,11 @@ struct RandomActs {
   std::vector<int16_t> sums32, sums16;
   Activations view;
 
-  RandomActs(size_t rows, size_t k, std::mt19937& rng)
+  RandomActs(size_t rows, size_t k, std::mt19937& rng, bool super_blocks)
       : f32(rows * k),
         scale(rows * k / 32),
         scaled_sum(rows * k / 32),
-        super_scale(rows * k / kSuperActs),
+        super_scale(rows * k / 256),
         q(rows * k),
         super_q(rows * k),
         half_sums(rows * k / 16),
@@ -55,25 +55,20 @@ struct RandomActs {
       for (size_t b = 0; b < rows * k / 32; ++b) QuantizeBlock(b);
     }
     if (k % 256 == 0) {
-      for (size_t b = 0; b < rows * k / kSuperActs; ++b) QuantizeSuperBlock(b);
+      for (size_t b = 0; b < rows * k / 256; ++b) QuantizeSuperBlock(b);
     }
-    view = {rows,
-            k,
-            f32.data(),
-            q.data(),
-            scale.data(),
-            scaled_sum.data(),
-            half_sums.data(),
-            super_q.data(),
-            super_scale.data(),
-            sums32.data(),
-            sums16.data()};
+    view = {rows, k, f32.data(), q.data(), scale.data(), scaled_sum.data(), half_sums.data()};
+    if (!super_blocks) return;
+    view.super_q = super_q.data();
+    view.super_scale = super_scale.data();
+    view.sums32 = sums32.data();
+    view.sums16 = sums16.data();
   }
   void QuantizeSuperBlock(size_t b) {
     float max = 0;
-    for (size_t i = kSuperActs * b; i < kSuperActs * (b + 1); ++i) max = std::max(max, std::fabs(f32[i]));
+    for (size_t i = 256 * b; i < 256 * b + 256; ++i) max = std::max(max, std::fabs(f32[i]));
     super_scale[b] = max / 127.0f;
-    for (size_t i = kSuperActs * b; i < kSuperActs * (b + 1); ++i) {
+    for (size_t i = 256 * b; i < 256 * b + 256; ++i) {
       const float rounded = std::nearbyint(f32[i] / super_scale[b]);
       super_q[i] = static_cast<int8_t>(std::clamp(rounded, -127.0f, 127.0f));
       sums32[i / 32] = static_cast<int16_t>(sums32[i / 32] + super_q[i]);
@@ -105,7 +100,13 @@ struct Scratch {
 
 constexpr float kUntouched = -12345.0f;
 
-class MatMulTest : public testing::TestWithParam<const QuantFormat*> {
+// A type, and whether K-quants read activations in super-blocks.
+struct Case {
+  const QuantFormat* format;
+  bool super_blocks;
+};
+
+class MatMulTest : public testing::TestWithParam<Case> {
  protected:
   std::vector<float> Whole(const IsaMatMul& isa, const PackedMatrix& w, const Activations& x) {
     std::vector<float> out(x.rows * (w.rows + 3), kUntouched);
@@ -135,11 +136,11 @@ void ExpectSameBits(const std::vector<float>& want, const std::vector<float>& go
 }
 
 TEST_P(MatMulTest, SameBitsForEveryBatchAndInstructionSet) {
-  const QuantFormat& format = *GetParam();
+  const QuantFormat& format = *GetParam().format;
   std::mt19937 rng(11);
   const size_t k = 768, rows = 53;
   const OwnedMatrix w(format, RandomFileRows(format, rows, k, rng), rows, k);
-  const RandomActs acts(64, k, rng);
+  const RandomActs acts(64, k, rng, GetParam().super_blocks);
   const std::vector<float> want = RowByRow(w.view, acts.view);
   for (const IsaMatMul& isa : AllIsas()) {
     if (!isa.present) continue;
@@ -156,13 +157,13 @@ TEST_P(MatMulTest, SameBitsForEveryBatchAndInstructionSet) {
 }
 
 TEST_P(MatMulTest, SameBitsForEveryShape) {
-  const QuantFormat& format = *GetParam();
+  const QuantFormat& format = *GetParam().format;
   std::mt19937 rng(12);
   for (const size_t k : {32, 64, 96, 256, 512, 576, 640, 672, 1280, 1536, 1600, 4096}) {
     if (k % format.block_k != 0) continue;
     for (const size_t rows : {1, 16, 31, 32, 40}) {
       const OwnedMatrix w(format, RandomFileRows(format, rows, k, rng), rows, k);
-      const RandomActs acts(9, k, rng);
+      const RandomActs acts(9, k, rng, GetParam().super_blocks);
       const std::vector<float> want = RowByRow(w.view, acts.view);
       for (const IsaMatMul& isa : AllIsas()) {
         if (!isa.present) continue;
@@ -177,13 +178,13 @@ TEST_P(MatMulTest, SameBitsForEveryShape) {
 // Batches around the tiles' and panels' heights, with the shallowest products there are and ones
 // that end in the middle of a chunk of K.
 TEST_P(MatMulTest, SameBitsForOddBatchesOfLeastDepth) {
-  const QuantFormat& format = *GetParam();
+  const QuantFormat& format = *GetParam().format;
   std::mt19937 rng(15);
   const size_t least = std::max<size_t>(32, format.block_k);
   for (const size_t k : {least, 3 * least, 2048 + least}) {
     const size_t rows = k < 2048 ? 33 : 17;
     const OwnedMatrix w(format, RandomFileRows(format, rows, k, rng), rows, k);
-    const RandomActs acts(131, k, rng);
+    const RandomActs acts(131, k, rng, GetParam().super_blocks);
     const std::vector<float> want = RowByRow(w.view, acts.view);
     for (const IsaMatMul& isa : AllIsas()) {
       if (!isa.present) continue;
@@ -202,11 +203,11 @@ TEST_P(MatMulTest, SameBitsForOddBatchesOfLeastDepth) {
 
 TEST_P(MatMulTest, ProductsOfNoDepthAreZeros) {
   std::mt19937 rng(16);
-  const PackedMatrix w = {GetParam(), 21, 0, 0, nullptr};
+  const PackedMatrix w = {GetParam().format, 21, 0, 0, nullptr};
   for (const IsaMatMul& isa : AllIsas()) {
     if (!isa.present) continue;
     for (const size_t n : {1, 8, 20}) {
-      const std::vector<float> got = Whole(isa, w, RandomActs(n, 0, rng).view);
+      const std::vector<float> got = Whole(isa, w, RandomActs(n, 0, rng, GetParam().super_blocks).view);
       for (size_t i = 0; i < got.size(); ++i)
         ASSERT_EQ(got[i], i % 24 < 21 ? 0.0f : kUntouched) << isa.name << " " << n;
     }
@@ -214,11 +215,11 @@ TEST_P(MatMulTest, ProductsOfNoDepthAreZeros) {
 }
 
 TEST_P(MatMulTest, SameBitsForEverySplit) {
-  const QuantFormat& format = *GetParam();
+  const QuantFormat& format = *GetParam().format;
   std::mt19937 rng(13);
   const size_t k = 1280, rows = 16 * 7 + 5;
   const OwnedMatrix w(format, RandomFileRows(format, rows, k, rng), rows, k);
-  const RandomActs acts(70, k, rng);
+  const RandomActs acts(70, k, rng, GetParam().super_blocks);
   for (const IsaMatMul& isa : AllIsas()) {
     if (!isa.present) continue;
     const std::vector<float> want = Whole(isa, w.view, acts.view);
@@ -244,14 +245,14 @@ TEST_P(MatMulTest, SameBitsForEverySplit) {
 // rounding (2^-24 per operation, about three operations per 32 weights, against the sum of
 // absolute terms), and from the f32 activations by half a quantisation step per weight.
 TEST_P(MatMulTest, NearTheDoublePrecisionProduct) {
-  const QuantFormat& format = *GetParam();
+  const QuantFormat& format = *GetParam().format;
   std::mt19937 rng(14);
   const bool is_float = format.activations == ActivationForm::kF32;
-  const bool is_super = format.activations == ActivationForm::kSuperBlocks;
+  const bool is_super = GetParam().super_blocks;
   for (const size_t k : {256, 1536}) {
     const size_t rows = 37, n = 8;
     const OwnedMatrix w(format, RandomFileRows(format, rows, k, rng), rows, k);
-    const RandomActs acts(n, k, rng);
+    const RandomActs acts(n, k, rng, GetParam().super_blocks);
     std::vector<float> weights(k);
     for (const IsaMatMul& isa : AllIsas()) {
       if (!isa.present) continue;
@@ -263,7 +264,7 @@ TEST_P(MatMulTest, NearTheDoublePrecisionProduct) {
           for (size_t i = 0; i < k; ++i) {
             const size_t at = c * k + i;
             const double wi = weights[i], xi = acts.f32[at];
-            const double s = is_super ? acts.super_scale[at / kSuperActs] : acts.scale[at / 32];
+            const double s = is_super ? acts.super_scale[at / 256] : acts.scale[at / 32];
             const double xq = s * (is_super ? acts.super_q[at] : acts.q[at]);
             exact += wi * xi;
             quantised += wi * xq;
@@ -282,13 +283,20 @@ TEST_P(MatMulTest, NearTheDoublePrecisionProduct) {
   }
 }
 
-std::vector<const QuantFormat*> Formats() {
+std::vector<Case> Cases() {
   size_t count = 0;
   const QuantFormat* const* formats = AllQuantFormats(&count);
-  return {formats, formats + count};
+  std::vector<Case> cases;
+  for (size_t i = 0; i < count; ++i) {
+    cases.push_back({formats[i], false});
+    if (formats[i]->activations == ActivationForm::kBlocksOrSuperBlocks)
+      cases.push_back({formats[i], true});
+  }
+  return cases;
 }
-INSTANTIATE_TEST_SUITE_P(Types, MatMulTest, testing::ValuesIn(Formats()),
-                         [](const auto& info) { return std::string(info.param->name); });
+INSTANTIATE_TEST_SUITE_P(Types, MatMulTest, testing::ValuesIn(Cases()), [](const auto& info) {
+  return std::string(info.param.format->name) + (info.param.super_blocks ? "_super" : "");
+});
 
 }  // namespace
 }  // namespace lull

@@ -177,28 +177,44 @@ TEST_P(ExactnessTest, AfterTruncationAndReuse) {
             0);
 }
 
-// 8-bit keys and values as well: of one page end to the next, any instruction set and threads.
+// The options that change bits: of one page end to the next, any instruction set and threads.
+void ExpectTheSameBits(const TinyModelSpec& spec, KvType kv, bool wide_activations) {
+  const TestModel test = LoadTiny(spec);
+  ASSERT_NE(test.model, nullptr);
+  const std::vector<int32_t> tokens = RandomTokens(kTokens, test.model->info().vocab_size, 6);
+  std::vector<float> want;
+  ThreadPool pool(3);
+  for (const Kernels* kernels : AllKernels()) {
+    auto runner = NewRunner(*test.model, *kernels, 1, 512, kv, 0, wide_activations);
+    if (want.empty()) want = AllLogits(ExecContext(), *runner, tokens, {1});
+    for (ThreadPool* threads : {static_cast<ThreadPool*>(nullptr), &pool}) {
+      ExecContext ctx;
+      ctx.pool = threads;
+      for (const std::vector<size_t>& chunks : {std::vector<size_t>{kTokens}, {1}, {2, 40, 7}})
+        EXPECT_EQ(AllLogits(ctx, *runner, tokens, chunks), want)
+            << kernels->name << " " << spec.arch;
+    }
+  }
+}
+
 TEST(Int8KvTest, TheSameBitsHoweverComputed) {
   for (const char* arch : {"llama", "gemma3"}) {
     TinyModelSpec spec;
     spec.arch = arch;
     spec.type = "Q4_1";
     spec.seed = 12;
-    const TestModel test = LoadTiny(spec);
-    ASSERT_NE(test.model, nullptr);
-    const std::vector<int32_t> tokens = RandomTokens(kTokens, test.model->info().vocab_size, 6);
-    std::vector<float> want;
-    ThreadPool pool(3);
-    for (const Kernels* kernels : AllKernels()) {
-      auto runner = NewRunner(*test.model, *kernels, 1, 512, KvType::kI8);
-      if (want.empty()) want = AllLogits(ExecContext(), *runner, tokens, {1});
-      for (ThreadPool* threads : {static_cast<ThreadPool*>(nullptr), &pool}) {
-        ExecContext ctx;
-        ctx.pool = threads;
-        for (const std::vector<size_t>& chunks : {std::vector<size_t>{kTokens}, {1}, {2, 40, 7}})
-          EXPECT_EQ(AllLogits(ctx, *runner, tokens, chunks), want) << kernels->name << " " << arch;
-      }
-    }
+    ExpectTheSameBits(spec, KvType::kI8, false);
+  }
+}
+
+TEST(WideActivationsTest, TheSameBitsHoweverComputed) {
+  for (const char* arch : {"llama", "gemma3", "lfm2moe"}) {
+    TinyModelSpec spec;
+    spec.arch = arch;
+    spec.type = "mixed";
+    spec.embd = 256;
+    spec.seed = 13;
+    ExpectTheSameBits(spec, KvType::kF16, true);
   }
 }
 

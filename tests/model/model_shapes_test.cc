@@ -35,7 +35,8 @@ std::unique_ptr<GgufFile> KeysAnd(const std::string& tensor, const std::string& 
 }
 
 Hparams HparamsOf(const GgufFile& file) {
-  const Architecture* architecture = FindArchitecture(file.GetString("general.architecture").value());
+  const Architecture* architecture =
+      FindArchitecture(file.GetString("general.architecture").value());
   const Result<Hparams> hparams = ReadHparams(file, *architecture);
   EXPECT_TRUE(hparams.ok()) << hparams.status().ToString();
   return hparams.ok() ? hparams.value() : Hparams();
@@ -45,7 +46,8 @@ std::map<std::string, int> TypeCounts(const std::string& shape, const std::strin
   TinyModelSpec spec = SpecOfShape(shape).value();
   spec.type = type;
   std::map<std::string, int> counts;
-  for (const GgufWriter::TensorInfo& info : Built(spec).Tensors()) ++counts[GgufTypeName(info.type_id)];
+  for (const GgufWriter::TensorInfo& info : Built(spec).Tensors())
+    ++counts[GgufTypeName(info.type_id)];
   return counts;
 }
 
@@ -102,7 +104,8 @@ TEST(ModelShapes, ExpertsAndConvolutionsOfLfm2) {
 
 TEST(ModelShapes, EverySixthLayerOfGemmaSeesAll) {
   const Hparams got = HparamsOf(*KeysAnd("", "gemma-3-1b"));
-  for (size_t i = 0; i < got.layers.size(); ++i) EXPECT_EQ(got.layers[i].window, i % 6 == 5 ? 0 : 512) << i;
+  for (size_t i = 0; i < got.layers.size(); ++i)
+    EXPECT_EQ(got.layers[i].window, i % 6 == 5 ? 0 : 512) << i;
 }
 
 TEST(ModelShapes, RotaryFactorsOfLlama) {
@@ -113,9 +116,9 @@ TEST(ModelShapes, RotaryFactorsOfLlama) {
   std::vector<float> factors(32);
   memcpy(factors.data(), tensor->data.data(), 32 * sizeof(float));
   EXPECT_EQ(factors[0], 1.0f);
-  EXPECT_EQ(factors[14], 1.0f);   // wave length 1,956 of 2,048
+  EXPECT_EQ(factors[14], 1.0f);             // wave length 1,956 of 2,048
   EXPECT_NEAR(factors[15], 1.651f, 1e-3f);  // 2,948
-  EXPECT_EQ(factors[18], 32.0f);  // 10,094, beyond 8,192
+  EXPECT_EQ(factors[18], 32.0f);            // 10,094, beyond 8,192
   EXPECT_EQ(factors[31], 32.0f);
   EXPECT_TRUE(std::is_sorted(factors.begin(), factors.end()));
 }
@@ -211,8 +214,8 @@ void ExpectSaneLogits(const TinyModelSpec& spec) {
 TEST_P(EveryModelShape, LogitsAreSane) { ExpectSaneLogits(Narrow(GetParam())); }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, EveryModelShape,
-                         ::testing::Values("smollm2-135m", "gemma-3-270m", "gemma-3-1b", "llama-3.2-1b", "mistral-7b",
-                                           "qwen3-8b", "lfm2-8b-a1b"),
+                         ::testing::Values("smollm2-135m", "gemma-3-270m", "gemma-3-1b",
+                                           "llama-3.2-1b", "mistral-7b", "qwen3-8b", "lfm2-8b-a1b"),
                          [](const auto& info) {
                            std::string name = info.param;
                            std::erase_if(name, [](char c) { return c == '-' || c == '.'; });
@@ -231,7 +234,8 @@ TEST(ModelShapes, FullWidthOfTheSmallestIsSane) {
 
 TEST(ModelShapes, WhatIsNotThereIsNamed) {
   const std::string message = SpecOfShape("mistral").status().ToString();
-  for (const ModelShape& shape : ModelShapes()) EXPECT_NE(message.find(shape.name), std::string::npos) << message;
+  for (const ModelShape& shape : ModelShapes())
+    EXPECT_NE(message.find(shape.name), std::string::npos) << message;
   EXPECT_NE(SpecOfShape("mistral-7b", 33).status().ToString().find("32 layers"), std::string::npos);
   TinyModelSpec spec = SpecOfShape("smollm2-135m", 1).value();
   spec.type = "Q4_K_L";

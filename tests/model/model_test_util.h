@@ -49,9 +49,11 @@ inline TestModel LoadTiny(const TinyModelSpec& spec) {
 
 inline std::unique_ptr<Runner> NewRunner(const LoadedModel& model, const Kernels& kernels,
                                          int sequences = 1, int batch_rows = 512,
-                                         KvType kv = KvType::kF16, int64_t pool_tokens = 0) {
+                                         KvType kv = KvType::kF16, int64_t pool_tokens = 0,
+                                         bool wide_activations = false) {
   RunnerOptions options;
   options.kv_type = kv;
+  options.wide_activations = wide_activations;
   options.max_sequences = sequences;
   options.max_batch_rows = batch_rows;
   options.kv_pool_tokens = pool_tokens != 0 ? pool_tokens : model.info().context_tokens * sequences;

@@ -149,6 +149,7 @@ TEST(GatedMatMulTest, QuantisesToEveryFormThatIsRead) {
   TestRandom random(8);
   for (size_t i = 0; i < kRows * kK; ++i) x.f32[i] = random.Uniform(-2, 2);
   for (size_t r = 0; r < kRows; ++r) x.QuantizeRow(kernels, r);
+  out.wide_blocks = true;
   out.SetReaders({&blocks.w, &super.w});
   for (const int threads : {1, 2}) {
     ThreadPool pool(threads);
@@ -163,7 +164,7 @@ TEST(GatedMatMulTest, QuantisesToEveryFormThatIsRead) {
     const GatedItem item{&gate.w, &up.w, &x, 0, kRows};
     GatedMatMul(ctx, env, {&item, 1}, kernels.swiglu, &out);
     std::vector<int8_t> q(kN), super_q(kN);
-    std::vector<float> scale(kN / 32), scaled_sum(kN / 32), super_scale(kN / kSuperActs);
+    std::vector<float> scale(kN / 32), scaled_sum(kN / 32), super_scale(kN / 256);
     std::vector<int32_t> half_sums(kN / 16);
     std::vector<int16_t> sums32(kN / 32), sums16(kN / 16);
     for (size_t r = 0; r < kRows; ++r) {
@@ -173,7 +174,7 @@ TEST(GatedMatMulTest, QuantisesToEveryFormThatIsRead) {
                                  sums16.data());
       EXPECT_EQ(memcmp(q.data(), out.q + r * kN, kN), 0) << r;
       EXPECT_EQ(memcmp(super_q.data(), out.super_q + r * kN, kN), 0) << r;
-      EXPECT_EQ(memcmp(super_scale.data(), out.super_scale + r * kN / kSuperActs, kN / kSuperActs * 4), 0) << r;
+      EXPECT_EQ(memcmp(super_scale.data(), out.super_scale + r * kN / 256, kN / 256 * 4), 0) << r;
       EXPECT_EQ(memcmp(sums32.data(), out.sums32 + r * kN / 32, kN / 32 * 2), 0) << r;
       EXPECT_EQ(memcmp(sums16.data(), out.sums16 + r * kN / 16, kN / 16 * 2), 0) << r;
     }

@@ -47,8 +47,8 @@ TEST(TilePlanTest, CoversEveryOutputOnce) {
         for (size_t k : {32, 576, 4096}) {
           const PackedMatrix a = Shape("Q4_1", out, k), b = Shape("Q8_0", 48, k);
           plan.Clear();
-          plan.AddItem(kernels, 0, a, 1, 0, rows, 1, 0);
-          plan.AddItem(kernels, 1, b, 1, 0, rows, 1, 0);
+          plan.AddItem(kernels, 0, a, 1, false, 0, rows, 1, 0);
+          plan.AddItem(kernels, 1, b, 1, false, 0, rows, 1, 0);
           ASSERT_GE(plan.Finish(ctx), 1u);
           ExpectCovers(plan, {{rows, a.groups()}, {rows, b.groups()}});
         }
@@ -59,9 +59,9 @@ TEST(TilePlanTest, EmptyItemsAreSkipped) {
   TilePlan plan;
   const PackedMatrix w = Shape("Q4_0", 64, 64);
   plan.Clear();
-  plan.AddItem(BestKernels(), 0, w, 1, 5, 5, 1, 0);
+  plan.AddItem(BestKernels(), 0, w, 1, false, 5, 5, 1, 0);
   EXPECT_EQ(plan.Finish(ExecContext()), 0u);
-  plan.AddItem(BestKernels(), 1, w, 2, 3, 8, 2, kScratchFloats);
+  plan.AddItem(BestKernels(), 1, w, 2, false, 3, 8, 2, kScratchFloats);
   ASSERT_EQ(plan.Finish(ExecContext()), 1u);
   size_t units = 0;
   plan.ForTile(0, [&](const Strip& strip, size_t begin, size_t end) {
@@ -76,16 +76,18 @@ TEST(TilePlanTest, LargeWorkIsCutSmall) {
   const Kernels& kernels = BestKernels();
   const PackedMatrix w = Shape("Q4_K", 11008, 4096);
   TilePlan plan;
-  for (size_t rows : {1, 128, 512}) {
-    plan.Clear();
-    plan.AddItem(kernels, 0, w, 2, 0, rows, 2, kScratchFloats);
-    plan.Finish(ExecContext());
-    const double macs = 2.0 * 11008 * 4096 * static_cast<double>(rows);
-    EXPECT_LE(macs / static_cast<double>(plan.tiles()) / kernels.super_macs_per_us, 150.0)
-        << rows;
-    EXPECT_LE(2.0 * static_cast<double>(w.packed_bytes()) / static_cast<double>(plan.tiles()),
-              2.3e6)
-        << rows;
+  for (const bool super_blocks : {false, true}) {
+    const double macs_per_us = super_blocks ? kernels.super_macs_per_us : kernels.macs_per_us;
+    for (size_t rows : {1, 128, 512}) {
+      plan.Clear();
+      plan.AddItem(kernels, 0, w, 2, super_blocks, 0, rows, 2, kScratchFloats);
+      plan.Finish(ExecContext());
+      const double macs = 2.0 * 11008 * 4096 * static_cast<double>(rows);
+      EXPECT_LE(macs / static_cast<double>(plan.tiles()) / macs_per_us, 150.0) << rows;
+      EXPECT_LE(2.0 * static_cast<double>(w.packed_bytes()) / static_cast<double>(plan.tiles()),
+                2.3e6)
+          << rows;
+    }
   }
 }
 

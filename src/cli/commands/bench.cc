@@ -68,6 +68,7 @@ class BenchCommand : public Command {
     app.add_option("-r", rounds_, "rounds (default 5)")->check(CLI::Range(1, 1000));
     app.add_option("--isa", isa_, "scalar, avx2, avx2vnni, avx512 or amx (default: the best here)");
     app.add_option("--kv-type", kv_type_, "f16, bf16, f32 or q8_0 (int8)");
+    app.add_option("--activation-type", activation_type_, kActivationTypeHelp);
   }
 
   Status Run() override {
@@ -109,6 +110,7 @@ class BenchCommand : public Command {
     measured.threads = threads;
     DecoderOptions options;
     options.kv_type = kv_type_;
+    options.activation_type = activation_type_;
     options.max_context_tokens = depth_ + std::max(prompt_tokens_, new_tokens_) + 1;
     LULL_ASSIGN_OR_RETURN(const auto decoder,
                           Decoder::Create(*session.model, *session.runtime, options));
@@ -211,6 +213,7 @@ class BenchCommand : public Command {
 
   std::string model_, isa_;
   std::string kv_type_ = "f16";
+  std::string activation_type_ = "q8_0";
   int64_t prompt_tokens_ = 512, new_tokens_ = 128, depth_ = 0;
   std::vector<int> threads_;
   int rounds_ = 5;

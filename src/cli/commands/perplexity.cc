@@ -27,6 +27,7 @@ class PerplexityCommand : public Command {
         ->check(CLI::Range(8, 1 << 20));
     app.add_option("--chunks", max_chunks_, "stop after so many chunks; 0: all");
     app.add_option("--kv-type", kv_type_, "f16, bf16, f32 or q8_0 (int8)");
+    app.add_option("--activation-type", activation_type_, kActivationTypeHelp);
     runtime_.AddTo(app);
   }
 
@@ -50,6 +51,7 @@ class PerplexityCommand : public Command {
                     file_, "give a longer text or a smaller --ctx");
     DecoderOptions options;
     options.kv_type = kv_type_;
+    options.activation_type = activation_type_;
     options.max_context_tokens = ctx_tokens_;
     LULL_ASSIGN_OR_RETURN(const auto decoder,
                           Decoder::Create(*session.model, *session.runtime, options));
@@ -102,6 +104,7 @@ class PerplexityCommand : public Command {
 
   std::string model_, file_;
   std::string kv_type_ = "f16";
+  std::string activation_type_ = "q8_0";
   int64_t ctx_tokens_ = 512;
   int64_t max_chunks_ = 0;
   RuntimeFlags runtime_;

@@ -26,6 +26,7 @@ class RunCommand : public Command {
     app.add_option("--system", system_, "system message");
     app.add_flag("--raw", raw_, "no chat template");
     app.add_option("--kv-type", kv_type_, "f16, bf16, f32 or q8_0 (int8)");
+    app.add_option("--activation-type", activation_type_, kActivationTypeHelp);
     app.add_option("-c,--ctx", context_tokens_, "context length in tokens");
     runtime_.AddTo(app);
     generation_.AddTo(app);
@@ -39,6 +40,7 @@ class RunCommand : public Command {
     LULL_ASSIGN_OR_RETURN(const std::vector<int32_t> tokens, session.model->TokenizePrompt(text));
     EngineOptions options;
     options.kv_type = kv_type_;
+    options.activation_type = activation_type_;
     options.max_context_tokens = context_tokens_;
     options.max_sequences = 1;
     LULL_ASSIGN_OR_RETURN(const auto engine,
@@ -128,6 +130,7 @@ class RunCommand : public Command {
 
   std::string model_, prompt_, prompt_file_, system_;
   std::string kv_type_ = "f16";
+  std::string activation_type_ = "q8_0";
   int64_t context_tokens_ = 0;
   bool raw_ = false;
   RuntimeFlags runtime_;

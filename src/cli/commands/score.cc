@@ -46,6 +46,7 @@ class ScoreCommand : public Command {
     app.add_option("--logprobs", top_, "how many of the likeliest tokens (default 10)")
         ->check(CLI::Range(1, 1000));
     app.add_option("--kv-type", kv_type_, "f16, bf16, f32 or q8_0 (int8)");
+    app.add_option("--activation-type", activation_type_, kActivationTypeHelp);
     runtime_.AddTo(app);
   }
 
@@ -56,6 +57,7 @@ class ScoreCommand : public Command {
     LULL_RETURN_IF_ERROR(CheckTokens(tokens, session.model->info().vocab_size));
     DecoderOptions options;
     options.kv_type = kv_type_;
+    options.activation_type = activation_type_;
     options.max_context_tokens = static_cast<int64_t>(tokens.size());
     LULL_ASSIGN_OR_RETURN(const auto decoder,
                           Decoder::Create(*session.model, *session.runtime, options));
@@ -99,6 +101,7 @@ class ScoreCommand : public Command {
 
   std::string model_, tokens_file_;
   std::string kv_type_ = "f16";
+  std::string activation_type_ = "q8_0";
   int top_ = 10;
   RuntimeFlags runtime_;
 };

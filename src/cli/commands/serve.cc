@@ -33,6 +33,7 @@ class ServeCommand : public Command {
     app.add_option("--kv-tokens", engine_.kv_pool_tokens,
                    "KV capacity of all requests in tokens (default 4 contexts)");
     app.add_option("--kv-type", engine_.kv_type, "f16, bf16, f32 or q8_0 (int8)");
+    app.add_option("--activation-type", engine_.activation_type, kActivationTypeHelp);
     app.add_option("--parallel", engine_.max_sequences, "requests decoding at once (default 64)")
         ->check(CLI::Range(1, 4096));
     app.add_option("--queue", engine_.max_queue, "requests waiting; more get 429 (default 256)");

@@ -100,8 +100,7 @@ LULL_INLINE void PageScores(const AttentionArgs& args, const float* q, const KvP
   Fetch fetch;
   if (next != nullptr) {
     const size_t steps = (slots.end - slots.begin + 16 * kVectors - 1) / (16 * kVectors);
-    fetch =
-        Fetch(next->k, KvHeadBytes(args.kv_type, args.head_dim), steps * args.head_dim);
+    fetch = Fetch(next->k, KvHeadBytes(args.kv_type, args.head_dim), steps * args.head_dim);
   }
   const auto* k = static_cast<const typename Kv::Element*>(page.k);
   size_t lane = slots.begin / 16 * 16;

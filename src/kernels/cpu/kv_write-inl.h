@@ -63,8 +63,7 @@ LULL_INLINE void WidenPageI8(KvPage page, size_t head_dim, float* k, float* v) {
   for (size_t d = 0; d < head_dim; ++d) {
     for (size_t lane = 0; lane < kPageTokens; lane += 16) {
       const F32 scale = LoadF16(k_scales + d / kScaleBlock * kPageTokens + lane);
-      StoreF32(k + d * kPageTokens + lane,
-               Mul(KvI8::Load(k_page + d * kPageTokens + lane), scale));
+      StoreF32(k + d * kPageTokens + lane, Mul(KvI8::Load(k_page + d * kPageTokens + lane), scale));
     }
   }
   for (size_t d = 0; d < head_dim; d += 16) {

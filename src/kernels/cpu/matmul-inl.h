@@ -14,9 +14,9 @@ inline constexpr int kWideCols = kF32Registers >= 32 ? 8 : kTileCols;
 inline constexpr size_t kPanelBytes = kTileGroups * kPanelSubs * kMaxPanelSubBytes;
 inline constexpr size_t kStartsBytes = 4 * kPanelRows * 2 * kPanelSubs;
 
-// How a type is multiplied: its panel (types stored as bytes are their own), how it reads
-// activations and the tile.
-template <typename T, bool kSuper = kIsSuper<T>>
+// How a type is multiplied, in blocks of 32 or (kSuper) in super-blocks: its panel (types stored as
+// bytes are their own), how it reads activations and the tile.
+template <typename T, bool kSuper>
 struct Plan {
   using Panel = std::conditional_t<T::kFullRange, T, PanelOf<T>>;
   using Direct = DirectActs;
@@ -41,10 +41,10 @@ inline DirectActs ActsAt(const Activations& x, size_t row, size_t sub) {
 }
 
 // starts[row][32-block or half] of 32-blocks [sub, sub + num_subs), for PanelActs.
-template <typename T>
+template <typename T, bool kSuper>
 inline void FillStarts(const Activations& x, size_t row, size_t rows, size_t sub, size_t num_subs,
                        int32_t* starts) {
-  if constexpr (OffsetOf<T>() == 0 || kIsSuper<T>) return;
+  if constexpr (OffsetOf<T>() == 0 || kSuper) return;
   for (size_t r = 0; r < rows; ++r, starts += num_subs * T::kScales) {
     const int32_t* sums = x.half_sums + (row + r) * (x.k / 16) + 2 * sub;
     for (size_t s = 0; s < num_subs * T::kScales; ++s) {
@@ -54,17 +54,18 @@ inline void FillStarts(const Activations& x, size_t row, size_t rows, size_t sub
 }
 
 // The activations of rows from `row` on, from packed block `block` on.
-template <typename T>
-inline typename Plan<T>::Direct DirectAt(const Activations& x, size_t row) {
-  if constexpr (kIsSuper<T>)
+template <typename T, bool kSuper>
+inline typename Plan<T, kSuper>::Direct DirectAt(const Activations& x, size_t row) {
+  if constexpr (kSuper)
     return SuperActsAt<true>(x, row, 0);
   else
     return ActsAt(x, row, 0);
 }
-template <typename T>
-inline typename Plan<T>::FromPanel FromPanelAt(const Activations& x, size_t row, size_t block,
-                                               const int32_t* starts, size_t start_stride) {
-  if constexpr (kIsSuper<T>)
+template <typename T, bool kSuper>
+inline typename Plan<T, kSuper>::FromPanel FromPanelAt(const Activations& x, size_t row,
+                                                       size_t block, const int32_t* starts,
+                                                       size_t start_stride) {
+  if constexpr (kSuper)
     return SuperActsAt<false>(x, row, block);
   else
     return {ActsAt(x, row, block * (T::kBlockK / 32)), starts, start_stride};
@@ -75,21 +76,22 @@ using TileFn = void (*)(const TileArgs&, Acts);
 using FloatFn = void (*)(const TileArgs&, const float*, size_t);
 
 // Kernels for 1..kTileCols columns.
-template <typename T, int kGroups, typename Columns = std::make_integer_sequence<int, kTileCols>>
+template <typename T, bool kSuper, int kGroups,
+          typename Columns = std::make_integer_sequence<int, kTileCols>>
 struct TileTable;
-template <typename T, int kGroups, int... kIndex>
-struct TileTable<T, kGroups, std::integer_sequence<int, kIndex...>> {
+template <typename T, bool kSuper, int kGroups, int... kIndex>
+struct TileTable<T, kSuper, kGroups, std::integer_sequence<int, kIndex...>> {
   static auto Direct(size_t cols) {
-    using Acts = typename Plan<T>::Direct;
+    using Acts = typename Plan<T, kSuper>::Direct;
     static constexpr TileFn<Acts> kFns[] = {
-        &Plan<T>::template Tile<T, Acts, kGroups, kIndex + 1>::Run...};
+        &Plan<T, kSuper>::template Tile<T, Acts, kGroups, kIndex + 1>::Run...};
     return kFns[cols - 1];
   }
   static auto FromPanel(size_t cols) {
-    using Acts = typename Plan<T>::FromPanel;
-    using Panel = typename Plan<T>::Panel;
+    using Acts = typename Plan<T, kSuper>::FromPanel;
+    using Panel = typename Plan<T, kSuper>::Panel;
     static constexpr TileFn<Acts> kFns[] = {
-        &Plan<T>::template Tile<Panel, Acts, kGroups, kIndex + 1>::Run...};
+        &Plan<T, kSuper>::template Tile<Panel, Acts, kGroups, kIndex + 1>::Run...};
     return kFns[cols - 1];
   }
   static FloatFn Float(size_t cols) {
@@ -117,18 +119,18 @@ inline size_t NextCols(size_t rows_left) {
   return (rows_left + tiles - 1) / tiles;
 }
 
-template <typename T>
+template <typename T, bool kSuper>
 void MatMulWide(const MatMulArgs& m) {
-  using Table = TileTable<T, 1, std::make_integer_sequence<int, kWideCols>>;
+  using Table = TileTable<T, kSuper, 1, std::make_integer_sequence<int, kWideCols>>;
   const auto fn = Table::Direct(m.row_end - m.row_begin);
   for (size_t g = m.group_begin; g < m.group_end; ++g) {
     TileArgs tile = TileAt(m, g, 1, m.row_begin);
     tile.num_blocks = m.x.k / T::kBlockK;
-    fn(tile, DirectAt<T>(m.x, m.row_begin));
+    fn(tile, DirectAt<T, kSuper>(m.x, m.row_begin));
   }
 }
 
-template <typename T>
+template <typename T, bool kSuper>
 void MatMulDirect(const MatMulArgs& m) {
   for (size_t g = m.group_begin; g < m.group_end;) {
     const size_t num_groups = m.group_end - g >= kTileGroups ? kTileGroups : 1;
@@ -137,16 +139,16 @@ void MatMulDirect(const MatMulArgs& m) {
       TileArgs tile = TileAt(m, g, num_groups, row);
       tile.num_blocks = m.x.k / T::kBlockK;
       tile.fetch_skip = (num_groups - 1) * m.w.group_bytes;
-      const auto fn =
-          num_groups == 1 ? TileTable<T, 1>::Direct(cols) : TileTable<T, kTileGroups>::Direct(cols);
-      fn(tile, DirectAt<T>(m.x, row));
+      const auto fn = num_groups == 1 ? TileTable<T, kSuper, 1>::Direct(cols)
+                                      : TileTable<T, kSuper, kTileGroups>::Direct(cols);
+      fn(tile, DirectAt<T, kSuper>(m.x, row));
       row += cols;
     }
     g += num_groups;
   }
 }
 
-template <typename T>
+template <typename T, bool kSuper>
 void PanelTiles(const MatMulArgs& m, size_t group, size_t num_groups, size_t row, size_t rows,
                 size_t block, size_t num_blocks, const uint8_t* next) {
   constexpr size_t kSubs = T::kBlockK / 32;
@@ -156,7 +158,7 @@ void PanelTiles(const MatMulArgs& m, size_t group, size_t num_groups, size_t row
     source[g] = m.w.data + (group + g) * m.w.group_bytes + block * T::kPackedBlockBytes;
     if constexpr (!T::kFullRange) {
       uint8_t* panel = m.scratch + g * kPanelSubs * kMaxPanelSubBytes;
-      Plan<T>::Panel::Unpack(source[g], num_blocks, panel);
+      Plan<T, kSuper>::Panel::Unpack(source[g], num_blocks, panel);
       source[g] = panel;
     }
   }
@@ -170,7 +172,7 @@ void PanelTiles(const MatMulArgs& m, size_t group, size_t num_groups, size_t row
   for (size_t done = 0; done < rows;) {
     const size_t cols = NextCols(rows - done);
     TileArgs tile = TileAt(m, group, num_groups, row + done);
-    tile.num_blocks = 32 * num_subs / Plan<T>::Panel::kBlockK;
+    tile.num_blocks = 32 * num_subs / Plan<T, kSuper>::Panel::kBlockK;
     tile.resume = block != 0;
     for (size_t g = 0; g < 2; ++g) {
       tile.group[g] = source[g];
@@ -178,15 +180,15 @@ void PanelTiles(const MatMulArgs& m, size_t group, size_t num_groups, size_t row
       fetch[g] += 64 * num_subs * fetch_lines;
     }
     tile.fetch_lines = fetch_lines;
-    const auto fn = num_groups == 1 ? TileTable<T, 1>::FromPanel(cols)
-                                    : TileTable<T, kTileGroups>::FromPanel(cols);
+    const auto fn = num_groups == 1 ? TileTable<T, kSuper, 1>::FromPanel(cols)
+                                    : TileTable<T, kSuper, kTileGroups>::FromPanel(cols);
     fn(tile,
-       FromPanelAt<T>(m.x, row + done, block, starts + done * start_stride, start_stride));
+       FromPanelAt<T, kSuper>(m.x, row + done, block, starts + done * start_stride, start_stride));
     done += cols;
   }
 }
 
-template <typename T>
+template <typename T, bool kSuper>
 void MatMulPanel(const MatMulArgs& m) {
   constexpr size_t kSubs = T::kBlockK / 32;
   const size_t blocks = m.x.k / T::kBlockK;
@@ -197,13 +199,13 @@ void MatMulPanel(const MatMulArgs& m) {
     const size_t rows = m.row_end - row < kPanelRows ? m.row_end - row : kPanelRows;
     for (size_t block = 0; block < blocks; block += chunk_blocks) {
       const size_t num_blocks = blocks - block < chunk_blocks ? blocks - block : chunk_blocks;
-      FillStarts<T>(m.x, row, rows, block * kSubs, num_blocks * kSubs,
-                    reinterpret_cast<int32_t*>(m.scratch + kPanelBytes));
+      FillStarts<T, kSuper>(m.x, row, rows, block * kSubs, num_blocks * kSubs,
+                            reinterpret_cast<int32_t*>(m.scratch + kPanelBytes));
       for (size_t g = m.group_begin; g < m.group_end;) {
         const size_t num_groups = m.group_end - g >= kTileGroups ? kTileGroups : 1;
         const uint8_t* next =
             m.w.data + (g + num_groups) * m.w.group_bytes + block * T::kPackedBlockBytes;
-        PanelTiles<T>(m, g, num_groups, row, rows, block, num_blocks, next);
+        PanelTiles<T, kSuper>(m, g, num_groups, row, rows, block, num_blocks, next);
         g += num_groups;
       }
     }
@@ -216,8 +218,8 @@ void MatMulFloat(const MatMulArgs& m) {
     const size_t num_groups = m.group_end - g >= kTileGroups ? kTileGroups : 1;
     for (size_t row = m.row_begin; row < m.row_end;) {
       const size_t cols = NextCols(m.row_end - row);
-      const FloatFn fn =
-          num_groups == 1 ? TileTable<T, 1>::Float(cols) : TileTable<T, kTileGroups>::Float(cols);
+      const FloatFn fn = num_groups == 1 ? TileTable<T, false, 1>::Float(cols)
+                                         : TileTable<T, false, kTileGroups>::Float(cols);
       fn(TileAt(m, g, num_groups, row), m.x.f32 + row * m.x.k, m.x.k);
       row += cols;
     }
@@ -225,17 +227,26 @@ void MatMulFloat(const MatMulArgs& m) {
   }
 }
 
+template <typename T, bool kSuper>
+void MatMulIn(const MatMulArgs& m) {
+  const size_t rows = m.row_end - m.row_begin;
+  if (rows <= kTileCols || m.x.k == 0) {
+    MatMulDirect<T, kSuper>(m);
+  } else if (rows <= kWideCols) {
+    MatMulWide<T, kSuper>(m);
+  } else {
+    MatMulPanel<T, kSuper>(m);
+  }
+}
+
 template <typename T>
 void MatMulOf(const MatMulArgs& m) {
-  const size_t rows = m.row_end - m.row_begin;
   if constexpr (T::kFloat) {
     MatMulFloat<T>(m);
-  } else if (rows <= kTileCols || m.x.k == 0) {
-    MatMulDirect<T>(m);
-  } else if (rows <= kWideCols) {
-    MatMulWide<T>(m);
+  } else if constexpr (kIsSuper<T>) {
+    m.x.super_q != nullptr ? MatMulIn<T, true>(m) : MatMulIn<T, false>(m);
   } else {
-    MatMulPanel<T>(m);
+    MatMulIn<T, false>(m);
   }
 }
 

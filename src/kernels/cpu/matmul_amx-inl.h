@@ -229,27 +229,28 @@ void AmxMatMul(const MatMulArgs& m) {
 namespace lull::LULL_ISA {
 
 using MatMulFn = void (*)(const MatMulArgs&);
-template <typename T>
+template <typename T, bool kSuper>
 constexpr MatMulFn AmxMatMulOf() {
   if constexpr (T::kFloat) {
     return nullptr;
-  } else if constexpr (kIsSuper<T>) {
+  } else if constexpr (kSuper && kIsSuper<T>) {
     return &AmxSuperMatMul<T>;
   } else {
     return &AmxMatMul<T>;
   }
 }
-template <typename Sequence>
+template <bool kSuper, typename Sequence>
 struct MatMulTable;
-template <int... kIndex>
-struct MatMulTable<std::integer_sequence<int, kIndex...>> {
-  static constexpr MatMulFn kFns[] = {AmxMatMulOf<typename TypeAt<kIndex>::type>()...};
+template <bool kSuper, int... kIndex>
+struct MatMulTable<kSuper, std::integer_sequence<int, kIndex...>> {
+  static constexpr MatMulFn kFns[] = {AmxMatMulOf<typename TypeAt<kIndex>::type, kSuper>()...};
 };
 
 void MatMul(const PackedMatrix& w, size_t group_begin, size_t group_end, const Activations& x,
             size_t row_begin, size_t row_end, float* out, size_t out_stride, void* scratch) {
-  const MatMulFn fn =
-      MatMulTable<std::make_integer_sequence<int, kNumTypes>>::kFns[w.format->index];
+  using Types = std::make_integer_sequence<int, kNumTypes>;
+  const MatMulFn fn = x.super_q != nullptr ? MatMulTable<true, Types>::kFns[w.format->index]
+                                           : MatMulTable<false, Types>::kFns[w.format->index];
   if (fn == nullptr || row_end < row_begin + kLeastRows || x.k == 0) {
     avx512::MatMul(w, group_begin, group_end, x, row_begin, row_end, out, out_stride, scratch);
     return;

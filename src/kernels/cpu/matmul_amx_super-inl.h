@@ -1,7 +1,6 @@
 // Products with K-quants on AMX tiles. A weight times its sub-block's integer scale is two bytes,
-// high and low: so the values under one scale of the activations are summed within the tiles, and leave them
-// once. Included inside
-// the instruction set's namespace.
+// high and low: so 256 values of K are summed within the tiles, and leave them once. Included
+// inside the instruction set's namespace.
 namespace lull::LULL_ISA {
 
 // 16 weight rows of a super-block as the tiles and Combine read them.
@@ -9,7 +8,7 @@ template <typename T>
 struct AmxSuperPanel {
   static constexpr int kLowBits = T::kHasMin ? 3 : 6;
   static constexpr int kPairs = T::kHasMin ? kNumPairs<T> : 0;  // offsets are in the bytes
-  alignas(64) uint8_t high[256 * 16];  // [k / 4][16][4]
+  alignas(64) uint8_t high[256 * 16];                           // [k / 4][16][4]
   uint8_t low[256 * 16];
   int32_t pairs[kPairs + 1][16];
   float scale[16], min_scale[16];
@@ -39,15 +38,15 @@ struct AmxSuperPanel {
       UnpackWord<7>(sub, index, second);
     }
     for (int p = 0; p < kPairs; ++p) StoreI32(pairs[p], T::Pair(state, static_cast<size_t>(p)));
-    StoreF32(scale, T::Scale(state));
-    if constexpr (T::kHasMin) StoreF32(min_scale, T::MinScale(state));
+    StoreF32(scale, T::SuperScale(state));
+    if constexpr (T::kHasMin) StoreF32(min_scale, T::SuperMinScale(state));
   }
 };
 
-inline constexpr size_t kMaxSuperPanelBytes =
-    sizeof(AmxSuperPanel<TypeQ4_K>) > sizeof(AmxSuperPanel<TypeQ6_K>)
-        ? sizeof(AmxSuperPanel<TypeQ4_K>)
-        : sizeof(AmxSuperPanel<TypeQ6_K>);
+inline constexpr size_t kMaxSuperPanelBytes = sizeof(AmxSuperPanel<TypeQ4_K>) >
+                                                      sizeof(AmxSuperPanel<TypeQ6_K>)
+                                                  ? sizeof(AmxSuperPanel<TypeQ4_K>)
+                                                  : sizeof(AmxSuperPanel<TypeQ6_K>);
 inline constexpr size_t kSuperRows = 128;  // activation rows that share an unpacked panel
 // The panel, then the f32 sums of kSuperRows rows by 16.
 inline constexpr size_t kSuperScratchBytes = kMaxSuperPanelBytes + kSuperRows * 64;
@@ -70,13 +69,12 @@ LULL_INLINE void SuperDot() {
     TileDot<kSum, kA, kB>();
 }
 
-// One or two tiles of activation rows, k apart, by 16 weight rows and a part of a super-block. dots:
+// One or two tiles of activation rows, k apart, by 16 weight rows and one super-block. dots:
 // [tile][high, low][row][16].
 template <typename T, bool kTwo>
-LULL_INLINE void SuperDots(const AmxSuperPanel<T>& panel, size_t part, const int8_t* first,
-                           const int8_t* second, size_t k, int32_t* dots) {
+LULL_INLINE void SuperDots(const AmxSuperPanel<T>& panel, const int8_t* first, const int8_t* second,
+                           size_t k, int32_t* dots) {
   constexpr bool kUnsigned = T::kHasMin;
-  constexpr size_t kSteps = kSuperActs / 64;
   TileZero<0>();
   TileZero<1>();
   if constexpr (kTwo) {
@@ -84,11 +82,11 @@ LULL_INLINE void SuperDots(const AmxSuperPanel<T>& panel, size_t part, const int
     TileZero<3>();
   }
 #pragma GCC unroll kTileUnroll
-  for (size_t step = 0; step < kSteps; ++step) {
-    TileLoad<6>(panel.high + 1024 * (kSteps * part + step), 64);
+  for (size_t step = 0; step < 4; ++step) {
+    TileLoad<6>(panel.high + 1024 * step, 64);
     TileLoad<4>(first + 64 * step, k);
     SuperDot<kUnsigned, 0, 4, 6>();
-    TileLoad<7>(panel.low + 1024 * (kSteps * part + step), 64);
+    TileLoad<7>(panel.low + 1024 * step, 64);
     SuperDot<kUnsigned, 1, 4, 7>();
     if constexpr (kTwo) {
       TileLoad<5>(second + 64 * step, k);
@@ -104,80 +102,67 @@ LULL_INLINE void SuperDots(const AmxSuperPanel<T>& panel, size_t part, const int
   }
 }
 
-// One tile's dots into its rows' sums.
+// A row of a tile: its dots, and its sums.
 template <typename T>
-LULL_INLINE void SuperCombine(const AmxSuperPanel<T>& panel, size_t part, const int32_t* dots,
-                              SuperActs<false> acts, int rows, float* sums) {
+LULL_INLINE void SuperCombineRow(const AmxSuperPanel<T>& panel, const int32_t* dots,
+                                 const SuperActs<false>& acts, int row, float* sums) {
   using Panel = AmxSuperPanel<T>;
-  const F32 scale = LoadF32(panel.scale);
-  F32 min_scale = scale;
-  if constexpr (T::kHasMin) min_scale = LoadF32(panel.min_scale);
-  constexpr int kPairs = Panel::kPairs / kParts;
-  I32 pairs[kPairs + 1];
+  const I32 high = LoadI32(dots + 16 * row), low = LoadI32(dots + 16 * (kTileRows + row));
+  const F32 whole = ToF32(AddI32(ShiftLeft<Panel::kLowBits>(high), low));
+  const F32 a_scale = Set1(acts.Scale(row));
+  F32 sum = Fma(Mul(whole, a_scale), LoadF32(panel.scale), LoadF32(sums + 16 * row));
+  if constexpr (T::kHasMin) {
+    I32 dot = Set1I32(0);
 #pragma GCC unroll kTileUnroll
-  for (int p = 0; p < kPairs; ++p)
-    pairs[p] = LoadI32(panel.pairs[kPairs * part + static_cast<size_t>(p)]);
-  for (int r = 0; r < rows; ++r) {
-    const I32 high = LoadI32(dots + 16 * r), low = LoadI32(dots + 16 * (kTileRows + r));
-    const F32 whole = ToF32(AddI32(ShiftLeft<Panel::kLowBits>(high), low));
-    const F32 a_scale = Set1(acts.Scale(r));
-    F32 sum = Fma(Mul(whole, a_scale), scale, LoadF32(sums + 16 * r));
-    if constexpr (T::kHasMin) {
-      I32 dot = Set1I32(0);
-#pragma GCC unroll kTileUnroll
-      for (int p = 0; p < kPairs; ++p)
-        dot = DotI16(dot, pairs[p], acts.template Pair<T::kScales>(r, p));
-      sum = Fma(Mul(ToF32(dot), a_scale), min_scale, sum);
-    }
-    StoreF32(sums + 16 * r, sum);
+    for (int p = 0; p < Panel::kPairs; ++p)
+      dot = DotI16(dot, LoadI32(panel.pairs[p]), acts.template Pair<T::kScales>(row, p));
+    sum = Fma(Mul(ToF32(dot), a_scale), LoadF32(panel.min_scale), sum);
   }
+  StoreF32(sums + 16 * row, sum);
 }
 
-// Rows [row, row + rows) of activations and a part of a super-block.
-struct SuperStep {
-  size_t row, rows;
-  size_t block, part;
-};
-
-// One step's products into the sums. All tiles are of one height: where the rows are no multiple of 16
-// the last one begins among those of the tile before.
 template <typename T>
-void SuperRows(const Activations& x, const AmxSuperPanel<T>& panel, SuperStep s, float* sums) {
-  alignas(64) int32_t dots[64 * kTileRows];
-  const int8_t* q = x.super_q + s.row * x.k + 256 * s.block + kSuperActs * s.part;
-  const size_t last = s.rows > kTileRows ? s.rows - kTileRows : 0;
-  for (size_t done = 0; done < s.rows; done += 2 * kTileRows) {
-    const size_t from[2] = {done < last ? done : last,
-                            done + kTileRows < last ? done + kTileRows : last};
-    const size_t tiles = s.rows - done > kTileRows ? 2 : 1;
-    if (tiles == 2)
-      SuperDots<T, true>(panel, s.part, q + from[0] * x.k, q + from[1] * x.k, x.k, dots);
-    else
-      SuperDots<T, false>(panel, s.part, q + from[0] * x.k, nullptr, x.k, dots);
-    for (size_t tile = 0; tile < tiles; ++tile) {
-      const size_t first = done + tile * kTileRows, left = s.rows - first;
-      SuperActs<false> acts = SuperActsAt<false>(x, s.row + first, s.block);
-      acts.SkipParts(s.part);
-      SuperCombine(panel, s.part, dots + 32 * kTileRows * tile + 16 * (first - from[tile]), acts,
-                   static_cast<int>(left < kTileRows ? left : kTileRows), sums + 16 * first);
-    }
+LULL_INLINE void SuperCombine(const AmxSuperPanel<T>& panel, const int32_t* dots,
+                              SuperActs<false> acts, int rows, float* sums) {
+  if (rows == kTileRows) {
+#pragma GCC unroll kTileUnroll
+    for (int r = 0; r < kTileRows; ++r) SuperCombineRow(panel, dots, acts, r, sums);
+    return;
   }
+  for (int r = 0; r < rows; ++r) SuperCombineRow(panel, dots, acts, r, sums);
 }
 
-// 16 weight rows by rows [row, row + rows) of activations, all of K.
+// 16 weight rows by rows [row, row + rows) of activations, all of K. All tiles are of one height:
+// where the rows are no multiple of 16 the last one begins among those of the tile before.
 template <typename T>
 void SuperGroup(const MatMulArgs& m, size_t group, size_t row, size_t rows) {
   using Panel = AmxSuperPanel<T>;
   Panel& panel = *reinterpret_cast<Panel*>(m.scratch);
   float* sums = reinterpret_cast<float*>(m.scratch + kMaxSuperPanelBytes);
+  alignas(64) int32_t dots[64 * kTileRows];
   memset(sums, 0, rows * 64);
+  const size_t last = rows > kTileRows ? rows - kTileRows : 0;
   const uint8_t* packed = m.w.data + group * m.w.group_bytes;
   for (size_t block = 0; block < m.x.k / 256; ++block, packed += T::kPackedBlockBytes) {
     panel.Unpack(packed);
     for (size_t line = 0; line < T::kPackedBlockBytes; line += 64)
       Prefetch(packed + T::kPackedBlockBytes + line);
-    for (size_t part = 0; part < kParts; ++part)
-      SuperRows(m.x, panel, {row, rows, block, part}, sums);
+    const int8_t* q = m.x.super_q + row * m.x.k + 256 * block;
+    for (size_t done = 0; done < rows; done += 2 * kTileRows) {
+      const size_t from[2] = {done < last ? done : last,
+                              done + kTileRows < last ? done + kTileRows : last};
+      const size_t tiles = rows - done > kTileRows ? 2 : 1;
+      if (tiles == 2)
+        SuperDots<T, true>(panel, q + from[0] * m.x.k, q + from[1] * m.x.k, m.x.k, dots);
+      else
+        SuperDots<T, false>(panel, q + from[0] * m.x.k, nullptr, m.x.k, dots);
+      for (size_t tile = 0; tile < tiles; ++tile) {
+        const size_t first = done + tile * kTileRows, left = rows - first;
+        SuperCombine(panel, dots + 32 * kTileRows * tile + 16 * (first - from[tile]),
+                     SuperActsAt<false>(m.x, row + first, block),
+                     static_cast<int>(left < kTileRows ? left : kTileRows), sums + 16 * first);
+      }
+    }
   }
   const size_t left = m.w.rows - 16 * group, valid = left < 16 ? left : 16;
   for (size_t r = 0; r < rows; ++r)

@@ -1,12 +1,11 @@
-// The inner loops of a product with K-quants. Part of a super-block is summed in integers, its
-// sub-blocks' integer scales included, and only then converted: one f32 accumulator an output, parts
-// in ascending K. Included inside an instruction set's namespace.
+// The inner loops of a product with K-quants. A super-block of 256 weights is summed in integers,
+// its sub-blocks' integer scales included, and only then converted: one f32 accumulator an output,
+// super- blocks in ascending K. Included inside an instruction set's namespace.
 namespace lull::LULL_ISA {
 
 template <typename T, typename Acts, int kGroups, int kCols>
 struct SuperTile {
   static constexpr size_t kAheadBlocks = kAheadBytes / T::kPackedBlockBytes;
-  static constexpr size_t kSubs = 8 / kParts;
 
   template <int kHalf>
   static LULL_INLINE void AddScaled(const uint8_t* const sub[2],
@@ -27,28 +26,26 @@ struct SuperTile {
     }
   }
 
-  static LULL_INLINE void AddPart(const typename T::State (&state)[kGroups], size_t part,
-                                  const Acts& acts, const I32 (&sum)[kGroups][kCols],
-                                  F32 (&acc)[kGroups][kCols]) {
+  static LULL_INLINE void AddBlock(const typename T::State (&state)[kGroups], const Acts& acts,
+                                   const I32 (&sum)[kGroups][kCols], F32 (&acc)[kGroups][kCols]) {
 #pragma GCC unroll kTileUnroll
     for (int g = 0; g < kGroups; ++g) {
-      I32 pair[kPartPairs<T>];
+      I32 pair[kNumPairs<T>];
 #pragma GCC unroll kTileUnroll
-      for (int p = 0; p < kPartPairs<T>; ++p)
-        pair[p] = T::Pair(state[g], kPartPairs<T> * part + static_cast<size_t>(p));
-      const F32 scale = T::Scale(state[g]);
+      for (int p = 0; p < kNumPairs<T>; ++p) pair[p] = T::Pair(state[g], static_cast<size_t>(p));
+      const F32 scale = T::SuperScale(state[g]);
 #pragma GCC unroll kTileUnroll
       for (int c = 0; c < kCols; ++c) {
         const F32 a_scale = Set1(acts.Scale(c));
         I32 dot = Set1I32(0);
 #pragma GCC unroll kTileUnroll
-        for (int p = 0; p < kPartPairs<T>; ++p)
+        for (int p = 0; p < kNumPairs<T>; ++p)
           dot = DotI16(dot, pair[p], acts.template Pair<T::kScales>(c, p));
         I32 whole = sum[g][c];
         if constexpr (!T::kHasMin) whole = SubI32(whole, MulI32(dot, Set1I32(T::kOffset)));
         acc[g][c] = Fma(Mul(ToF32(whole), a_scale), scale, acc[g][c]);
         if constexpr (T::kHasMin)
-          acc[g][c] = Fma(Mul(ToF32(dot), a_scale), T::MinScale(state[g]), acc[g][c]);
+          acc[g][c] = Fma(Mul(ToF32(dot), a_scale), T::SuperMinScale(state[g]), acc[g][c]);
       }
     }
   }
@@ -60,30 +57,26 @@ struct SuperTile {
     BeginSums(args, acc);
     for (size_t b = 0; b < args.num_blocks; ++b) {
       typename T::State state[kGroups];
+      I32 sum[kGroups][kCols];
 #pragma GCC unroll kTileUnroll
-      for (int g = 0; g < kGroups; ++g) T::Begin(block[g], state[g]);
-      for (size_t part = 0; part < kParts; ++part) {
-        I32 sum[kGroups][kCols];
+      for (int g = 0; g < kGroups; ++g) {
+        T::Begin(block[g], state[g]);
 #pragma GCC unroll kTileUnroll
-        for (int g = 0; g < kGroups; ++g) {
-#pragma GCC unroll kTileUnroll
-          for (int c = 0; c < kCols; ++c) sum[g][c] = Set1I32(0);
-        }
-        for (size_t index = kSubs * part; index < kSubs * part + kSubs; ++index) {
-          const uint8_t* sub[2] = {block[0] + index * T::kSubBytes,
-                                   block[1] + index * T::kSubBytes};
-          if constexpr (Acts::kStream) {
-            FetchStream<T, kGroups>(sub, b + kAheadBlocks < args.num_blocks ? 0 : args.fetch_skip);
-          } else {
-            FetchNext<kGroups>(fetch, args.fetch_lines);
-          }
-          AddScaled<0>(sub, state, index, acts, sum);
-          if constexpr (T::kScales == 2) AddScaled<1>(sub, state, index, acts, sum);
-          acts.NextSub();
-        }
-        AddPart(state, part, acts, sum, acc);
-        acts.SkipParts(1);
+        for (int c = 0; c < kCols; ++c) sum[g][c] = Set1I32(0);
       }
+      for (size_t index = 0; index < 8; ++index) {
+        const uint8_t* sub[2] = {block[0] + index * T::kSubBytes, block[1] + index * T::kSubBytes};
+        if constexpr (Acts::kStream) {
+          FetchStream<T, kGroups>(sub, b + kAheadBlocks < args.num_blocks ? 0 : args.fetch_skip);
+        } else {
+          FetchNext<kGroups>(fetch, args.fetch_lines);
+        }
+        AddScaled<0>(sub, state, index, acts, sum);
+        if constexpr (T::kScales == 2) AddScaled<1>(sub, state, index, acts, sum);
+        acts.NextSub();
+      }
+      AddBlock(state, acts, sum, acc);
+      acts.NextBlock();
 #pragma GCC unroll kTileUnroll
       for (int g = 0; g < kGroups; ++g) block[g] += T::kPackedBlockBytes;
     }
@@ -115,8 +108,8 @@ struct SuperPanelOf {
   static LULL_INLINE I32 Pair(const State& s, size_t pair) {
     return Ints(s.block + kTailAt + 64 * pair);
   }
-  static LULL_INLINE F32 Scale(const State& s) { return Floats(s.block + kFloatsAt); }
-  static LULL_INLINE F32 MinScale(const State& s) { return Floats(s.block + kFloatsAt + 64); }
+  static LULL_INLINE F32 SuperScale(const State& s) { return Floats(s.block + kFloatsAt); }
+  static LULL_INLINE F32 SuperMinScale(const State& s) { return Floats(s.block + kFloatsAt + 64); }
 
   static void Unpack(const uint8_t* packed, size_t num_blocks, uint8_t* panel) {
     for (size_t b = 0; b < num_blocks; ++b, packed += T::kPackedBlockBytes) {
@@ -132,8 +125,8 @@ struct SuperPanelOf {
       for (size_t p = 0; p < kNumPairs<T>; ++p)
         StoreI32(reinterpret_cast<int32_t*>(panel + kTailAt + 64 * p), T::Pair(state, p));
       float* floats = reinterpret_cast<float*>(panel + kFloatsAt);
-      StoreF32(floats, T::Scale(state));
-      if constexpr (kHasMin) StoreF32(floats + 16, T::MinScale(state));
+      StoreF32(floats, T::SuperScale(state));
+      if constexpr (kHasMin) StoreF32(floats + 16, T::SuperMinScale(state));
       panel += kPackedBlockBytes;
     }
   }

@@ -2,15 +2,10 @@
 // instruction set's namespace.
 namespace lull::LULL_ISA {
 
-// A super-block is summed in parts, one for each scale of the activations.
-inline constexpr int kParts = 256 / static_cast<int>(kSuperActs);
-
 // Of a super-block's int16 pairs: mins with the activations' sums of 32, or, where each 16 weights
 // have a scale, the scales with the sums of 16 (for the offset).
 template <typename T>
 inline constexpr int kNumPairs = T::kScales == 2 ? 8 : 4;
-template <typename T>
-inline constexpr int kPartPairs = kNumPairs<T> / kParts;
 
 // Activation rows in super-blocks; rows are k apart. kFromMemory: beside packed weights.
 template <bool kFromMemory>
@@ -25,7 +20,7 @@ struct SuperActs {
   LULL_INLINE int32_t Word(int c, int w) const {
     return LoadA4(q + static_cast<size_t>(c) * k + 4 * w);
   }
-  LULL_INLINE float Scale(int c) const { return scale[static_cast<size_t>(c) * (k / kSuperActs)]; }
+  LULL_INLINE float Scale(int c) const { return scale[static_cast<size_t>(c) * (k / 256)]; }
   template <int kScales>
   LULL_INLINE int32_t Pair(int c, int pair) const {
     const size_t row = static_cast<size_t>(c) * k;
@@ -34,17 +29,17 @@ struct SuperActs {
     return both;
   }
   LULL_INLINE void NextSub() { q += 32; }
-  LULL_INLINE void SkipParts(size_t n) {
-    scale += n;
-    sums32 += n * kSuperActs / 32;
-    sums16 += n * kSuperActs / 16;
+  LULL_INLINE void NextBlock() {
+    scale += 1;
+    sums32 += 8;
+    sums16 += 16;
   }
 };
 
 template <bool kFromMemory>
 LULL_INLINE SuperActs<kFromMemory> SuperActsAt(const Activations& x, size_t row, size_t block) {
   const size_t at = row * x.k;
-  return {x.super_q + at + 256 * block, x.super_scale + at / kSuperActs + kParts * block,
+  return {x.super_q + at + 256 * block, x.super_scale + at / 256 + block,
           x.sums32 + at / 32 + 8 * block, x.sums16 + at / 16 + 16 * block, x.k};
 }
 

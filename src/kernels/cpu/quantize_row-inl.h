@@ -1,4 +1,4 @@
-// Activations to int8 per 32 and per kSuperActs values. docs/design/arithmetic.md, "Activations".
+// Activations to int8 per 32 and per 256 values. docs/design/arithmetic.md, "Activations".
 namespace lull::LULL_ISA {
 
 // Of the largest magnitude in n values, n a multiple of 32: what they are multiplied with, and the
@@ -39,12 +39,11 @@ void QuantizeRow(const float* x, size_t k, int8_t* q, float* scale, float* scale
 
 void QuantizeSuperRow(const float* x, size_t k, int8_t* q, float* scale, int16_t* sums32,
                       int16_t* sums16) {
-  constexpr size_t k16 = kSuperActs / 16, k32 = kSuperActs / 32;
-  for (size_t block = 0; block < k / kSuperActs; ++block) {
-    const RowScale s = ScaleOf(x + block * kSuperActs, kSuperActs);
-    for (size_t i = k16 * block; i < k16 * block + k16; ++i)
+  for (size_t block = 0; block < k / 256; ++block) {
+    const RowScale s = ScaleOf(x + block * 256, 256);
+    for (size_t i = 16 * block; i < 16 * block + 16; ++i)
       sums16[i] = static_cast<int16_t>(Quantize16(x + 16 * i, Set1(s.inverse), q + 16 * i));
-    for (size_t i = k32 * block; i < k32 * block + k32; ++i)
+    for (size_t i = 8 * block; i < 8 * block + 8; ++i)
       sums32[i] = static_cast<int16_t>(sums16[2 * i] + sums16[2 * i + 1]);
     scale[block] = s.scale;
   }

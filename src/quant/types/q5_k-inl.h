@@ -53,10 +53,13 @@ struct TypeQ5_K {
   static LULL_INLINE U8 Word(const uint8_t* sub) {
     return FiveBitWord<kWord>(sub, sub + 256);
   }
-  static LULL_INLINE I32 SubScale(const State& s, size_t sub, int) { return KScale(s, sub); }
+  static LULL_INLINE F32 Scale(const State& s, size_t sub, int) { return KScale(s, sub); }
+  static LULL_INLINE F32 Min(const State& s, size_t sub) { return KMin(s, sub); }
+
+  static LULL_INLINE I32 SubScale(const State& s, size_t sub, int) { return KSubScale(s, sub); }
   static LULL_INLINE I32 Pair(const State& s, size_t pair) { return KMinPair(s, pair); }
-  static LULL_INLINE F32 Scale(const State& s) { return s.d; }
-  static LULL_INLINE F32 MinScale(const State& s) { return Sub(ZeroF32(), s.dmin); }
+  static LULL_INLINE F32 SuperScale(const State& s) { return s.d; }
+  static LULL_INLINE F32 SuperMinScale(const State& s) { return Sub(ZeroF32(), s.dmin); }
 };
 LULL_QUANT_TYPE(TypeQ5_K)
 

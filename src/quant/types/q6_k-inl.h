@@ -63,6 +63,10 @@ struct TypeQ6_K {
   static LULL_INLINE U8 Word(const uint8_t* sub) {
     return SixBitWord<kWord>(sub, sub + 256);
   }
+  static LULL_INLINE F32 Scale(const State& s, size_t sub, int half) {
+    return Mul(s.d, ToF32(SubScale(s, sub, half)));
+  }
+
   static LULL_INLINE I32 SubScale(const State& s, size_t sub, int half) {
     return LoadI8AsI32(s.sc + 32 * sub + 16 * static_cast<size_t>(half));
   }
@@ -70,7 +74,7 @@ struct TypeQ6_K {
   static LULL_INLINE I32 Pair(const State& s, size_t pair) {
     return PairI16(LoadI8AsI32(s.sc + 32 * pair), LoadI8AsI32(s.sc + 32 * pair + 16));
   }
-  static LULL_INLINE F32 Scale(const State& s) { return s.d; }
+  static LULL_INLINE F32 SuperScale(const State& s) { return s.d; }
 };
 LULL_QUANT_TYPE(TypeQ6_K)
 

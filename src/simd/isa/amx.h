@@ -33,8 +33,10 @@ LULL_INLINE U8Pair ScaleU8(U8 a, I32 scale) {
 // (byte - offset) times a signed sub-scale, as two signed bytes: product = 64 * high + low.
 // Requires: |byte - offset| <= 32.
 LULL_INLINE U8Pair ScaleOffset(U8 a, int offset, I32 scale) {
-  const __m512i both = _mm512_mask_blend_epi16(0xaaaaaaaau, scale.v, _mm512_slli_epi32(scale.v, 16));
-  const __m512i bytes = _mm512_set1_epi16(0xff), from = _mm512_set1_epi16(static_cast<short>(offset));
+  const __m512i both =
+      _mm512_mask_blend_epi16(0xaaaaaaaau, scale.v, _mm512_slli_epi32(scale.v, 16));
+  const __m512i bytes = _mm512_set1_epi16(0xff),
+                from = _mm512_set1_epi16(static_cast<short>(offset));
   const __m512i even =
       _mm512_mullo_epi16(_mm512_sub_epi16(_mm512_and_si512(a.v, bytes), from), both);
   const __m512i odd = _mm512_mullo_epi16(_mm512_sub_epi16(_mm512_srli_epi16(a.v, 8), from), both);
