@@ -72,6 +72,7 @@ def missed(result):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", action="append", required=True, metavar="NAME=PATH")
+    parser.set_defaults(activation_type="q8_0")
     parser.add_argument("--build", type=pathlib.Path, required=True, help="has lull and logits_dump")
     parser.add_argument("--text", type=pathlib.Path, default=pathlib.Path("/usr/share/common-licenses/GPL-3"))
     parser.add_argument("--bytes", type=int, default=30000)

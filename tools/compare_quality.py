@@ -132,7 +132,7 @@ class Engines:
 
     def dump_lull(self, tokens):
         return [self.args.build / "logits_dump", self.path, tokens, "/dev/stdout", "--lines", "--threads",
-                self.args.threads, "--chunk", 32]
+                self.args.threads, "--chunk", 32, "--activation-type", self.args.activation_type]
 
     def dump_llama(self, tokens, exact=False):
         return [self.args.oracle / "logits_oracle", self.f32 if exact else self.path, tokens, "/dev/stdout",
@@ -234,7 +234,7 @@ def greedy_llama(engines, args, tokens, count):
 
 def greedy_lull(engines, args, prompt):
     out = run([engines.lull, "run", engines.path, "--raw", "--json", "--ignore-eog", "-n", args.new, "-t",
-               args.threads, "--prompt-file", "/dev/stdin"], prompt.encode()).stdout
+               args.threads, "--activation-type", args.activation_type, "--prompt-file", "/dev/stdin"], prompt.encode()).stdout
     result = json.loads(out)
     return result["tokens"], result["stats"]["prompt_tokens"]
 
@@ -342,6 +342,7 @@ def parse_args():
     parser.add_argument("--chunks", type=int, default=0, help="stop after so many; 0: all")
     parser.add_argument("--prompts", type=pathlib.Path, default=HERE / "quality_prompts.txt")
     parser.add_argument("--prompt-count", type=int, default=50)
+    parser.add_argument("--activation-type", default="q8_0", help="Lull's: q8_0 or q8_k")
     parser.add_argument("--new", type=int, default=64)
     parser.add_argument("--flip-gap", type=float, default=0.15)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
@@ -356,7 +357,7 @@ def main():
     args = parse_args()
     rows = [compare(args, *spec.split("=", 1)) for spec in args.model]
     record = {"kind": "quality", "time": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-              "arithmetic_version": arithmetic_version(), "llama.cpp": args.llama_note,
+              "arithmetic_version": arithmetic_version(), "activation_type": args.activation_type, "llama.cpp": args.llama_note,
               "reference": "widened to F32, in llama.cpp, F32 keys and values, no flash attention",
               "flip_gap_nats": args.flip_gap, "models": rows}
     if args.json:

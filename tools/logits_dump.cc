@@ -1,5 +1,6 @@
 // Logits of Lull for given token ids:
 //   logits_dump MODEL TOKENS_FILE OUT [--lines] [--isa I] [--threads N] [--chunk C] [--kv f16|bf16|f32|q8_0]
+//     [--activation-type q8_0|q8_k]
 //   logits_dump MODEL TOKENS_FILE OUT --reference     in double precision, by tests/support
 //   logits_dump MODEL TOKENS_FILE - --time            speed of prefill and decode
 // TOKENS_FILE holds decimal ids separated by white space; OUT gets f32 [tokens, vocab]. With --lines
@@ -31,6 +32,7 @@ struct Options {
   int threads = 1;
   int chunk = 512;
   KvType kv = KvType::kF16;
+  bool q8_k = false;
   bool lines = false;
   bool reference = false;
   bool time = false;
@@ -78,6 +80,8 @@ bool Parse(int argc, char** argv, Options* o) {
               : !strcmp(argv[i], "bf16") ? KvType::kBf16
               : !strcmp(argv[i], "q8_0") ? KvType::kI8
                                          : KvType::kF16;
+    else if (arg == "--activation-type")
+      o->q8_k = !strcmp(argv[i], "q8_k");
     else
       return false;
   }
@@ -192,6 +196,7 @@ Status Run(const Options& o) {
           model->info().load_s);
   RunnerOptions options;
   options.kv_type = o.kv;
+  options.wide_activations = o.q8_k;
   options.max_context_tokens = static_cast<int64_t>(longest) + 128;
   LULL_ASSIGN_OR_RETURN(const auto runner, MakeRunner(*model, *kernels, options));
   const size_t chunk = static_cast<size_t>(std::min(o.chunk, runner->max_batch_rows()));

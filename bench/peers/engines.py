@@ -77,8 +77,11 @@ class Engine:
 class Lull(Engine):
     name = "Lull"
 
-    def __init__(self, binary):
-        self._binary = binary
+    def __init__(self, binary, activations=None):
+        """activations: --activation-type, where it is not the default; an engine of its own then."""
+        self._binary, self._activations = binary, activations
+        if activations:
+            self.name = f"Lull {activations}"
 
     def prepare(self, row, path, is_correct):
         is_correct(self.name, Score(lambda text: self._perplexity(row, path, text),
@@ -96,7 +99,7 @@ class Lull(Engine):
 
     def _perplexity(self, row, path, text):
         output, _ = meter.run_json([self._binary, "perplexity", path, text, "--ctx", str(PERPLEXITY_CTX), "--json",
-                                    *self._isa(row)])
+                                    *self._flags(row)])
         return output["perplexity"]
 
     def _tops(self, row, path, reference):
@@ -110,7 +113,7 @@ class Lull(Engine):
             json.dump(tokens, file)
             file.flush()
             output, _ = meter.run_json([self._binary, "score", path, "--tokens", file.name, "--logprobs", "1000",
-                                        *self._isa(row)])
+                                        *self._flags(row)])
         positions = logits.scored_positions(len(tokens))
         return [{t["id"]: t["logprob"] for t in output["positions"][i]} for i in positions]
 
@@ -120,7 +123,7 @@ class Lull(Engine):
 
     def start_command(self, row, path, new):
         return [self._binary, "run", path, "Hi", "--raw", "-n", str(new), "-c", "512", "-t", str(row.threads),
-                *self._isa(row)]
+                *self._flags(row)]
 
     def pack(self, path):
         """A packed file for quick starts, where this build makes one."""
@@ -138,12 +141,12 @@ class Lull(Engine):
     def _bench(self, row, path, prompt, new, rounds, before_exec=None):
         output, child = meter.run_json(
             [self._binary, "bench", path, "-p", str(prompt), "-n", str(new), "-d", str(row.depth), "-t",
-             str(row.threads), "-r", str(rounds), "--json", *self._isa(row)], before_exec=before_exec)
+             str(row.threads), "-r", str(rounds), "--json", *self._flags(row)], before_exec=before_exec)
         return output["results"][0], child
 
-    @staticmethod
-    def _isa(row):
-        return ["--isa", row.isa] if row.isa else []
+    def _flags(self, row):
+        flags = ["--isa", row.isa] if row.isa else []
+        return flags + (["--activation-type", self._activations] if self._activations else [])
 
 
 class LlamaCpp(Engine):
@@ -352,6 +355,10 @@ class OpenVino(Engine):
             self._loaded = None
             raise meter.Failed(f"its worker {meter.describe_exit(self._process.returncode)}")
         return json.loads(line)
+
+
+def has_k_quants(model):
+    return "_k" in model or model in ("gemma3-270m", "lfm2-8b-a1b-shape")
 
 
 def ranked(rates, phase):

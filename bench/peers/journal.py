@@ -19,7 +19,8 @@ class Journal:
 
     def add(self, row):
         with open(self._path, "a", encoding="utf-8") as file:
-            file.write(json.dumps({"conditions": self._conditions, "row": row}) + "\n")
+            # A line of its own, also after one that was cut off.
+            file.write("\n" + json.dumps({"conditions": self._conditions, "row": row}) + "\n")
 
     def _read(self):
         rows = {}

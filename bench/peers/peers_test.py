@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
 """The parts of the comparison that decide: discarding, choosing, disqualifying, judging, drawing."""
 import dataclasses
+import os
 import struct
 import sys
+import tempfile
 import unittest
 import xml.etree.ElementTree
 
 sys.dont_write_bytecode = True
 
 import engines  # pylint: disable=wrong-import-position
+import journal
 import logits
 import meter
 import models
@@ -187,6 +190,16 @@ class ReportTest(unittest.TestCase):
         row["engines"]["Lull"]["wrong"] = True
         self.assertEqual(report.speed_ratios([row]), [])
 
+    def test_the_option_is_shown_and_not_judged(self):
+        row = a_row(lull={"prefill_tok_s": 8.0}, llama={"prefill_tok_s": 2.0})
+        row["engines"]["Lull q8_k"] = {"median": {"prefill_tok_s": 12.0}}
+        judged = report.judge(row, race.prefill(5))
+        self.assertEqual((judged["verdict"], judged["value"], judged["q8_k_value"]), ("missed", 4.0, 6.0))
+        self.assertEqual(report.speed_ratios([row]), [("row", "prefill", 4.0)])
+        self.assertEqual(report.speed_ratios([row], report.option_where_it_applies), [("row", "prefill", 6.0)])
+        row["goals"] = [judged]
+        self.assertIn("(q8_k: 6.00x)", "\n".join(report.row_lines(row)))
+
     def test_geometric_mean(self):
         self.assertAlmostEqual(report.geometric_mean([1.0, 4.0]), 2.0)
         self.assertIsNone(report.geometric_mean([]))
@@ -212,6 +225,25 @@ class ReportTest(unittest.TestCase):
         for part in ("row, prefill", "row, decode", "Lull  90 tok/s  9.00x llama.cpp", "OpenVINO  4 tok/s  (wrong"):
             self.assertIn(part, drawing)
         self.assertNotIn("large", drawing)
+
+
+class JournalTest(unittest.TestCase):
+    def test_rows_of_the_same_conditions_are_taken_up(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "rows.jsonl")
+            first = journal.Journal(path, {"lull": "a"}, resume=False)
+            first.add({"name": "one", "value": 1})
+            first.add({"name": "two", "value": 2})
+            with open(path, "a", encoding="utf-8") as file:
+                file.write('{"conditions": {"lull": "a"}, "ro')  # cut off
+            again = journal.Journal(path, {"lull": "a"}, resume=True)
+            self.assertEqual(again.find("two"), {"name": "two", "value": 2})
+            self.assertIsNone(again.find("three"))
+            again.add({"name": "three", "value": 3})
+            self.assertEqual(journal.Journal(path, {"lull": "a"}, resume=True).find("three")["value"], 3)
+            self.assertIsNone(journal.Journal(path, {"lull": "b"}, resume=True).find("one"))
+            self.assertIsNone(journal.Journal(path, {"lull": "a"}, resume=False).find("one"))
+            self.assertIsNone(journal.Journal(path, {"lull": "a"}, resume=True).find("one"))
 
 
 class RowsTest(unittest.TestCase):

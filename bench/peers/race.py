@@ -199,11 +199,13 @@ class Race:
         return result
 
     def _competitors(self, row):
+        found = [e for e in self._engines if not isinstance(e, engines.Lull) or e.name == "Lull" or
+                 row.kind in ("speed", "cpu") and engines.has_k_quants(row.model)]
         if row.kind == "quota":
-            return self._engines[:1]
+            return found[:1]
         if row.kind in ("verify", "start", "memory"):
-            return [e for e in self._engines if not isinstance(e, engines.OpenVino)]
-        return self._engines
+            return [e for e in found if not isinstance(e, engines.OpenVino)]
+        return found
 
     def _prepare(self, row, path, judge):
         running, refused = [], {}
@@ -355,7 +357,7 @@ def selected(patterns, rows=ROWS):
 def competitors_of(args):
     builds = pairs(args.llama)
     avx2 = {name: folder for name, folder in builds.items() if name == "avx2"}
-    result = [engines.Lull(args.lull)]
+    result = [engines.Lull(args.lull), engines.Lull(args.lull, "q8_k")]
     if builds:
         result.append(engines.LlamaCpp({n: f for n, f in builds.items() if n != "avx2"}, avx2))
     if args.openvino:
@@ -439,6 +441,8 @@ def main():
     record["OpenVINO"] = next((row["OpenVINO"] for row in record["rows"] if row.get("OpenVINO")), "")
     ratios = report.speed_ratios(record["rows"])
     record["geometric_mean"] = report.geometric_mean([r[2] for r in ratios])
+    record["geometric_mean_q8_k"] = report.geometric_mean(
+        [r[2] for r in report.speed_ratios(record["rows"], report.option_where_it_applies)])
     print(report.table(record))
     if args.record:
         os.makedirs(os.path.dirname(args.record) or ".", exist_ok=True)

@@ -3,7 +3,7 @@ import html
 import math
 import statistics
 
-COLOURS = {"Lull": "#2a7f62", "llama.cpp": "#9a9a9a", "OpenVINO": "#c9a24b", "ik_llama.cpp": "#8a7fb0"}
+COLOURS = {"Lull": "#2a7f62", "Lull q8_k": "#63b598", "llama.cpp": "#9a9a9a", "OpenVINO": "#c9a24b", "ik_llama.cpp": "#8a7fb0"}
 PHASES = ("prefill", "decode")
 
 
@@ -25,14 +25,17 @@ def figure(row, engine, key):
     return row.get("engines", {}).get(engine, {}).get("median", {}).get(key)
 
 
-def goal_value(row, goal):
+OPTION = "Lull q8_k"  # Lull with --activation-type q8_k: shown beside the defaults, which are what is judged
+
+
+def goal_value(row, goal, lull="Lull"):
     """The measured value of {"figure", "against", ...}; None where something of it was not measured."""
     what, against = goal["figure"], goal["against"]
     if against in ("peak", "bandwidth"):
-        return figure(row, "Lull", {"peak": "int_peak_share", "bandwidth": "bandwidth_share"}[against])
+        return figure(row, lull, {"peak": "int_peak_share", "bandwidth": "bandwidth_share"}[against])
     if against in ("one token", "unthrottled", "s", "bytes"):
-        return figure(row, "Lull", what)
-    ours, theirs = figure(row, "Lull", what), figure(row, against, what)
+        return figure(row, lull, what)
+    ours, theirs = figure(row, lull, what), figure(row, against, what)
     return ours / theirs if ours is not None and theirs else None
 
 
@@ -44,6 +47,9 @@ def judge(row, goal):
     else:
         verdict = "met" if (value >= goal["bound"] if goal["at"] == "least" else value <= goal["bound"]) else "missed"
     judged = goal | {"value": value, "verdict": verdict}
+    with_option = goal_value(row, goal, OPTION)
+    if with_option is not None:
+        judged["q8_k_value"] = with_option
     engine = row.get("engines", {}).get(goal["against"], {})
     if engine.get("wrong"):
         judged["note"] = f"{goal['against']} is disqualified: {quality_text(engine)}"
@@ -61,21 +67,26 @@ def judge(row, goal):
 def best_peer(row, key):
     """(name, figure) of the fastest peer that was right, or None."""
     found = [(name, engine["median"][key]) for name, engine in row.get("engines", {}).items()
-             if name != "Lull" and not engine.get("wrong") and engine.get("median", {}).get(key)]
+             if not name.startswith("Lull") and not engine.get("wrong") and engine.get("median", {}).get(key)]
     return max(found, key=lambda item: item[1], default=None)
 
 
-def speed_ratios(rows):
+def speed_ratios(rows, engine_of=lambda row: "Lull"):
     """[(row name, phase, Lull over the best correct peer)] of all speed rows; Lull's wrong answers do not count."""
     ratios = []
     for row in rows:
-        if row["kind"] != "speed" or row.get("engines", {}).get("Lull", {}).get("wrong"):
+        lull = engine_of(row)
+        if row["kind"] != "speed" or row.get("engines", {}).get(lull, {}).get("wrong"):
             continue
         for phase in row["phases"]:
-            ours, peer = figure(row, "Lull", phase + "_tok_s"), best_peer(row, phase + "_tok_s")
+            ours, peer = figure(row, lull, phase + "_tok_s"), best_peer(row, phase + "_tok_s")
             if ours and peer:
                 ratios.append((row["name"], phase, ours / peer[1]))
     return ratios
+
+
+def option_where_it_applies(row):
+    return OPTION if row.get("engines", {}).get(OPTION, {}).get("median") else "Lull"
 
 
 def geometric_mean(values):
@@ -110,6 +121,8 @@ def goal_lines(row):
             target += " or " + goal_text(judged["either"])
             own += " / " + format_value(judged["either"]["value"], judged["either"]["against"])
         note = f"  ({judged['note']})" if judged.get("note") else ""
+        if "q8_k_value" in judged:
+            note += f"  (q8_k: {format_value(judged['q8_k_value'], judged['against'])})"
         yield f"    {label:26} {own:>16}   {target:46} {judged['verdict']}{note}"
 
 
@@ -154,7 +167,8 @@ def table(record):
     ratios = speed_ratios(record["rows"])
     if ratios:
         out.append(f"Geometric mean over {len(ratios)} figures, Lull over the best correct peer of each: "
-                   f"{geometric_mean([r[2] for r in ratios]):.2f}x")
+                   f"{geometric_mean([r[2] for r in ratios]):.2f}x; with --activation-type q8_k where it applies: "
+                   f"{geometric_mean([r[2] for r in speed_ratios(record['rows'], option_where_it_applies)]):.2f}x")
     verdicts = [goal["verdict"] for row in record["rows"] for goal in row.get("goals", [])]
     out.append("Targets: " + ", ".join(f"{verdicts.count(v)} {v}" for v in ("met", "missed", "not measured")))
     return "\n".join(out)
@@ -181,7 +195,7 @@ def svg(record):
             length = value / peer[1] * scale
             opacity = ' fill-opacity="0.35"' if wrong else ""
             text = f"{name}  {value:,.0f} tok/s"
-            if name == "Lull":
+            if name.startswith("Lull"):
                 text += f"  {value / peer[1]:.2f}x {peer[0]}"
             if wrong:
                 text += "  (wrong answers)"

@@ -12,7 +12,7 @@ constexpr double kBytesPerNs = 15.0;    // weights streamed by one thread
 constexpr double kFloatSlowdown = 8.0;  // f32 products against int8 ones
 // The kernels gather this many activation rows at a time: a call with as many rows and as many
 // groups as fit a tile gathers them once for all of its groups.
-constexpr size_t kPanelRows = 128;
+constexpr size_t kPanelRows = 64, kSuperPanelRows = 128;
 
 }  // namespace
 
@@ -33,7 +33,7 @@ void TilePlan::AddItem(const Kernels& kernels, size_t item, const PackedMatrix& 
   double macs_per_ns = (is_super ? kernels.super_macs_per_us : kernels.macs_per_us) * 1e-3;
   if (w.format->activations == ActivationForm::kF32) macs_per_ns /= kFloatSlowdown;
   const double row_ns = static_cast<double>(16 * unit_groups * matrices * w.k) / macs_per_ns;
-  size_t strip_rows = std::clamp<size_t>(static_cast<size_t>(kTileNs / row_ns), 1, kPanelRows);
+  size_t strip_rows = std::clamp<size_t>(static_cast<size_t>(kTileNs / row_ns), 1, is_super ? kSuperPanelRows : kPanelRows);
   if (max_outputs != 0)
     strip_rows = std::min(strip_rows, std::max<size_t>(1, max_outputs / (16 * unit_groups)));
   const size_t blocks = (rows + strip_rows - 1) / strip_rows;
