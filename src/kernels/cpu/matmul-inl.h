@@ -107,7 +107,6 @@ inline TileArgs TileAt(const MatMulArgs& m, size_t group, size_t num_groups, siz
     const size_t left = m.w.rows - 16 * (group + g);
     t.valid[g] = left < 16 ? left : 16;
   }
-  if (num_groups == 1) t.group[1] = t.group[0];
   t.out = m.out + row * m.out_stride + 16 * group;
   t.out_stride = m.out_stride;
   return t;
@@ -130,9 +129,27 @@ void MatMulWide(const MatMulArgs& m) {
   }
 }
 
+// One row from memory: more groups at a time are more streams, and more of memory's latency is
+// hidden.
+template <typename T, bool kSuper>
+void MatMulStreams(const MatMulArgs& m, size_t group) {
+  using Acts = typename Plan<T, kSuper>::Direct;
+  TileArgs tile = TileAt(m, group, kStreamGroups, m.row_begin);
+  tile.num_blocks = m.x.k / T::kBlockK;
+  tile.fetch_skip = (kStreamGroups - 1) * m.w.group_bytes;
+  Plan<T, kSuper>::template Tile<T, Acts, kStreamGroups, 1>::Run(
+      tile, DirectAt<T, kSuper>(m.x, m.row_begin));
+}
+
 template <typename T, bool kSuper>
 void MatMulDirect(const MatMulArgs& m) {
+  const bool is_row = m.row_end - m.row_begin == 1;
   for (size_t g = m.group_begin; g < m.group_end;) {
+    if (is_row && kStreamGroups > kTileGroups && m.group_end - g >= kStreamGroups) {
+      MatMulStreams<T, kSuper>(m, g);
+      g += kStreamGroups;
+      continue;
+    }
     const size_t num_groups = m.group_end - g >= kTileGroups ? kTileGroups : 1;
     for (size_t row = m.row_begin; row < m.row_end;) {
       const size_t cols = NextCols(m.row_end - row);
@@ -153,7 +170,7 @@ void PanelTiles(const MatMulArgs& m, size_t group, size_t num_groups, size_t row
                 size_t block, size_t num_blocks, const uint8_t* next) {
   constexpr size_t kSubs = T::kBlockK / 32;
   const size_t num_subs = num_blocks * kSubs;
-  const uint8_t* source[2];
+  const uint8_t* source[kTileGroups];
   for (size_t g = 0; g < num_groups; ++g) {
     source[g] = m.w.data + (group + g) * m.w.group_bytes + block * T::kPackedBlockBytes;
     if constexpr (!T::kFullRange) {
@@ -162,7 +179,6 @@ void PanelTiles(const MatMulArgs& m, size_t group, size_t num_groups, size_t row
       source[g] = panel;
     }
   }
-  if (num_groups == 1) source[1] = source[0];
   const int32_t* starts = reinterpret_cast<const int32_t*>(m.scratch + kPanelBytes);
   const size_t start_stride = num_subs * T::kScales;
   const size_t num_tiles = (rows + kTileCols - 1) / kTileCols;
@@ -174,7 +190,7 @@ void PanelTiles(const MatMulArgs& m, size_t group, size_t num_groups, size_t row
     TileArgs tile = TileAt(m, group, num_groups, row + done);
     tile.num_blocks = 32 * num_subs / Plan<T, kSuper>::Panel::kBlockK;
     tile.resume = block != 0;
-    for (size_t g = 0; g < 2; ++g) {
+    for (size_t g = 0; g < num_groups; ++g) {
       tile.group[g] = source[g];
       tile.fetch[g] = fetch[g];
       fetch[g] += 64 * num_subs * fetch_lines;

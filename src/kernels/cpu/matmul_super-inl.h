@@ -8,7 +8,7 @@ struct SuperTile {
   static constexpr size_t kAheadBlocks = kAheadBytes / T::kPackedBlockBytes;
 
   template <int kHalf>
-  static LULL_INLINE void AddScaled(const uint8_t* const sub[2],
+  static LULL_INLINE void AddScaled(const uint8_t* const sub[kMaxGroups],
                                     const typename T::State (&state)[kGroups], size_t index,
                                     const Acts& acts, I32 (&sum)[kGroups][kCols]) {
     I32 dot[kGroups][kCols];
@@ -52,7 +52,8 @@ struct SuperTile {
 
   static void Run(const TileArgs& args, Acts acts) {
     F32 acc[kGroups][kCols];
-    const uint8_t* block[2] = {args.group[0], args.group[1]};
+    const uint8_t* block[kMaxGroups];
+    for (int g = 0; g < kGroups; ++g) block[g] = args.group[g];
     const uint8_t* fetch[2] = {args.fetch[0], args.fetch[1]};
     BeginSums(args, acc);
     for (size_t b = 0; b < args.num_blocks; ++b) {
@@ -65,7 +66,9 @@ struct SuperTile {
         for (int c = 0; c < kCols; ++c) sum[g][c] = Set1I32(0);
       }
       for (size_t index = 0; index < 8; ++index) {
-        const uint8_t* sub[2] = {block[0] + index * T::kSubBytes, block[1] + index * T::kSubBytes};
+        const uint8_t* sub[kMaxGroups];
+#pragma GCC unroll kTileUnroll
+        for (int g = 0; g < kGroups; ++g) sub[g] = block[g] + index * T::kSubBytes;
         if constexpr (Acts::kStream) {
           FetchStream<T, kGroups>(sub, b + kAheadBlocks < args.num_blocks ? 0 : args.fetch_skip);
         } else {

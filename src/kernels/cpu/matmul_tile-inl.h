@@ -3,9 +3,11 @@
 // so tile shape and chunking never change a bit. Included inside an instruction set's namespace.
 namespace lull::LULL_ISA {
 
+inline constexpr int kMaxGroups = kStreamGroups > kTileGroups ? kStreamGroups : kTileGroups;
+
 struct TileArgs {
-  const uint8_t* group[2];  // packed blocks of each group
-  size_t valid[2];          // rows of each group that exist, 1..16
+  const uint8_t* group[kMaxGroups];  // packed blocks of each group
+  size_t valid[kMaxGroups];          // rows of each group that exist, 1..16
   size_t num_blocks;
   bool resume;  // start from what `out` holds
   // Panels: lines fetched ahead for each 32-block, `fetch_lines` from fetch[g] up for each group.
@@ -71,7 +73,7 @@ constexpr int32_t OffsetOf() {
 
 // A word of every row's weights with the same word of every activation row.
 template <typename T, int kWord, typename Acts, int kGroups, int kCols>
-LULL_INLINE void DotWord(const uint8_t* const sub[2], const Acts& acts,
+LULL_INLINE void DotWord(const uint8_t* const sub[kMaxGroups], const Acts& acts,
                          I32 (&dot)[kGroups][kCols]) {
   U8 w[kGroups];
 #pragma GCC unroll kTileUnroll
@@ -88,7 +90,7 @@ LULL_INLINE void DotWord(const uint8_t* const sub[2], const Acts& acts,
 
 // The words of one scale: all eight, or four for each half.
 template <typename T, int kHalf, typename Acts, int kGroups, int kCols>
-LULL_INLINE void DotWords(const uint8_t* const sub[2], const Acts& acts,
+LULL_INLINE void DotWords(const uint8_t* const sub[kMaxGroups], const Acts& acts,
                           I32 (&dot)[kGroups][kCols]) {
   DotWord<T, 4 * kHalf + 0>(sub, acts, dot);
   DotWord<T, 4 * kHalf + 1>(sub, acts, dot);
@@ -105,7 +107,7 @@ LULL_INLINE void DotWords(const uint8_t* const sub[2], const Acts& acts,
 // The weights kAheadBytes on: the first touch of memory, a decode step's bound.
 inline constexpr size_t kAheadBytes = 3072;
 template <typename T, int kGroups>
-LULL_INLINE void FetchStream(const uint8_t* const sub[2], size_t skip) {
+LULL_INLINE void FetchStream(const uint8_t* const sub[kMaxGroups], size_t skip) {
   constexpr size_t kLines = (T::kPackedBlockBytes / (T::kBlockK / 32) + 63) / 64;
 #pragma GCC unroll kTileUnroll
   for (size_t line = 0; line < kLines; ++line) {
@@ -154,7 +156,7 @@ struct IntTile {
   static constexpr size_t kSubs = T::kBlockK / 32;
 
   template <int kHalf>
-  static LULL_INLINE void DotScale(const uint8_t* const sub[2],
+  static LULL_INLINE void DotScale(const uint8_t* const sub[kMaxGroups],
                                    const typename T::State (&state)[kGroups], size_t index,
                                    const Acts& acts, F32 (&acc)[kGroups][kCols]) {
     I32 dot[kGroups][kCols];
@@ -196,7 +198,8 @@ struct IntTile {
   static constexpr size_t kAheadBlocks = kAheadBytes / T::kPackedBlockBytes;
   static void Run(const TileArgs& args, Acts acts) {
     F32 acc[kGroups][kCols];
-    const uint8_t* block[2] = {args.group[0], args.group[1]};
+    const uint8_t* block[kMaxGroups];
+    for (int g = 0; g < kGroups; ++g) block[g] = args.group[g];
     const uint8_t* fetch[2] = {args.fetch[0], args.fetch[1]};
     BeginSums(args, acc);
     for (size_t b = 0; b < args.num_blocks; ++b) {
@@ -204,7 +207,9 @@ struct IntTile {
 #pragma GCC unroll kTileUnroll
       for (int g = 0; g < kGroups; ++g) T::Begin(block[g], state[g]);
       for (size_t index = 0; index < kSubs; ++index) {
-        const uint8_t* sub[2] = {block[0] + index * T::kSubBytes, block[1] + index * T::kSubBytes};
+        const uint8_t* sub[kMaxGroups];
+#pragma GCC unroll kTileUnroll
+        for (int g = 0; g < kGroups; ++g) sub[g] = block[g] + index * T::kSubBytes;
         if constexpr (Acts::kStream) {
           FetchStream<T, kGroups>(sub, b + kAheadBlocks < args.num_blocks ? 0 : args.fetch_skip);
         } else {

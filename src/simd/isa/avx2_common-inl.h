@@ -2,7 +2,7 @@
 // each of their namespaces. Meanings: scalar.h.
 
 // Matrix product tiles: groups of 16 weight rows by activation rows that fill the registers.
-inline constexpr int kTileGroups = 1, kTileCols = 4;
+inline constexpr int kTileGroups = 1, kTileCols = 4, kStreamGroups = 2;
 inline constexpr int kTileUnroll = 16;
 
 struct F32 {

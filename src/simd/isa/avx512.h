@@ -8,7 +8,7 @@ namespace lull::avx512 {
 
 inline constexpr double kMacsPerUs = 120000;
 // Matrix product tiles: groups of 16 weight rows by activation rows that fill the registers.
-inline constexpr int kTileGroups = 2, kTileCols = 6;
+inline constexpr int kTileGroups = 2, kTileCols = 6, kStreamGroups = 4;
 inline constexpr int kTileUnroll = 16;
 
 // F32 values that fit the register file.

@@ -15,8 +15,9 @@ namespace lull::scalar {
 inline constexpr double kMacsPerUs = 700;
 // F32 values that fit the register file: sizes register blocks, never the results.
 inline constexpr int kF32Registers = 1;
-// Matrix product tiles: groups of 16 weight rows by activation rows that fill the registers.
-inline constexpr int kTileGroups = 1, kTileCols = 2;
+// Matrix product tiles: groups of 16 weight rows by activation rows that fill the registers; and
+// how many groups a single row takes at a time, each a stream from memory.
+inline constexpr int kTileGroups = 1, kTileCols = 2, kStreamGroups = 1;
 inline constexpr int kTileUnroll = 1;
 
 struct F32 {
