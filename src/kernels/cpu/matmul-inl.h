@@ -32,7 +32,6 @@ struct Plan<T, true> {
   template <typename Source, typename Acts, int kGroups, int kCols>
   using Tile = SuperTile<Source, Acts, kGroups, kCols>;
 };
-static_assert(kMaxPanelSubBytes * kPanelSubs >= 2 * SuperPanelOf<TypeQ6_K>::kPackedBlockBytes);
 
 inline DirectActs ActsAt(const Activations& x, size_t row, size_t sub) {
   const size_t k = x.k;
@@ -209,6 +208,9 @@ void MatMulPanel(const MatMulArgs& m) {
   constexpr size_t kSubs = T::kBlockK / 32;
   const size_t blocks = m.x.k / T::kBlockK;
   constexpr size_t kMaxBlocks = kPanelSubs / kSubs;
+  static_assert(T::kFullRange || kMaxBlocks * (T::kBlockK / Plan<T, kSuper>::Panel::kBlockK) *
+                                         Plan<T, kSuper>::Panel::kPackedBlockBytes <=
+                                     kPanelSubs * kMaxPanelSubBytes);
   const size_t chunks = (blocks + kMaxBlocks - 1) / kMaxBlocks;
   const size_t chunk_blocks = (blocks + chunks - 1) / chunks;
   for (size_t row = m.row_begin; row < m.row_end; row += kPanelRows) {

@@ -43,10 +43,7 @@ struct AmxSuperPanel {
   }
 };
 
-inline constexpr size_t kMaxSuperPanelBytes = sizeof(AmxSuperPanel<TypeQ4_K>) >
-                                                      sizeof(AmxSuperPanel<TypeQ6_K>)
-                                                  ? sizeof(AmxSuperPanel<TypeQ4_K>)
-                                                  : sizeof(AmxSuperPanel<TypeQ6_K>);
+inline constexpr size_t kMaxSuperPanelBytes = 2 * 256 * 16 + (8 + 1 + 2) * 64;
 inline constexpr size_t kSuperRows = 128;  // activation rows that share an unpacked panel
 // The panel, then the f32 sums of kSuperRows rows by 16.
 inline constexpr size_t kSuperScratchBytes = kMaxSuperPanelBytes + kSuperRows * 64;
@@ -137,6 +134,7 @@ LULL_INLINE void SuperCombine(const AmxSuperPanel<T>& panel, const int32_t* dots
 template <typename T>
 void SuperGroup(const MatMulArgs& m, size_t group, size_t row, size_t rows) {
   using Panel = AmxSuperPanel<T>;
+  static_assert(sizeof(Panel) <= kMaxSuperPanelBytes);
   Panel& panel = *reinterpret_cast<Panel*>(m.scratch);
   float* sums = reinterpret_cast<float*>(m.scratch + kMaxSuperPanelBytes);
   alignas(64) int32_t dots[64 * kTileRows];
