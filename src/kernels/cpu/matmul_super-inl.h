@@ -5,8 +5,6 @@ namespace lull::LULL_ISA {
 
 template <typename T, typename Acts, int kGroups, int kCols>
 struct SuperTile {
-  static constexpr size_t kAheadBlocks = kAheadBytes / T::kPackedBlockBytes;
-
   template <int kHalf>
   static LULL_INLINE void AddScaled(const uint8_t* const sub[kMaxGroups],
                                     const typename T::State (&state)[kGroups], size_t index,
@@ -50,40 +48,32 @@ struct SuperTile {
     }
   }
 
-  static void Run(const TileArgs& args, Acts acts) {
-    F32 acc[kGroups][kCols];
-    const uint8_t* block[kMaxGroups];
-    for (int g = 0; g < kGroups; ++g) block[g] = args.group[g];
-    const uint8_t* fetch[2] = {args.fetch[0], args.fetch[1]};
-    BeginSums(args, acc);
-    for (size_t b = 0; b < args.num_blocks; ++b) {
-      typename T::State state[kGroups];
-      I32 sum[kGroups][kCols];
+  // The integers of the super-block so far.
+  struct Block {
+    I32 sum[kGroups][kCols];
+    LULL_INLINE Block() {
 #pragma GCC unroll kTileUnroll
       for (int g = 0; g < kGroups; ++g) {
-        T::Begin(block[g], state[g]);
 #pragma GCC unroll kTileUnroll
         for (int c = 0; c < kCols; ++c) sum[g][c] = Set1I32(0);
       }
-      for (size_t index = 0; index < 8; ++index) {
-        const uint8_t* sub[kMaxGroups];
-#pragma GCC unroll kTileUnroll
-        for (int g = 0; g < kGroups; ++g) sub[g] = block[g] + index * T::kSubBytes;
-        if constexpr (Acts::kStream) {
-          FetchStream<T, kGroups>(sub, b + kAheadBlocks < args.num_blocks ? 0 : args.fetch_skip);
-        } else {
-          FetchNext<kGroups>(fetch, args.fetch_lines);
-        }
-        AddScaled<0>(sub, state, index, acts, sum);
-        if constexpr (T::kScales == 2) AddScaled<1>(sub, state, index, acts, sum);
-        acts.NextSub();
-      }
-      AddBlock(state, acts, sum, acc);
-      acts.NextBlock();
-#pragma GCC unroll kTileUnroll
-      for (int g = 0; g < kGroups; ++g) block[g] += T::kPackedBlockBytes;
     }
-    EndSums(args, acc);
+  };
+  static LULL_INLINE void AddSub(const uint8_t* const sub[kMaxGroups],
+                                 const typename T::State (&state)[kGroups], size_t index,
+                                 Acts& acts, Block& block, F32 (&)[kGroups][kCols]) {
+    AddScaled<0>(sub, state, index, acts, block.sum);
+    if constexpr (T::kScales == 2) AddScaled<1>(sub, state, index, acts, block.sum);
+    acts.NextSub();
+  }
+  static LULL_INLINE void EndBlock(const typename T::State (&state)[kGroups], Acts& acts,
+                                   const Block& block, F32 (&acc)[kGroups][kCols]) {
+    AddBlock(state, acts, block.sum, acc);
+    acts.NextBlock();
+  }
+
+  static void Run(const TileArgs& args, Acts acts) {
+    RunTile<SuperTile, T, Acts, kGroups, kCols>(args, acts);
   }
 };
 

@@ -151,10 +151,40 @@ LULL_INLINE void EndSums(const TileArgs& args, const F32 (&acc)[kGroups][kCols])
   }
 }
 
+// A tile over all of K. Tile says what becomes of 32 weights of each row, and of a whole block.
+template <typename Tile, typename T, typename Acts, int kGroups, int kCols>
+LULL_INLINE void RunTile(const TileArgs& args, Acts acts) {
+  constexpr size_t kSubs = T::kBlockK / 32, kAheadBlocks = kAheadBytes / T::kPackedBlockBytes;
+  F32 acc[kGroups][kCols];
+  const uint8_t* block[kMaxGroups];
+  for (int g = 0; g < kGroups; ++g) block[g] = args.group[g];
+  const uint8_t* fetch[2] = {args.fetch[0], args.fetch[1]};
+  BeginSums(args, acc);
+  for (size_t b = 0; b < args.num_blocks; ++b) {
+    typename T::State state[kGroups];
+#pragma GCC unroll kTileUnroll
+    for (int g = 0; g < kGroups; ++g) T::Begin(block[g], state[g]);
+    typename Tile::Block gathered;
+    for (size_t index = 0; index < kSubs; ++index) {
+      const uint8_t* sub[kMaxGroups];
+#pragma GCC unroll kTileUnroll
+      for (int g = 0; g < kGroups; ++g) sub[g] = block[g] + index * T::kSubBytes;
+      if constexpr (Acts::kStream) {
+        FetchStream<T, kGroups>(sub, b + kAheadBlocks < args.num_blocks ? 0 : args.fetch_skip);
+      } else {
+        FetchNext<kGroups>(fetch, args.fetch_lines);
+      }
+      Tile::AddSub(sub, state, index, acts, gathered, acc);
+    }
+    Tile::EndBlock(state, acts, gathered, acc);
+#pragma GCC unroll kTileUnroll
+    for (int g = 0; g < kGroups; ++g) block[g] += T::kPackedBlockBytes;
+  }
+  EndSums(args, acc);
+}
+
 template <typename T, typename Acts, int kGroups, int kCols>
 struct IntTile {
-  static constexpr size_t kSubs = T::kBlockK / 32;
-
   template <int kHalf>
   static LULL_INLINE void DotScale(const uint8_t* const sub[kMaxGroups],
                                    const typename T::State (&state)[kGroups], size_t index,
@@ -195,35 +225,21 @@ struct IntTile {
     }
   }
 
-  static constexpr size_t kAheadBlocks = kAheadBytes / T::kPackedBlockBytes;
+  // What a block gathers beside the sums: nothing, each 32-block is added at once.
+  struct Block {};
+  static LULL_INLINE void AddSub(const uint8_t* const sub[kMaxGroups],
+                                 const typename T::State (&state)[kGroups], size_t index,
+                                 Acts& acts, Block&, F32 (&acc)[kGroups][kCols]) {
+    DotScale<0>(sub, state, index, acts, acc);
+    if constexpr (T::kScales == 2) DotScale<1>(sub, state, index, acts, acc);
+    if constexpr (T::kHasMin) AddMins(state, index, acts, acc);
+    acts.template Next<T::kScales>();
+  }
+  static LULL_INLINE void EndBlock(const typename T::State (&)[kGroups], Acts&, const Block&,
+                                   F32 (&)[kGroups][kCols]) {}
+
   static void Run(const TileArgs& args, Acts acts) {
-    F32 acc[kGroups][kCols];
-    const uint8_t* block[kMaxGroups];
-    for (int g = 0; g < kGroups; ++g) block[g] = args.group[g];
-    const uint8_t* fetch[2] = {args.fetch[0], args.fetch[1]};
-    BeginSums(args, acc);
-    for (size_t b = 0; b < args.num_blocks; ++b) {
-      typename T::State state[kGroups];
-#pragma GCC unroll kTileUnroll
-      for (int g = 0; g < kGroups; ++g) T::Begin(block[g], state[g]);
-      for (size_t index = 0; index < kSubs; ++index) {
-        const uint8_t* sub[kMaxGroups];
-#pragma GCC unroll kTileUnroll
-        for (int g = 0; g < kGroups; ++g) sub[g] = block[g] + index * T::kSubBytes;
-        if constexpr (Acts::kStream) {
-          FetchStream<T, kGroups>(sub, b + kAheadBlocks < args.num_blocks ? 0 : args.fetch_skip);
-        } else {
-          FetchNext<kGroups>(fetch, args.fetch_lines);
-        }
-        DotScale<0>(sub, state, index, acts, acc);
-        if constexpr (T::kScales == 2) DotScale<1>(sub, state, index, acts, acc);
-        if constexpr (T::kHasMin) AddMins(state, index, acts, acc);
-        acts.template Next<T::kScales>();
-      }
-#pragma GCC unroll kTileUnroll
-      for (int g = 0; g < kGroups; ++g) block[g] += T::kPackedBlockBytes;
-    }
-    EndSums(args, acc);
+    RunTile<IntTile, T, Acts, kGroups, kCols>(args, acts);
   }
 };
 
