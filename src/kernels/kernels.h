@@ -46,16 +46,30 @@ struct Activations {
   const int16_t* sums16 = nullptr;     // [rows, k / 16]
 };
 
-// One KV page of one KV head. K is [head_dim][64] (lane = position), V is [64][head_dim]; behind the
-// int8 values of kI8 either has its scales, [blocks][64]. Both are allocated whole; slots that no
+// One KV page of one KV head. K is [head_dim][64] (lane = position). V lies in blocks of 64
+// dimensions, the last as wide as what is left, each [64][width]: ValueOffset. Behind the int8
+// values of kI8 either has its scales, [blocks of 32][64]. Both are allocated whole; slots that no
 // position has reached may hold anything.
 struct KvPage {
   void* k = nullptr;
   void* v = nullptr;
 };
 
+inline constexpr size_t kValueBlock = 64;
+inline size_t ValueBlockWidth(size_t head_dim, size_t d) {
+  const size_t left = head_dim - d / kValueBlock * kValueBlock;
+  return left < kValueBlock ? left : kValueBlock;
+}
+// Where dimension d of a slot's value lies in V, in elements.
+inline size_t ValueOffset(size_t head_dim, size_t slot, size_t d) {
+  return d / kValueBlock * kValueBlock * kPageTokens + slot * ValueBlockWidth(head_dim, d) +
+         d % kValueBlock;
+}
+
+// Rows that see the same positions of the same pages.
 struct AttentionArgs {
-  const float* q = nullptr;  // [num_q, head_dim]: the query heads that share this KV head
+  size_t num_rows = 1;
+  const float* const* q = nullptr;  // of each row [num_q, head_dim]: heads that share this KV head
   size_t num_q = 0;
   size_t head_dim = 0;  // K and V head size, a multiple of 16
   float scale = 1.0f;   // scores = scale * q.k
@@ -65,13 +79,13 @@ struct AttentionArgs {
   int64_t first_page = 0;
   int64_t begin_position = 0;  // first visible position (sliding window); may be in any page
   int64_t end_position = 0;    // one past the last visible position (the query's own + 1)
-  float* out = nullptr;        // [num_q, head_dim]
+  float* const* out = nullptr;  // of each row [num_q, head_dim]
 };
 // Running state between calls: attention over many pages is cut at page ends so that the caller
-// can checkpoint. One state per call chain: m, l [num_q], o lives in args.out (unnormalised).
+// can checkpoint, and takes other rows together for every page. o lives in args.out (unnormalised).
 struct AttentionState {
-  float* m = nullptr;  // [num_q], running maximum
-  float* l = nullptr;  // [num_q], running sum
+  float* m = nullptr;  // [num_rows, num_q], running maximum
+  float* l = nullptr;  // [num_rows, num_q], running sum
 };
 
 struct Kernels {
@@ -112,7 +126,7 @@ struct Kernels {
   // Writes one token's K and V (f32 [head_dim] each) at slot 0..63 of a page.
   void (*kv_write)(KvType type, KvPage page, size_t slot, const float* k, const float* v,
                    size_t head_dim);
-  // A page's values as f32, exactly: k [head_dim][64], v [64][head_dim]. For many queries of it.
+  // A page's values as f32, exactly, in the same places. For many queries of it.
   void (*kv_widen)(KvType type, KvPage page, size_t head_dim, float* k, float* v);
   // Scores, page-ordered online softmax. attention_begin sets the state, attention_pages consumes
   // pages [page_begin, page_end) of args.pages in ascending order, attention_end normalises out.

@@ -120,7 +120,7 @@ class BlockAttention {
   template <typename Fn>
   void ForEachState(const Fn& fn) {
     for (size_t head = 0; head < item_.num_kv; ++head)
-      for (size_t r = 0; r < item_.block.rows; ++r) fn(Args(r, head), State(r, head));
+      for (size_t r = 0; r < item_.block.rows; ++r) fn(Args(r, 1, head), State(r, head));
   }
 
   void RunPage(int64_t page, size_t head, double page_ns) {
@@ -131,19 +131,34 @@ class BlockAttention {
     const bool last_head = head + 1 == item_.num_kv;
     const bool fetch = !widen && (page + 1 < part_.end || !last_head);
     if (fetch) next = last_head ? PageOf(page + 1, 0) : PageOf(page, head + 1);
-    for (size_t r = 0; r < item_.block.rows; ++r) {
-      since_checkpoint_ns_ += page_ns;
+    for (size_t r = 0, rows; r < item_.block.rows; r += rows) {
       if (since_checkpoint_ns_ > kCheckpointNs) {
         ctx_.Checkpoint();
         since_checkpoint_ns_ = 0;
       }
-      AttentionArgs args = Args(r, head);
+      rows = widen ? RowsAlike(r, page, page_ns) : 1;
+      since_checkpoint_ns_ += page_ns * static_cast<double>(rows);
+      AttentionArgs args = Args(r, rows, head);
       args.pages = &kv;
       args.next = fetch ? &next : nullptr;
       args.first_page = page;
       args.kv_type = widen ? KvType::kF32 : op_.kv.type;
       env_.kernels.attention_pages(args, 0, 1, State(r, head));
     }
+  }
+
+  // How many rows from r on see the whole page, if it does; they fit between two checkpoints.
+  size_t RowsAlike(size_t r, int64_t page, double page_ns) const {
+    const auto size = static_cast<int64_t>(kPageTokens);
+    const auto sees_all = [&](size_t row) {
+      const int64_t position = Row(row).position;
+      return FirstVisible(op_, position) <= page * size && position >= page * size + size - 1;
+    };
+    const auto most = static_cast<size_t>(std::max(kCheckpointNs / page_ns, 1.0));
+    size_t rows = 1;
+    if (!sees_all(r)) return rows;
+    while (r + rows < item_.block.rows && rows < most && sees_all(r + rows)) ++rows;
+    return rows;
   }
 
   const RowPlace& Row(size_t r) const {
@@ -155,21 +170,26 @@ class BlockAttention {
     return op_.kv.Page(place.pages[page - place.first_page], item_.kv_begin + head);
   }
 
-  AttentionArgs Args(size_t r, size_t head) const {
+  // Of `rows` rows from r on. Valid until the next call.
+  AttentionArgs Args(size_t r, size_t rows, size_t head) {
     const size_t group = op_.shape.num_heads / op_.shape.num_kv_heads;
     const size_t dim = op_.shape.head_dim;
     const size_t offset = ((item_.kv_begin + head) * group + item_.q_begin) * dim;
-    const size_t out_row = item_.block.begin + r;
-    const auto row = static_cast<size_t>(source_[out_row]);
-    const int64_t position = rows_[row].position;
+    for (size_t i = 0; i < rows; ++i) {
+      const size_t out_row = item_.block.begin + r + i;
+      q_[i] = op_.q + static_cast<size_t>(source_[out_row]) * op_.shape.num_heads * dim + offset;
+      out_[i] = op_.out->Row(out_row) + offset;
+    }
+    const int64_t position = Row(r).position;
     AttentionArgs args;
-    args.q = op_.q + row * op_.shape.num_heads * dim + offset;
+    args.num_rows = rows;
+    args.q = q_;
     args.num_q = item_.num_q;
     args.head_dim = dim;
     args.scale = op_.scale;
     args.begin_position = FirstVisible(op_, position);
     args.end_position = position + 1;
-    args.out = op_.out->Row(out_row) + offset;
+    args.out = out_;
     return args;
   }
 
@@ -195,6 +215,8 @@ class BlockAttention {
   PageRange part_;
   float *m_ = nullptr, *l_ = nullptr;
   double since_checkpoint_ns_ = 0;
+  const float* q_[kBlockRows];
+  float* out_[kBlockRows];
 };
 
 // Neighbouring rows of one sequence, up to kBlockRows together.

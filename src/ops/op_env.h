@@ -19,7 +19,7 @@ namespace lull {
 constexpr size_t kScratchFloats = 16384;
 
 // Rows of one sequence that read its KV pages together.
-constexpr size_t kBlockRows = 16;
+constexpr size_t kBlockRows = 32;
 struct RowBlock {
   size_t begin, rows;
 };

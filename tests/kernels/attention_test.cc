@@ -62,7 +62,7 @@ std::vector<float> Attend(const Kernels& kernels, const Cache& cache, const Shap
                           const float* q, size_t pages_per_call = 0) {
   std::vector<float> out(shape.num_q * shape.head_dim, 7.0f), m(shape.num_q), l(shape.num_q);
   AttentionArgs args;
-  args.q = q;
+  args.q = &q;
   args.num_q = shape.num_q;
   args.head_dim = shape.head_dim;
   args.scale = 1.0f / std::sqrt(static_cast<float>(shape.head_dim));
@@ -71,7 +71,8 @@ std::vector<float> Attend(const Kernels& kernels, const Cache& cache, const Shap
   args.pages = cache.pages().data() + args.first_page;
   args.begin_position = shape.begin;
   args.end_position = shape.end;
-  args.out = out.data();
+  float* out_row = out.data();
+  args.out = &out_row;
   const AttentionState state{m.data(), l.data()};
   const size_t pages = (shape.end + kPageTokens - 1) / kPageTokens - args.first_page;
   if (pages_per_call == 0) pages_per_call = pages;
@@ -201,8 +202,10 @@ TEST(Attention, InvisiblePagesContributeNothing) {
     const Shape shape{KvType::kF16, 64, 1, 130, 180};
     const auto want = Attend(*kernels, cache, shape, q.data());
     std::vector<float> out(64), m(1), l(1);
-    const AttentionArgs args{q.data(), 1, 64,  0.125f, KvType::kF16, cache.pages().data(),
-                             nullptr,  0, 130, 180,    out.data()};
+    const float* q_row = q.data();
+    float* out_row = out.data();
+    const AttentionArgs args{1, &q_row, 1, 64, 0.125f, KvType::kF16, cache.pages().data(),
+                             nullptr, 0, 130, 180, &out_row};
     const AttentionState state{m.data(), l.data()};
     kernels->attention_begin(args, state);
     kernels->attention_pages(args, 0, 5, state);
@@ -222,6 +225,46 @@ TEST(Attention, HeadsAreIndependent) {
         const auto one = Attend(*kernels, cache, {type, 80, 1, 3, 150}, q.data() + h * 80);
         ExpectSameBits(std::vector<float>(all.begin() + h * 80, all.begin() + (h + 1) * 80), one,
                        kernels->name);
+      }
+    }
+  }
+}
+
+// Rows taken together, in full batches and remainders, wherever each row's vectors lie.
+TEST(Attention, RowsAreIndependent) {
+  constexpr size_t kRows = 23, kHeads = 3;
+  for (const Kernels* kernels : MachineKernels()) {
+    for (const KvType type : kTypes) {
+      for (const size_t head_dim : {16, 80, 192}) {
+        const Cache cache(*kernels, type, head_dim, 200);
+        const size_t values = kHeads * head_dim;
+        const auto q = RandomFloats(kRows * values, 39, 2.0f);
+        std::vector<float> out(kRows * values), m(kRows * kHeads), l(kRows * kHeads);
+        std::vector<const float*> q_rows;
+        std::vector<float*> out_rows;
+        for (size_t r = 0; r < kRows; ++r) {
+          q_rows.push_back(&q[r * 7 % kRows * values]);
+          out_rows.push_back(&out[r * 7 % kRows * values]);
+        }
+        AttentionArgs args;
+        args.num_rows = kRows;
+        args.q = q_rows.data();
+        args.num_q = kHeads;
+        args.head_dim = head_dim;
+        args.scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
+        args.kv_type = type;
+        args.pages = cache.pages().data();
+        args.begin_position = 5;
+        args.end_position = 200;
+        args.out = out_rows.data();
+        const AttentionState state{m.data(), l.data()};
+        kernels->attention_begin(args, state);
+        kernels->attention_pages(args, 0, 4, state);
+        kernels->attention_end(args, state);
+        for (size_t r = 0; r < kRows; ++r)
+          ExpectSameBits(
+              Attend(*kernels, cache, {type, head_dim, kHeads, 5, 200}, &q[r * values]),
+              std::vector<float>(&out[r * values], &out[(r + 1) * values]), kernels->name);
       }
     }
   }

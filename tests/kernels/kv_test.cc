@@ -73,7 +73,7 @@ TEST(KvWrite, PutsEachValueInItsPlace) {
     std::vector<uint16_t> want_k(kPageTokens * head_dim), want_v(want_k.size());
     for (size_t d = 0; d < head_dim; ++d) {
       want_k[d * kPageTokens + slot] = F32ToF16(k[d]);
-      want_v[slot * head_dim + d] = F32ToF16(v[d]);
+      want_v[ValueOffset(head_dim, slot, d)] = F32ToF16(v[d]);
     }
     EXPECT_EQ(0, memcmp(want_k.data(), page.k.data(), page.k.size())) << kernels->name;
     EXPECT_EQ(0, memcmp(want_v.data(), page.v.data(), page.v.size())) << kernels->name;
@@ -137,9 +137,9 @@ TEST(KvWiden, GivesEveryInt8ItsValue) {
               return static_cast<float>(static_cast<int8_t>(byte)) * F16ToF32(bits);
             };
             const float want_k = value(page.k[d * kPageTokens + slot], scales[scale]);
-            const float want_v =
-                value(page.v[slot * head_dim + d], scales[scales.size() / 2 + scale]);
-            const float got_k = k[d * kPageTokens + slot], got_v = v[slot * head_dim + d];
+            const size_t v_at = ValueOffset(head_dim, slot, d);
+            const float want_v = value(page.v[v_at], scales[scales.size() / 2 + scale]);
+            const float got_k = k[d * kPageTokens + slot], got_v = v[v_at];
             ASSERT_TRUE(std::isnan(want_k) ? std::isnan(got_k) : !memcmp(&want_k, &got_k, 4))
                 << kernels->name << " dimension " << d << " slot " << slot;
             ASSERT_TRUE(std::isnan(want_v) ? std::isnan(got_v) : !memcmp(&want_v, &got_v, 4))
@@ -171,7 +171,7 @@ TEST(KvWrite, Int8IsHalfAStepOff) {
         };
         for (size_t d = 0; d < head_dim; ++d) {
           check(k, d, got_k[d * kPageTokens + 9]);
-          check(v, d, got_v[9 * head_dim + d]);
+          check(v, d, got_v[ValueOffset(head_dim, 9, d)]);
         }
       }
     }

@@ -10,12 +10,12 @@ LULL_INLINE void WriteSlot(KvPage page, size_t slot, const float* k, const float
                            size_t head_dim) {
   using Element = typename Kv::Element;
   Element* k_page = static_cast<Element*>(page.k) + slot;
-  Element* v_row = static_cast<Element*>(page.v) + slot * head_dim;
+  Element* v_page = static_cast<Element*>(page.v);
   for (size_t d = 0; d < head_dim; d += 16) {
     Element lanes[16];
     Kv::Store(lanes, LoadF32(k + d));
     for (size_t i = 0; i < 16; ++i) k_page[(d + i) * kPageTokens] = lanes[i];
-    Kv::Store(v_row + d, LoadF32(v + d));
+    Kv::Store(v_page + ValueOffset(head_dim, slot, d), LoadF32(v + d));
   }
 }
 
@@ -51,7 +51,7 @@ LULL_INLINE void WriteSlotI8(KvPage page, size_t slot, const float* k, const flo
     int8_t lanes[kScaleBlock];
     k_scales[scale] = QuantizeBlock(k + d, n, lanes);
     for (size_t i = 0; i < n; ++i) k_page[(d + i) * kPageTokens + slot] = lanes[i];
-    v_scales[scale] = QuantizeBlock(v + d, n, v_page + slot * head_dim + d);
+    v_scales[scale] = QuantizeBlock(v + d, n, v_page + ValueOffset(head_dim, slot, d));
   }
 }
 
@@ -70,8 +70,10 @@ LULL_INLINE void WidenPageI8(KvPage page, size_t head_dim, float* k, float* v) {
     float scales[kPageTokens];
     for (size_t j = 0; j < kPageTokens; j += 16)
       StoreF32(scales + j, LoadF16(v_scales + d / kScaleBlock * kPageTokens + j));
-    for (size_t j = 0; j < kPageTokens; ++j)
-      StoreF32(v + j * head_dim + d, Mul(KvI8::Load(v_page + j * head_dim + d), Set1(scales[j])));
+    for (size_t j = 0; j < kPageTokens; ++j) {
+      const size_t at = ValueOffset(head_dim, j, d);
+      StoreF32(v + at, Mul(KvI8::Load(v_page + at), Set1(scales[j])));
+    }
   }
 }
 
