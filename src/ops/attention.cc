@@ -124,20 +124,23 @@ class BlockAttention {
   }
 
   void RunPage(int64_t page, size_t head, double page_ns) {
-    const bool widen = item_.block.rows >= kWidenRows && op_.kv.type != KvType::kF32;
+    // Then there is one KV head, and the rows' states lie side by side.
+    const bool many = item_.block.rows >= kWidenRows;
+    const bool widen = many && op_.kv.type != KvType::kF32;
     KvPage kv = PageOf(page, head);
     if (widen) kv = Widen(kv);
     KvPage next;  // in the order of reading
     const bool last_head = head + 1 == item_.num_kv;
-    const bool fetch = !widen && (page + 1 < part_.end || !last_head);
+    const bool fetch = !many && (page + 1 < part_.end || !last_head);
     if (fetch) next = last_head ? PageOf(page + 1, 0) : PageOf(page, head + 1);
     for (size_t r = 0, rows; r < item_.block.rows; r += rows) {
-      if (since_checkpoint_ns_ > kCheckpointNs) {
+      rows = many ? RowsAlike(r, page, page_ns) : 1;
+      const double ns = page_ns * static_cast<double>(rows);
+      if (since_checkpoint_ns_ + ns > kCheckpointNs) {
         ctx_.Checkpoint();
         since_checkpoint_ns_ = 0;
       }
-      rows = widen ? RowsAlike(r, page, page_ns) : 1;
-      since_checkpoint_ns_ += page_ns * static_cast<double>(rows);
+      since_checkpoint_ns_ += ns;
       AttentionArgs args = Args(r, rows, head);
       args.pages = &kv;
       args.next = fetch ? &next : nullptr;

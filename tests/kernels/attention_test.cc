@@ -204,8 +204,8 @@ TEST(Attention, InvisiblePagesContributeNothing) {
     std::vector<float> out(64), m(1), l(1);
     const float* q_row = q.data();
     float* out_row = out.data();
-    const AttentionArgs args{1, &q_row, 1, 64, 0.125f, KvType::kF16, cache.pages().data(),
-                             nullptr, 0, 130, 180, &out_row};
+    const AttentionArgs args{1,       &q_row, 1,   64,  0.125f,  KvType::kF16, cache.pages().data(),
+                             nullptr, 0,      130, 180, &out_row};
     const AttentionState state{m.data(), l.data()};
     kernels->attention_begin(args, state);
     kernels->attention_pages(args, 0, 5, state);
@@ -262,9 +262,9 @@ TEST(Attention, RowsAreIndependent) {
         kernels->attention_pages(args, 0, 4, state);
         kernels->attention_end(args, state);
         for (size_t r = 0; r < kRows; ++r)
-          ExpectSameBits(
-              Attend(*kernels, cache, {type, head_dim, kHeads, 5, 200}, &q[r * values]),
-              std::vector<float>(&out[r * values], &out[(r + 1) * values]), kernels->name);
+          ExpectSameBits(Attend(*kernels, cache, {type, head_dim, kHeads, 5, 200}, &q[r * values]),
+                         std::vector<float>(&out[r * values], &out[(r + 1) * values]),
+                         kernels->name);
       }
     }
   }

@@ -135,7 +135,7 @@ Quantized Quantize(const Kernels& kernels, const std::vector<float>& x) {
 TEST(IsaEquality, QuantizeRow) {
   const float inf = std::numeric_limits<float>::infinity();
   const float nan = std::numeric_limits<float>::quiet_NaN();
-  for (size_t k : {32, 64, 96, 576, 1536}) {
+  for (size_t k : {32, 64, 96, 160, 256, 512, 576, 1536}) {
     for (uint32_t seed = 0; seed < 200; ++seed) {
       auto x = seed % 2 ? HardFloats(k, seed) : RandomFloats(k, seed);
       if (seed % 10 == 0) x[seed % k] = inf;

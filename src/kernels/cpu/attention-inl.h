@@ -65,7 +65,7 @@ struct Batch {
   size_t n = 0;
   const float* q[kBatch];
   float* out[kBatch];
-  alignas(64) float scores[kBatch * kPageTokens];   // then weights
+  alignas(64) float scores[kBatch * kPageTokens];  // then weights
   alignas(64) float rescale[(kBatch + 15) / 16 * 16];
 };
 
@@ -158,8 +158,8 @@ LULL_INLINE void ForTiles(size_t n, Fn&& fn) {
 
 // Scores of all 64 positions; those outside the visible slots are -inf.
 template <typename Kv>
-LULL_INLINE void PageScores(const AttentionArgs& args, const KvPage& page, Slots slots,
-                            Fetch fetch, Batch& batch) {
+LULL_INLINE void PageScores(const AttentionArgs& args, const KvPage& page, Slots slots, Fetch fetch,
+                            Batch& batch) {
   // Read once, a page passes as it lies; read by several tiles, in pieces that stay cached.
   const size_t step = batch.n <= kTile ? args.head_dim : kCachedDims;
   for (size_t begin = 0; begin < args.head_dim; begin += step) {
@@ -167,8 +167,7 @@ LULL_INLINE void PageScores(const AttentionArgs& args, const KvPage& page, Slots
     const Dims dims{begin, end, begin == 0, end == args.head_dim};
     ForTiles(batch.n, [&]<int kHeads>(size_t i) {
       ScoreTile<Kv, kHeads>(args, batch.q + i, dims, page, slots,
-                            i == 0 && begin == 0 ? fetch : Fetch(),
-                            batch.scores + i * kPageTokens);
+                            i == 0 && begin == 0 ? fetch : Fetch(), batch.scores + i * kPageTokens);
     });
   }
   if (slots.begin == 0 && slots.end == kPageTokens) return;
@@ -257,8 +256,8 @@ LULL_INLINE void ValueTile(const float* weights, const float* rescale,
 }
 
 template <typename Kv>
-LULL_INLINE void PageValues(const AttentionArgs& args, const KvPage& page, Slots slots,
-                            Fetch fetch, Batch& batch) {
+LULL_INLINE void PageValues(const AttentionArgs& args, const KvPage& page, Slots slots, Fetch fetch,
+                            Batch& batch) {
   const auto* v = static_cast<const typename Kv::Element*>(page.v);
   const size_t head_dim = args.head_dim;
   constexpr size_t kStep = 16 * BlockVectors(kTile, 4);

@@ -203,6 +203,17 @@ LULL_INLINE int32_t SumLanesI32(I32 a) {
   return _mm_cvtsi128_si32(_mm_add_epi32(s2, _mm_srli_si128(s2, 4)));
 }
 
+LULL_INLINE I32 MaxLanesOf16(const I32* v) {
+  alignas(32) int32_t lanes[16];
+  for (int i = 0; i < 16; ++i) lanes[i] = MaxLanesI32(v[i]);
+  return LoadI32(lanes);
+}
+LULL_INLINE I32 SumLanesOf16(const I32* v) {
+  alignas(32) int32_t lanes[16];
+  for (int i = 0; i < 16; ++i) lanes[i] = SumLanesI32(v[i]);
+  return LoadI32(lanes);
+}
+
 // --- bytes ---
 LULL_INLINE U8 LoadU8(const uint8_t* p) {
   const __m256i* w = reinterpret_cast<const __m256i*>(p);

@@ -144,6 +144,30 @@ LULL_INLINE F32 Pow2(I32 a) {
 }
 LULL_INLINE int32_t SumLanesI32(I32 a) { return _mm512_reduce_add_epi32(a.v); }
 
+// By halving: pairs of vectors are interleaved and combined until each has one lane.
+template <typename Op>
+LULL_INLINE I32 ReduceLanesOf16(const I32* v, const Op& op) {
+  __m512i quarter[4];  // in each 128 bits the four lanes of four vectors, combined
+  for (int i = 0; i < 4; ++i) {
+    const I32* from = v + 4 * i;
+    const __m512i a = op(_mm512_unpacklo_epi32(from[0].v, from[1].v),
+                         _mm512_unpackhi_epi32(from[0].v, from[1].v));
+    const __m512i b = op(_mm512_unpacklo_epi32(from[2].v, from[3].v),
+                         _mm512_unpackhi_epi32(from[2].v, from[3].v));
+    quarter[i] = op(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
+  }
+  const auto halve = [&op](__m512i a, __m512i b) {
+    return op(_mm512_shuffle_i32x4(a, b, 0x88), _mm512_shuffle_i32x4(a, b, 0xdd));
+  };
+  return {halve(halve(quarter[0], quarter[1]), halve(quarter[2], quarter[3]))};
+}
+LULL_INLINE I32 MaxLanesOf16(const I32* v) {
+  return ReduceLanesOf16(v, [](__m512i a, __m512i b) { return _mm512_max_epi32(a, b); });
+}
+LULL_INLINE I32 SumLanesOf16(const I32* v) {
+  return ReduceLanesOf16(v, [](__m512i a, __m512i b) { return _mm512_add_epi32(a, b); });
+}
+
 // --- bytes ---
 LULL_INLINE U8 LoadU8(const uint8_t* p) { return {_mm512_loadu_si512(p)}; }
 LULL_INLINE void StoreU8(uint8_t* p, U8 a) { _mm512_storeu_si512(p, a.v); }

@@ -274,6 +274,18 @@ LULL_INLINE int32_t SumLanesI32(I32 a) {
   return s;
 }
 
+// Lane i: the largest lane of v[i], or the sum of its lanes.
+LULL_INLINE I32 MaxLanesOf16(const I32* v) {
+  I32 r;
+  LULL_LANES r.v[i] = MaxLanesI32(v[i]);
+  return r;
+}
+LULL_INLINE I32 SumLanesOf16(const I32* v) {
+  I32 r;
+  LULL_LANES r.v[i] = SumLanesI32(v[i]);
+  return r;
+}
+
 // --- bytes; loops of 64 are kept out of line, or products take minutes to compile ---
 #define LULL_NOINLINE inline __attribute__((noinline))
 LULL_INLINE U8 LoadU8(const uint8_t* p) {
