@@ -72,7 +72,6 @@ struct Batch {
 // A stretch of dimensions of the dot products; the chain of additions goes through all of them.
 struct Dims {
   size_t begin, end;
-  bool first, last;
 };
 
 // scores[h * 64 + i] = scale * q_h . k_i for kVectors * 16 positions from `lane` on.
@@ -87,7 +86,7 @@ LULL_INLINE void ScoreBlock(const float* const* q, Dims dims, size_t head_dim, f
     query[h] = q[h];
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v)
-      acc[h][v] = dims.first ? ZeroF32() : LoadF32(scores + h * kPageTokens + lane + 16 * v);
+      acc[h][v] = dims.begin == 0 ? ZeroF32() : LoadF32(scores + h * kPageTokens + lane + 16 * v);
   }
   const size_t block = Kv::kScaled ? kScaleBlock : dims.end - dims.begin;
   for (size_t begin = dims.begin; begin < dims.end; begin += block) {
@@ -119,7 +118,7 @@ LULL_INLINE void ScoreBlock(const float* const* q, Dims dims, size_t head_dim, f
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v)
       StoreF32(scores + h * kPageTokens + lane + 16 * v,
-               dims.last ? Mul(acc[h][v], Set1(scale)) : acc[h][v]);
+               dims.end == head_dim ? Mul(acc[h][v], Set1(scale)) : acc[h][v]);
 }
 
 // The lanes that hold visible slots, for kHeads query vectors.
@@ -164,7 +163,7 @@ LULL_INLINE void PageScores(const AttentionArgs& args, const KvPage& page, Slots
   const size_t step = batch.n <= kTile ? args.head_dim : kCachedDims;
   for (size_t begin = 0; begin < args.head_dim; begin += step) {
     const size_t end = args.head_dim - begin < step ? args.head_dim : begin + step;
-    const Dims dims{begin, end, begin == 0, end == args.head_dim};
+    const Dims dims{begin, end};
     ForTiles(batch.n, [&]<int kHeads>(size_t i) {
       ScoreTile<Kv, kHeads>(args, batch.q + i, dims, page, slots,
                             i == 0 && begin == 0 ? fetch : Fetch(), batch.scores + i * kPageTokens);

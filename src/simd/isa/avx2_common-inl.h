@@ -203,16 +203,14 @@ LULL_INLINE int32_t SumLanesI32(I32 a) {
   return _mm_cvtsi128_si32(_mm_add_epi32(s2, _mm_srli_si128(s2, 4)));
 }
 
-LULL_INLINE I32 MaxLanesOf16(const I32* v) {
+template <int32_t (*kReduce)(I32)>
+LULL_INLINE I32 ReduceLanesOf16(const I32* v) {
   alignas(32) int32_t lanes[16];
-  for (int i = 0; i < 16; ++i) lanes[i] = MaxLanesI32(v[i]);
+  for (int i = 0; i < 16; ++i) lanes[i] = kReduce(v[i]);
   return LoadI32(lanes);
 }
-LULL_INLINE I32 SumLanesOf16(const I32* v) {
-  alignas(32) int32_t lanes[16];
-  for (int i = 0; i < 16; ++i) lanes[i] = SumLanesI32(v[i]);
-  return LoadI32(lanes);
-}
+LULL_INLINE I32 MaxLanesOf16(const I32* v) { return ReduceLanesOf16<MaxLanesI32>(v); }
+LULL_INLINE I32 SumLanesOf16(const I32* v) { return ReduceLanesOf16<SumLanesI32>(v); }
 
 // --- bytes ---
 LULL_INLINE U8 LoadU8(const uint8_t* p) {
