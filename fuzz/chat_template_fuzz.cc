@@ -1,6 +1,6 @@
 // libFuzzer target: a template, and after a NUL the JSON of the messages.
-//   cmake -DLULL_FUZZ=ON -DLULL_SANITIZE=address,undefined,fuzzer-no-link
-//   -DCMAKE_CXX_COMPILER=clang++-19 ... chat_template_fuzz -max_len=4096 CORPUS
+// Built by the preset "fuzz".
+//   build/fuzz/chat_template_fuzz -max_len=4096 CORPUS_FOLDER
 #include <cstdint>
 #include <string>
 

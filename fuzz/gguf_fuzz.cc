@@ -1,4 +1,4 @@
-// libFuzzer target: any bytes as a GGUF file. Built with clang and -DLULL_FUZZ=ON.
+// libFuzzer target: any bytes as a GGUF file. Built by the preset "fuzz".
 //   build/fuzz/gguf_fuzz -max_len=65536 CORPUS_FOLDER
 #include <sys/mman.h>
 #include <unistd.h>
