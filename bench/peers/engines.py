@@ -254,8 +254,9 @@ class LlamaCpp(Engine):
         build, flags = variant
         try:
             return logits.run_and_parse(lambda out: meter.run_child(
+                # One chunk a batch: release 11434 dies on several where it has repacked experts.
                 [self._program(build, "llama-perplexity"), "-m", path, "-f", text, "-c", str(logits.CONTEXT),
-                 "--chunks", str(logits.CHUNKS), "--save-all-logits", out, "-t", str(row.threads),
+                 "-b", str(logits.CONTEXT), "--chunks", str(logits.CHUNKS), "--save-all-logits", out, "-t", str(row.threads),
                  *self._long_flags(flags)]), top)
         except (logits.Malformed, OSError) as error:
             raise meter.Failed(f"llama-perplexity's saved logits: {error}") from None
