@@ -178,9 +178,8 @@ ExprPtr ExpressionParser::ParseNot() {
 }
 
 bool ExpressionParser::CompareOp(Op* op) {
-  static const std::map<std::string, Op> kOps = {{"==", Op::kEq}, {"!=", Op::kNe},
-                                                 {"<", Op::kLt},  {"<=", Op::kLe},
-                                                 {">", Op::kGt},  {">=", Op::kGe}};
+  static const std::map<std::string, Op> kOps = {{"==", Op::kEq}, {"!=", Op::kNe}, {"<", Op::kLt},
+                                                 {"<=", Op::kLe}, {">", Op::kGt},  {">=", Op::kGe}};
   if (Cur().type == Tok::kOperator) {
     const auto it = kOps.find(Cur().text);
     if (it == kOps.end()) return false;
@@ -217,9 +216,8 @@ ExprPtr ExpressionParser::ParseCompare() {
 // Levels, loosest first: + -, then ~, then * / // %, then **.
 bool ExpressionParser::ArithOp(int level, Op* op) {
   static const std::map<std::string, std::pair<int, Op>> kOps = {
-      {"+", {0, Op::kAdd}},  {"-", {0, Op::kSub}}, {"*", {2, Op::kMul}},
-      {"/", {2, Op::kDiv}},  {"%", {2, Op::kMod}}, {"//", {2, Op::kFloorDiv}},
-      {"**", {3, Op::kPow}},
+      {"+", {0, Op::kAdd}}, {"-", {0, Op::kSub}},       {"*", {2, Op::kMul}},  {"/", {2, Op::kDiv}},
+      {"%", {2, Op::kMod}}, {"//", {2, Op::kFloorDiv}}, {"**", {3, Op::kPow}},
   };
   if (Cur().type != Tok::kOperator) return false;
   if (level == 1) return SkipOp("~");
@@ -486,8 +484,7 @@ Suffix ExpressionParser::ParseTest() {
     ParseCallArgs(&suffix.args);
     return suffix;
   }
-  const bool word =
-      Cur().type == Tok::kName && !IsName("else") && !IsName("or") && !IsName("and");
+  const bool word = Cur().type == Tok::kName && !IsName("else") && !IsName("or") && !IsName("and");
   const bool literal = Cur().type == Tok::kString || Cur().type == Tok::kInteger ||
                        Cur().type == Tok::kFloat || IsOp("[") || IsOp("{");
   if (!word && !literal) return suffix;
