@@ -174,40 +174,69 @@ def table(record):
     return "\n".join(out)
 
 
+BAR, GAP = 10, 12  # pixels of a bar's height, and between rows
+LABEL_WIDTH, COLUMN_WIDTH, TOP = 250, 350, 84
+LONGEST = 212  # pixels of the longest bar; the rest of a column is for its text
+
+
 def svg(record):
-    """A group of bars a speed row and phase; the best correct peer's bar is the same length in every group."""
-    groups = []
-    for row in record["rows"]:
-        for phase in row["phases"] if row["kind"] == "speed" else ():
-            key = phase + "_tok_s"
-            bars = [(name, engine["median"][key], bool(engine.get("wrong"))) for name, engine in row["engines"].items()
-                    if engine.get("median", {}).get(key)] if "engines" in row else []
-            peer = best_peer(row, key)
-            if peer and any(name == "Lull" for name, _, _ in bars):
-                groups.append((f"{row['name']}, {phase}", bars, peer))
-    bar, gap, left, width = 16, 14, 300, 940
-    longest = max((value / peer[1] for _, bars, peer in groups for _, value, _ in bars), default=1.0)
-    scale = (width - left - 300) / longest
-    out, y = [], 64
-    for label, bars, peer in groups:
-        out.append(f'<text x="{left - 10}" y="{y + bar - 3}" text-anchor="end">{html.escape(label)}</text>')
-        for name, value, wrong in bars:
-            length = value / peer[1] * scale
-            opacity = ' fill-opacity="0.35"' if wrong else ""
-            text = f"{name}  {value:,.0f} tok/s"
-            if name.startswith("Lull"):
-                text += f"  {value / peer[1]:.2f}x {peer[0]}"
-            if wrong:
-                text += "  (wrong answers)"
-            weight = ' font-weight="bold"' if name == "Lull" else ""
-            out.append(f'<rect x="{left}" y="{y}" width="{length:.1f}" height="{bar - 2}" '
-                       f'fill="{COLOURS.get(name, "#777")}"{opacity}/>')
-            out.append(f'<text x="{left + length + 6:.1f}" y="{y + bar - 4}"{weight}>{html.escape(text)}</text>')
-            y += bar
-        y += gap
+    """A line a speed row, prefill beside decode. Bars are tokens per second over the best correct peer's, so the thin
+    vertical line is what Lull has to pass."""
+    rows = [row for row in record["rows"] if row["kind"] == "speed" and any(_bars(row, phase) for phase in PHASES)]
+    longest = max((rate / best_peer(row, f"{phase}_tok_s")[1] for row in rows for phase in PHASES
+                   for _, rate, _ in _bars(row, phase)), default=1.0)
+    unit, y, out = LONGEST / longest, TOP, []
+    for row in rows:
+        height = BAR * max(len(_bars(row, phase)) for phase in PHASES)
+        out.append(_text(LABEL_WIDTH - 10, y + height / 2 + 4, row["name"], 'text-anchor="end"'))
+        for column, phase in enumerate(PHASES):
+            out += _column(row, phase, LABEL_WIDTH + column * COLUMN_WIDTH, y, unit)
+        y += height + GAP
     ratios = speed_ratios(record["rows"])
     mean = f"geometric mean {geometric_mean([r[2] for r in ratios]):.2f}x the best correct peer. " if ratios else ""
-    head = ('<text x="10" y="24" font-size="16" font-weight="bold">Tokens per second, same files, interleaved rounds'
-            f'</text><text x="10" y="44" fill="#666">{html.escape(mean + record["machine"]["description"])}</text>')
-    return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{y}" font-family="sans-serif" '
-            f'font-size="12"><rect width="100%" height="100%" fill="white"/>{head}{"".join(out)}</svg>\n')
+    names = [name for name in COLOURS if any(name == bar[0] for row in rows for phase in PHASES for bar in _bars(row, phase))]
+    head = [_text(10, 24, "Tokens per second, same files, interleaved rounds", 'font-size="16" font-weight="bold"'),
+            _text(10, 44, mean + record["machine"]["description"], 'fill="#666"')]
+    for i, name in enumerate(names):
+        head.append(_bar(10 + 130 * i, 55, 12, name, False))
+        head.append(_text(27 + 130 * i, 63, name))
+    head += [_text(LABEL_WIDTH + i * COLUMN_WIDTH, TOP - 8, phase, 'font-weight="bold"') for i, phase in enumerate(PHASES)]
+    head += [f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 4}" y2="{y}" stroke="#ccc"/>'
+             for x in (LABEL_WIDTH + i * COLUMN_WIDTH + unit for i in range(len(PHASES)))]
+    return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{LABEL_WIDTH + 2 * COLUMN_WIDTH}" height="{y + 4}" '
+            f'font-family="sans-serif" font-size="11"><rect width="100%" height="100%" fill="white"/>'
+            f'{"".join(head + out)}</svg>\n')
+
+
+def _bars(row, phase):
+    """(engine, tokens per second, whether it was wrong), where Lull and a correct peer were measured."""
+    key = phase + "_tok_s"
+    if phase not in row["phases"] or not best_peer(row, key) or not figure(row, "Lull", key):
+        return []
+    return [(name, engine["median"][key], bool(engine.get("wrong"))) for name, engine in row["engines"].items()
+            if engine.get("median", {}).get(key)]
+
+
+def _column(row, phase, x, y, unit):
+    out = []
+    for i, (name, rate, wrong) in enumerate(_bars(row, phase)):
+        peer, best = best_peer(row, phase + "_tok_s")
+        out.append(_bar(x, y + i * BAR, rate / best * unit, name, wrong))
+        note = f"{rate:,.{0 if rate >= 20 else 1}f}"
+        if name.startswith("Lull"):
+            note += f"  {rate / best:.2f}x {peer}"
+        if wrong:
+            note += "  wrong answers"
+        weight = ' font-weight="bold"' if name == "Lull" else ""
+        out.append(_text(x + rate / best * unit + 4, y + i * BAR + BAR - 1, note, f'font-size="10"{weight}'))
+    return out
+
+
+def _bar(x, y, width, name, wrong):
+    opacity = ' fill-opacity="0.35"' if wrong else ""
+    return (f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{BAR - 1}" fill="{COLOURS.get(name, "#777")}"'
+            f'{opacity}/>')
+
+
+def _text(x, y, words, style=""):
+    return f'<text x="{x:.1f}" y="{y:.1f}" {style}>{html.escape(words)}</text>'
