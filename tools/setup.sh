@@ -6,7 +6,7 @@ set -euo pipefail
 packages=(
   g++ cmake ninja-build git ca-certificates python3 python3-pip
   libboost1.81-dev nlohmann-json3-dev libcli11-dev
-  libssl-dev zlib1g-dev libcurl4-openssl-dev libgtest-dev libgmock-dev
+  libssl-dev zlib1g-dev libcurl4-openssl-dev libtomlplusplus-dev libseccomp-dev libgtest-dev libgmock-dev
 )
 packages+=("$@")
 

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -27,6 +29,23 @@ struct SamplingParams {
   std::vector<std::pair<int32_t, double>> logit_bias;
 };
 
+// Which tokens may come next: a grammar, seen from the sampler. One per request; called by the
+// engine's thread only.
+class TokenConstraint {
+ public:
+  virtual ~TokenConstraint() = default;
+  // Bit id % 32 of word id / 32 set: the token is allowed. mask has (vocab_size + 31) / 32 words,
+  // all of which are written. An end-of-generation token is allowed where the text is complete.
+  virtual Status FillMask(std::span<uint32_t> mask) = 0;
+  // The token that was chosen, in order.
+  virtual Status Accept(int32_t token) = 0;
+  // Nothing but the end may follow.
+  virtual bool finished() const = 0;
+};
+
+// Who goes first; within a class, accounts share fairly, then the order of arrival counts.
+enum class Priority { kInteractive, kBatch, kBackground };
+
 struct Request {
   std::vector<int32_t> prompt_tokens;  // at least one
   SamplingParams sampling;
@@ -34,6 +53,11 @@ struct Request {
   std::vector<std::string> stop;  // stop strings; not part of the answer
   int logprobs = 0;               // K highest per new token; 0: none
   bool ignore_eog = false;
+  std::shared_ptr<TokenConstraint> constraint;  // null: none
+  Priority priority = Priority::kInteractive;
+  int64_t deadline_ms = 0;       // from submission to the last token; 0: none
+  std::string account;           // whose fair share it uses, e.g. the name of an API key
+  bool use_prefix_cache = true;  // reuse, and leave behind, the prompt's K and V
 };
 
 struct TokenLogprob {
@@ -49,10 +73,13 @@ struct RequestStats {
   int64_t prompt_tokens = 0;
   int64_t new_tokens = 0;
   double queue_ms = 0;
-  double prefill_ms = 0;  // admission to first token
-  double decode_ms = 0;   // first to last token
-  double cpu_ms = 0;      // share of the process CPU time, split by rows
-  int64_t kv_bytes = 0;
+  double prefill_ms = 0;      // admission to first token
+  double decode_ms = 0;       // first to last token
+  double cpu_ms = 0;          // share of the process CPU time, split by rows
+  double throttled_ms = 0;    // time that its steps slept to keep the budget
+  int64_t bytes_moved = 0;    // share of the weights and KV read, split by rows
+  int64_t kv_bytes = 0;       // most K and V held at once
+  int64_t cached_tokens = 0;  // of the prompt, taken from the prefix cache
 };
 
 // Events of one request, in order: any number of kToken, then one kFinish.
