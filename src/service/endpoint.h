@@ -7,18 +7,18 @@
 #include <string>
 
 #include "lull/engine.h"
+#include "lull/runtime.h"
 #include "service/http/message.h"
+#include "service/model_hub.h"
 #include "service/worker.h"
 
 namespace lull {
 
 // What endpoints share. Outlives every request.
 struct Service {
-  const Model* model = nullptr;
+  ModelHub* hub = nullptr;
   Runtime* runtime = nullptr;
-  Engine* engine = nullptr;
   Worker* worker = nullptr;  // runs the endpoints that tokenize
-  std::string model_id;      // as /v1/models shows it
   int64_t start_unix_s = 0;
   double default_temperature = 1.0;
   std::atomic<bool> draining{false};

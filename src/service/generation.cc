@@ -5,6 +5,7 @@
 #include <chrono>
 #include <limits>
 
+#include "engine/runtime_rep.h"
 #include "service/status_map.h"
 
 namespace lull {
@@ -97,9 +98,9 @@ uint64_t FreshSeed() {
 // Turns the events of one request into HTTP. Used from the engine's thread only.
 class Answering {
  public:
-  Answering(const Service& service, const CompletionParams& params,
+  Answering(ServedModelPtr served, const CompletionParams& params,
             std::shared_ptr<AnswerShape> shape, ResponderPtr responder)
-      : service_(service),
+      : served_(std::move(served)),
         stream_(params.stream),
         include_usage_(params.include_usage),
         logprobs_(params.request.logprobs > 0),
@@ -110,7 +111,7 @@ class Answering {
 
   void OnEvent(const Event& event) {
     if (event.kind == Event::Kind::kToken) {
-      if (logprobs_) shape_->AddLogprobs(*service_.model, event, text_characters_, &logprob_rows_);
+      if (logprobs_) shape_->AddLogprobs(*served_->model, event, text_characters_, &logprob_rows_);
       text_characters_ += Characters(event.text);
       if (stream_)
         StreamPiece(event.text);
@@ -132,7 +133,7 @@ class Answering {
     return {{"id", id_},
             {"object", object},
             {"created", created_},
-            {"model", service_.model_id},
+            {"model", served_->id},
             {"choices", std::move(choices)}};
   }
   static Json Usage(const RequestStats& stats) {
@@ -194,7 +195,7 @@ class Answering {
     responder_->Send({200, "application/json", Dump(body), {}});
   }
 
-  const Service& service_;
+  const ServedModelPtr served_;
   const bool stream_, include_usage_, logprobs_;
   std::shared_ptr<AnswerShape> shape_;
   ResponderPtr responder_;
@@ -244,27 +245,41 @@ CompletionParams ReadCompletionParams(const Service& service, JsonFields& fields
   return params;
 }
 
-void SubmitCompletion(Service& service, CompletionParams params, std::shared_ptr<AnswerShape> shape,
-                      ResponderPtr responder) {
+void WithModel(Service& service, const HttpRequest& request, const ResponderPtr& responder,
+               ModelHandler handle) {
+  Result<Json> parsed = ParseJson(request.body, {}, service.runtime->rep().SingleThreaded());
+  if (!parsed.ok()) return SendError(service, *responder, parsed.error());
+  auto body = std::make_shared<Json>(std::move(*parsed));
+  std::string name;
+  if (body->is_object() && body->contains("model") && (*body)["model"].is_string())
+    name = (*body)["model"].get<std::string>();
+  service.hub->Acquire(name, [&service, body, responder, handle](Result<ServedModelPtr> served) {
+    const Status status =
+        served.ok() ? handle(service, std::move(*served), *body, responder) : served.status();
+    if (!status.ok()) SendError(service, *responder, status.error());
+  });
+}
+
+void SubmitCompletion(Service& service, ServedModelPtr served, CompletionParams params,
+                      std::shared_ptr<AnswerShape> shape, ResponderPtr responder) {
   Request& request = params.request;
   if (request.logprobs > kMaxLogprobs)
     return SendError(service, *responder,
                      {ErrorCode::kUsage, "at most 20 logprobs", "logprobs", ""});
   if (request.max_new_tokens == 0) {
     const int64_t room =
-        service.engine->max_context_tokens() - static_cast<int64_t>(request.prompt_tokens.size());
+        served->engine->max_context_tokens() - static_cast<int64_t>(request.prompt_tokens.size());
     request.max_new_tokens = std::max<int64_t>(room, 1);
   }
-  auto answering = std::make_shared<Answering>(service, params, shape, responder);
-  Engine* engine = service.engine;
-  const Result<RequestId> id = engine->Submit(
+  auto answering = std::make_shared<Answering>(served, params, shape, responder);
+  const Result<RequestId> id = served->engine->Submit(
       std::move(request), [answering](const Event& event) { answering->OnEvent(event); });
   if (!id.ok()) {
     Error error = id.error();
     if (error.where == "prompt_tokens") error.where = shape->prompt_field();
     return SendError(service, *responder, error);
   }
-  responder->OnDisconnect([engine, id = *id] { engine->Cancel(id); });
+  responder->OnDisconnect([served, id = *id] { served->engine->Cancel(id); });
 }
 
 }  // namespace lull

@@ -40,7 +40,14 @@ class AnswerShape {
                            Json* logprobs) const = 0;
 };
 
-void SubmitCompletion(Service& service, CompletionParams params, std::shared_ptr<AnswerShape> shape,
-                      ResponderPtr responder);
+// Parses the body, acquires the model that it names and hands both to handle; an error of any of
+// them is sent.
+using ModelHandler = Status (*)(Service& service, ServedModelPtr served, const Json& body,
+                                const ResponderPtr& responder);
+void WithModel(Service& service, const HttpRequest& request, const ResponderPtr& responder,
+               ModelHandler handle);
+
+void SubmitCompletion(Service& service, ServedModelPtr served, CompletionParams params,
+                      std::shared_ptr<AnswerShape> shape, ResponderPtr responder);
 
 }  // namespace lull

@@ -110,10 +110,9 @@ class ServiceTest : public testing::Test {
         }));
     engine_ = Value(Engine::Create(*model_, *runtime_, engine));
     port_ = server_->port();
-    service_.model = model_.get();
     service_.runtime = runtime_.get();
-    service_.engine = engine_.get();
-    service_.model_id = "tiny";
+    hub_ = std::make_unique<SingleModelHub>("tiny", *model_, *engine_, 0);
+    service_.hub = hub_.get();
     worker_ = std::make_unique<Worker>();
     service_.worker = worker_.get();
     thread_ = std::thread([this] {
@@ -176,6 +175,7 @@ class ServiceTest : public testing::Test {
   Service service_;
   std::unique_ptr<HttpServer> server_;
   std::unique_ptr<Engine> engine_;
+  std::unique_ptr<SingleModelHub> hub_;
   std::unique_ptr<Worker> worker_;
   std::thread thread_;
   int port_ = 0;

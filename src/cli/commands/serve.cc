@@ -56,9 +56,7 @@ class ServeCommand : public Command {
       engine_.max_context_tokens = std::min<int64_t>(4096, info.context_tokens);
     if (engine_.kv_pool_tokens == 0) engine_.kv_pool_tokens = 4 * engine_.max_context_tokens;
     Service service;
-    service.model = session.model.get();
     service.runtime = session.runtime.get();
-    service.model_id = ModelId(model_);
     service.default_temperature = temperature_;
     service.start_unix_s = std::chrono::duration_cast<std::chrono::seconds>(
                                std::chrono::system_clock::now().time_since_epoch())
@@ -71,14 +69,15 @@ class ServeCommand : public Command {
     // Destroyed before the server, whose connections its events hold.
     LULL_ASSIGN_OR_RETURN(const auto engine,
                           Engine::Create(*session.model, *session.runtime, engine_));
-    service.engine = engine.get();
+    SingleModelHub hub(ModelId(model_), *session.model, *engine, service.start_unix_s);
+    service.hub = &hub;
     Worker worker;
     LULL_RETURN_IF_ERROR(worker.start_status());
     service.worker = &worker;
     Announce(session, server->port());
-    server->Run(/*handle_signals=*/true, [&service, &server = *server] {
+    server->Run(/*handle_signals=*/true, [&service, &engine = *engine, &server = *server] {
       service.draining.store(true);
-      service.engine->Drain();
+      engine.Drain();
       fprintf(stderr, "lull: draining, %d requests under way\n", server.answering());
     });
     const int cut = server->answering();

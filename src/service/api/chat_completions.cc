@@ -1,6 +1,5 @@
 #include <algorithm>
 
-#include "engine/runtime_rep.h"
 #include "service/generation.h"
 
 namespace lull {
@@ -89,9 +88,8 @@ Result<std::vector<int32_t>> PromptTokens(const Model& model, const Json& messag
   return model.TokenizePrompt(prompt);
 }
 
-Status Handle(Service& service, const HttpRequest& http, const ResponderPtr& responder) {
-  LULL_ASSIGN_OR_RETURN(const Json body,
-                        ParseJson(http.body, {}, service.runtime->rep().SingleThreaded()));
+Status Handle(Service& service, ServedModelPtr served, const Json& body,
+              const ResponderPtr& responder) {
   JsonFields fields(body);
   CompletionParams params = ReadCompletionParams(service, fields);
   params.top_logprobs = static_cast<int>(fields.Integer("top_logprobs", 0, 0, 20));
@@ -106,17 +104,16 @@ Status Handle(Service& service, const HttpRequest& http, const ResponderPtr& res
   LULL_RETURN_IF_ERROR(fields.Finish());
   if (messages == nullptr) return Status(ErrorCode::kUsage, "messages: missing", "messages");
   LULL_ASSIGN_OR_RETURN(params.request.prompt_tokens,
-                        PromptTokens(*service.model, *messages, variables));
+                        PromptTokens(*served->model, *messages, variables));
   auto shape = std::make_shared<ChatShape>(params.top_logprobs);
-  SubmitCompletion(service, std::move(params), std::move(shape), responder);
+  SubmitCompletion(service, std::move(served), std::move(params), std::move(shape), responder);
   return Status();
 }
 
 }  // namespace
 
 void HandleChatCompletions(Service& service, const HttpRequest& request, ResponderPtr responder) {
-  const Status status = Handle(service, request, responder);
-  if (!status.ok()) SendError(service, *responder, status.error());
+  WithModel(service, request, responder, Handle);
 }
 
 }  // namespace lull

@@ -1,4 +1,3 @@
-#include "engine/runtime_rep.h"
 #include "service/generation.h"
 
 namespace lull {
@@ -61,9 +60,8 @@ Result<std::vector<int32_t>> PromptTokens(const Model& model, const Json* prompt
   return tokens;
 }
 
-Status Handle(Service& service, const HttpRequest& http, const ResponderPtr& responder) {
-  LULL_ASSIGN_OR_RETURN(const Json body,
-                        ParseJson(http.body, {}, service.runtime->rep().SingleThreaded()));
+Status Handle(Service& service, ServedModelPtr served, const Json& body,
+              const ResponderPtr& responder) {
   JsonFields fields(body);
   CompletionParams params = ReadCompletionParams(service, fields);
   params.request.logprobs = static_cast<int>(fields.Integer("logprobs", 0, 0, 20));
@@ -72,16 +70,16 @@ Status Handle(Service& service, const HttpRequest& http, const ResponderPtr& res
   const Json* prompt = fields.Get("prompt");
   if (fields.Bool("echo", false)) fields.Fail("echo", "not supported");
   LULL_RETURN_IF_ERROR(fields.Finish());
-  LULL_ASSIGN_OR_RETURN(params.request.prompt_tokens, PromptTokens(*service.model, prompt));
-  SubmitCompletion(service, std::move(params), std::make_shared<TextShape>(), responder);
+  LULL_ASSIGN_OR_RETURN(params.request.prompt_tokens, PromptTokens(*served->model, prompt));
+  SubmitCompletion(service, std::move(served), std::move(params), std::make_shared<TextShape>(),
+                   responder);
   return Status();
 }
 
 }  // namespace
 
 void HandleCompletions(Service& service, const HttpRequest& request, ResponderPtr responder) {
-  const Status status = Handle(service, request, responder);
-  if (!status.ok()) SendError(service, *responder, status.error());
+  WithModel(service, request, responder, Handle);
 }
 
 }  // namespace lull

@@ -6,8 +6,9 @@ namespace lull {
 
 void HandleHealth(Service& service, const HttpRequest&, ResponderPtr responder) {
   const bool draining = service.draining.load();
+  const auto loaded = service.hub->Loaded();
   const Json body = {{"status", draining ? "draining" : "ok"},
-                     {"model", service.model_id},
+                     {"model", loaded.empty() ? "" : loaded.front()->id},
                      {"pid", os::ProcessId()}};
   responder->Send({draining ? 503 : 200,
                    "application/json",

@@ -13,11 +13,31 @@ void Add(std::string* text, const char* name, const char* type, const char* help
   *text += line;
 }
 
+EngineStats StatsOfAll(const ModelHub& hub) {
+  EngineStats sum;
+  for (const ServedModelPtr& served : hub.Loaded()) {
+    const EngineStats s = served->engine->stats();
+    sum.requests_submitted += s.requests_submitted;
+    sum.requests_finished += s.requests_finished;
+    sum.requests_cancelled += s.requests_cancelled;
+    sum.preemptions += s.preemptions;
+    sum.running += s.running;
+    sum.waiting += s.waiting;
+    sum.prompt_tokens += s.prompt_tokens;
+    sum.new_tokens += s.new_tokens;
+    sum.steps += s.steps;
+    sum.kv.pages_used += s.kv.pages_used;
+    sum.kv.pages_total += s.kv.pages_total;
+    sum.kv.bytes_used += s.kv.bytes_used;
+  }
+  return sum;
+}
+
 }  // namespace
 
 // Prometheus text format 0.0.4.
 void HandleMetrics(Service& service, const HttpRequest&, ResponderPtr responder) {
-  const EngineStats s = service.engine->stats();
+  const EngineStats s = StatsOfAll(*service.hub);
   const CpuMeter cpu = service.runtime->cpu_meter();
   const CpuBudget& budget = service.runtime->cpu_budget();
   std::string text;

@@ -8,12 +8,12 @@ namespace {
 
 constexpr std::string_view kFolder = "/v1/models/";
 
-Json Describe(const Service& service) {
-  return {{"id", service.model_id},
+Json Describe(const ServedModel& served) {
+  return {{"id", served.id},
           {"object", "model"},
-          {"created", service.start_unix_s},
+          {"created", served.created_unix_s},
           {"owned_by", "lull"},
-          {"max_model_len", service.engine->max_context_tokens()}};
+          {"max_model_len", served.engine->max_context_tokens()}};
 }
 
 void SendJson(Responder& responder, const Json& body) {
@@ -46,15 +46,21 @@ std::string PercentDecoded(std::string_view text) {
 }  // namespace
 
 void HandleModels(Service& service, const HttpRequest&, ResponderPtr responder) {
-  SendJson(*responder, {{"object", "list"}, {"data", Json::array({Describe(service)})}});
+  Json data = Json::array();
+  for (const ServedModelPtr& served : service.hub->Loaded()) data.push_back(Describe(*served));
+  SendJson(*responder, {{"object", "list"}, {"data", std::move(data)}});
 }
 
 void HandleModel(Service& service, const HttpRequest& request, ResponderPtr responder) {
   const std::string id = PercentDecoded(std::string_view(request.path).substr(kFolder.size()));
-  if (id == service.model_id) return SendJson(*responder, Describe(service));
+  std::string known;
+  for (const ServedModelPtr& served : service.hub->Loaded()) {
+    if (id == served->id) return SendJson(*responder, Describe(*served));
+    known += (known.empty() ? "" : ", ") + served->id;
+  }
   SendError(service, *responder,
             {ErrorCode::kNotFound, "no such model: " + id.substr(0, 200), "model",
-             "this server has " + service.model_id});
+             "this server has " + known});
 }
 
 }  // namespace lull
