@@ -14,11 +14,11 @@ namespace lull {
 struct EngineOptions {
   std::string kv_type = "f16";
   std::string activation_type = "q8_0";  // as DecoderOptions'
-  int64_t max_context_tokens = 0;  // per request; 0: the model's own, at most 8192
-  int64_t kv_pool_tokens = 0;      // 0: max_context_tokens
-  int max_sequences = 64;          // decoding at once
-  int max_queue = 256;             // waiting; more are refused with kBusy
-  int prefill_chunk_tokens = 128;  // rows of prompt in one step beside the decoding rows
+  int64_t max_context_tokens = 0;        // per request; 0: the model's own, at most 8192
+  int64_t kv_pool_tokens = 0;            // 0: max_context_tokens
+  int max_sequences = 64;                // decoding at once
+  int max_queue = 256;                   // waiting; more are refused with kBusy
+  int prefill_chunk_tokens = 128;        // rows of prompt in one step beside the decoding rows
 };
 
 using RequestId = uint64_t;
@@ -35,6 +35,7 @@ struct EngineStats {
   int64_t prompt_tokens = 0;
   int64_t new_tokens = 0;
   int64_t steps = 0;
+  double idle_cpu_ms = 0.0;  // process CPU time beside the requests' own: of idle times
   KvUsage kv;
 };
 

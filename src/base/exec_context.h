@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 
 namespace lull {
 
@@ -15,6 +16,8 @@ class Pacer {
   virtual void Checkpoint() = 0;
   // True while a cap is set: tiles then come from a shared counter and nobody spins.
   virtual bool capped() const = 0;
+  // Time slept at checkpoints so far, summed over threads.
+  virtual int64_t PausedNs() const { return 0; }
 };
 
 // Thread-safe: shared by all threads of one computation; the pointees outlive it.
@@ -30,6 +33,7 @@ struct ExecContext {
   bool Cancelled() const {
     return cancelled != nullptr && cancelled->load(std::memory_order_relaxed);
   }
+  int64_t PausedNs() const { return pacer == nullptr ? 0 : pacer->PausedNs(); }
   bool capped() const { return pacer != nullptr && pacer->capped(); }
 };
 

@@ -57,6 +57,7 @@ class CpuGovernor : public Pacer {
   // again. Checkpoint() is this in a loop.
   int64_t Poll(ThreadState& thread);
   bool capped() const override;
+  int64_t PausedNs() const override { return stats().throttled_ns; }
   // While running; sleepers notice within 20 ms. A debt keeps its CPU time across the change.
   void SetBudget(const CpuBudget& budget);
   GovernorStats stats() const;

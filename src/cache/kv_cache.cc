@@ -169,6 +169,15 @@ KvUsage KvCache::usage() const {
   return usage;
 }
 
+int64_t KvCache::SequenceBytes(int sequence) const {
+  if (!IsOpen(sequence)) return 0;
+  const Sequence& s = at(sequence);
+  size_t bytes = 0;
+  for (size_t g = 0; g < pools_.size(); ++g)
+    bytes += s.tables[g].pages.size() * pools_[g].page_bytes();
+  return static_cast<int64_t>(bytes);
+}
+
 Status KvCache::Reserve(int sequence, int64_t tokens) {
   Sequence& s = at(sequence);
   for (size_t g = 0; g < pools_.size(); ++g) {

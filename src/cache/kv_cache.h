@@ -42,6 +42,7 @@ class KvCache {
   // Pages that `tokens` more positions would take are free.
   bool HasRoom(int sequence, int64_t tokens) const;
   KvUsage usage() const;
+  int64_t SequenceBytes(int sequence) const;  // of the pages it holds
 
   // Takes pages for positions [length, length + tokens); all or nothing. kBusy where the pool has
   // too few. Requires: IsOpen.

@@ -143,8 +143,25 @@ void Sampler::Restore(WorkMeter* meter, std::span<float> logits) {
   }
 }
 
-Result<int32_t> Sampler::Sample(const ExecContext& ctx, std::span<float> logits, int64_t position) {
+// A copy: most of a vocabulary is forbidden at a time, and the logits themselves are still wanted.
+std::span<float> Sampler::Masked(const ExecContext& ctx, std::span<const float> logits,
+                                 std::span<const uint32_t> allowed) {
+  constexpr size_t kWordBits = 32;
+  masked_.resize(logits.size());
+  for (size_t begin = 0; begin < logits.size(); begin += kWordBits) {
+    if (begin % kLogitBlock == 0) ctx.Checkpoint();
+    const size_t end = std::min(begin + kWordBits, logits.size());
+    const uint32_t word = allowed[begin / kWordBits];
+    for (size_t i = begin; i < end; ++i)
+      masked_[i] = (word >> (i - begin) & 1) != 0 ? logits[i] : kMinusInf;
+  }
+  return masked_;
+}
+
+Result<int32_t> Sampler::Sample(const ExecContext& ctx, std::span<float> logits, int64_t position,
+                                std::span<const uint32_t> allowed) {
   WorkMeter meter(ctx);
+  if (!allowed.empty()) logits = Masked(ctx, logits, allowed);
   Adjust(&meter, logits);
   int32_t token = ArgMax(ctx, logits);
   if (token >= 0 && params_.temperature > 0.0) {
@@ -152,6 +169,11 @@ Result<int32_t> Sampler::Sample(const ExecContext& ctx, std::span<float> logits,
     token = Draw(ctx, logits, max, UniformAt(params_.seed, position));
   }
   Restore(&meter, logits);
+  if (token < 0 && !allowed.empty()) {
+    return Error{ErrorCode::kInvalidInput, "no token may follow that the constraint allows",
+                 "position " + std::to_string(position),
+                 "logit_bias and the constraint forbid every token between them"};
+  }
   if (token < 0) {
     return Error{ErrorCode::kInternal, "no logit is usable: all are NaN or -infinity",
                  "position " + std::to_string(position),

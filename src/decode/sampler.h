@@ -32,11 +32,15 @@ class Sampler {
   void Forget(const ExecContext& ctx);
 
   // The token for absolute position `position`. logits are changed in between and restored.
-  // kInternal where no logit is usable (all NaN or -inf).
-  Result<int32_t> Sample(const ExecContext& ctx, std::span<float> logits, int64_t position);
+  // allowed: a bit for each token, as TokenConstraint fills it; empty: all are. kInternal where no
+  // logit is usable (all NaN or -inf), kInvalidInput where none that is allowed is.
+  Result<int32_t> Sample(const ExecContext& ctx, std::span<float> logits, int64_t position,
+                         std::span<const uint32_t> allowed = {});
 
  private:
   bool penalises() const;
+  std::span<float> Masked(const ExecContext& ctx, std::span<const float> logits,
+                          std::span<const uint32_t> allowed);
   void Adjust(WorkMeter* meter, std::span<float> logits);
   void Restore(WorkMeter* meter, std::span<float> logits);
   void Set(std::span<float> logits, int32_t id, double value);
@@ -53,6 +57,7 @@ class Sampler {
   // Of the window of history_. A tree: it never rehashes a whole prompt in one step.
   std::map<int32_t, int64_t> counts_;
   std::vector<std::pair<int32_t, float>> saved_;  // logits to restore, in order of change
+  std::vector<float> masked_;                     // logits where allowed, else -inf
   std::vector<Candidate> candidates_;
   std::vector<double> block_sums_;
 };

@@ -48,6 +48,7 @@ Result<std::unique_ptr<Engine>> Engine::Create(const Model& model, Runtime& runt
   loop.batcher.prefill_chunk_tokens = options.prefill_chunk_tokens;
   loop.batcher.kv_pool_tokens = runner_options.kv_pool_tokens;
   loop.batcher.max_context_tokens = runner_options.max_context_tokens;
+  loop.batcher.cpu_claims = &runtime.rep().cpu_claims;
   loop.max_queue = options.max_queue;
   loop.idle_priority = runtime.rep().options.idle_priority;
   auto rep = std::make_unique<Rep>(std::move(runner), *model.rep().tokenizer,

@@ -53,6 +53,10 @@ class SharedRunner : public Runner {
     return runner_->HasRoom(sequence, tokens);
   }
   KvUsage kv_usage() const override { return runner_->kv_usage(); }
+  int64_t SequenceKvBytes(int sequence) const override {
+    return runner_->SequenceKvBytes(sequence);
+  }
+  int64_t weight_bytes_per_pass() const override { return runner_->weight_bytes_per_pass(); }
   Status Forward(const ExecContext& ctx, std::span<const BatchRow> rows,
                  std::span<const int32_t> logits_rows, float* logits) override {
     std::lock_guard<FairMutex> lock(compute_);

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <memory>
 
+#include "base/cpu_claims.h"
 #include "base/exec_context.h"
 #include "base/thread_pool.h"
 #include "budget/cpu_governor.h"
@@ -34,6 +35,7 @@ struct Runtime::Rep {
   CpuGovernor governor;
   ThreadPool pool;  // after the governor: its threads ask it
   FairMutex compute;
+  CpuClaims cpu_claims;         // of the engines: each claims what its steps cost
   Pacer* test_pacer = nullptr;  // stands in for the governor; set before anything is computed
 };
 

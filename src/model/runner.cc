@@ -76,6 +76,8 @@ class ModelRunner : public Runner {
            cache_->HasRoom(sequence, tokens);
   }
   KvUsage kv_usage() const override { return cache_->usage(); }
+  int64_t SequenceKvBytes(int sequence) const override { return cache_->SequenceBytes(sequence); }
+  int64_t weight_bytes_per_pass() const override { return weight_bytes_per_pass_; }
   Status Forward(const ExecContext& ctx, std::span<const BatchRow> rows,
                  std::span<const int32_t> logits_rows, float* logits) override;
 
@@ -84,6 +86,7 @@ class ModelRunner : public Runner {
       : h_(model.hparams()),
         weights_(model.weights()),
         architecture_(model.architecture()),
+        weight_bytes_per_pass_(model.info().active_bytes_per_token),
         options_(options),
         scratch_(ScratchSizes(model, kernels)),
         env_{kernels, scratch_, plan_} {}
@@ -104,6 +107,7 @@ class ModelRunner : public Runner {
   const Hparams& h_;
   const ModelWeights& weights_;
   const Architecture& architecture_;
+  const int64_t weight_bytes_per_pass_;
   RunnerOptions options_;
   ThreadScratch scratch_;
   TilePlan plan_;

@@ -23,7 +23,11 @@ int64_t PromptComputed(const Sequence& sequence) {
 
 Batcher::Batcher(Runner& runner, const Tokenizer& tokenizer, const ExecContext& ctx,
                  const BatcherOptions& options)
-    : runner_(runner), tokenizer_(tokenizer), ctx_(ctx), options_(options) {
+    : runner_(runner),
+      tokenizer_(tokenizer),
+      ctx_(ctx),
+      options_(options),
+      meter_(ctx_, options.cpu_claims) {
   // Every answering sequence has its row in every step.
   options_.max_sequences = std::clamp(options.max_sequences, 1, runner.max_batch_rows());
   options_.prefill_chunk_tokens = std::max(options.prefill_chunk_tokens, 1);
@@ -39,6 +43,7 @@ Batcher::~Batcher() {
 }
 
 void Batcher::Add(Submission submission) {
+  after_idle_ = after_idle_ || idle();
   const int64_t new_tokens = NewTokenLimit(submission.request, limits_);
   waiting_.push_back(
       std::make_unique<Sequence>(ctx_, std::move(submission), tokenizer_, new_tokens));
@@ -63,15 +68,16 @@ void Batcher::CancelAll(std::vector<Delivery>* out) {
 }
 
 void Batcher::Step(std::vector<Delivery>* out) {
-  const int64_t cpu_begin_ns = os::ProcessCpuNs();
+  meter_.Begin(std::exchange(after_idle_, false));
   Admit();
   BuildBatch();
   if (!rows_.empty()) {
     ++counts_.steps;
     Compute();
     Sample(out);
+    Meter();
   }
-  Retire(static_cast<double>(os::ProcessCpuNs() - cpu_begin_ns) * 1e-6, out);
+  Retire(out);
 }
 
 // What runs gets its pages first; what is left decides who may come in. First in, first out: a
@@ -250,12 +256,25 @@ void Batcher::Sample(std::vector<Delivery>* out) {
   }
 }
 
-// Meters the step, by rows, and takes out what has ended.
-void Batcher::Retire(double step_cpu_ms, std::vector<Delivery>* out) {
+// Splits what the step cost by rows, so that all receipts add up to what the process used. The time
+// slept counts in full for everyone: each waited for it.
+void Batcher::Meter() {
+  const StepCost cost = meter_.End();
+  const int64_t rows = static_cast<int64_t>(rows_.size());
+  const int64_t weight_bytes = runner_.weight_bytes_per_pass();
   for (const Share& share : shares_) {
-    share.sequence->cpu_ms +=
-        step_cpu_ms * static_cast<double>(share.num_rows) / static_cast<double>(rows_.size());
+    Sequence* sequence = share.sequence;
+    const int64_t begin = static_cast<int64_t>(share.row_begin);
+    const int64_t end = begin + static_cast<int64_t>(share.num_rows);
+    const int64_t kv_bytes = runner_.SequenceKvBytes(sequence->runner_sequence);
+    sequence->cpu_ms += cost.cpu_ms * static_cast<double>(end - begin) / static_cast<double>(rows);
+    sequence->throttled_ms += cost.throttled_ms;
+    sequence->bytes_moved += weight_bytes * end / rows - weight_bytes * begin / rows + kv_bytes;
+    sequence->kv_bytes = std::max(sequence->kv_bytes, kv_bytes);
   }
+}
+
+void Batcher::Retire(std::vector<Delivery>* out) {
   for (const SequencePtr& sequence : running_) {
     if (sequence->finished()) out->push_back(Finish(sequence.get()));
   }
@@ -266,9 +285,7 @@ void Batcher::Retire(double step_cpu_ms, std::vector<Delivery>* out) {
 void Batcher::Release(Sequence* sequence) {
   reserved_pages_ -= std::exchange(sequence->reserved_pages, 0);
   if (sequence->runner_sequence < 0) return;
-  const int64_t before = runner_.kv_usage().bytes_used;
   runner_.CloseSequence(sequence->runner_sequence);
-  sequence->kv_bytes = before - runner_.kv_usage().bytes_used;
   sequence->runner_sequence = -1;
 }
 
@@ -283,6 +300,7 @@ Delivery Batcher::Finish(Sequence* sequence) {
 
 BatcherCounts Batcher::counts() const {
   BatcherCounts counts = counts_;
+  counts.idle_cpu_ms = meter_.idle_cpu_ms();
   counts.running = static_cast<int64_t>(running_.size());
   counts.waiting = static_cast<int64_t>(waiting_.size());
   const auto add = [&counts](const SequencePtr& sequence) {

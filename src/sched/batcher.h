@@ -14,6 +14,7 @@
 #include "model/runner.h"
 #include "sched/admission.h"
 #include "sched/sequence.h"
+#include "sched/step_meter.h"
 
 namespace lull {
 
@@ -24,6 +25,7 @@ struct BatcherOptions {
   int64_t max_context_tokens = 0;  // per request; 0: the runner's
   // Room for an answer that a request gets at admission, and again whenever it has used it up.
   int64_t answer_room_tokens = 256;
+  CpuClaims* cpu_claims = nullptr;  // shared by all who compute in the process; null: none but this
 };
 
 struct BatcherCounts {
@@ -35,6 +37,7 @@ struct BatcherCounts {
   int64_t prompt_tokens = 0;
   int64_t new_tokens = 0;
   int64_t steps = 0;
+  double idle_cpu_ms = 0.0;  // process CPU time that no request was charged for
 };
 
 class Batcher {
@@ -78,7 +81,8 @@ class Batcher {
   void Compute();
   void ComputeAlone(const Share& share);
   void Sample(std::vector<Delivery>* out);
-  void Retire(double step_cpu_ms, std::vector<Delivery>* out);
+  void Meter();
+  void Retire(std::vector<Delivery>* out);
   void Release(Sequence* sequence);
   Delivery Finish(Sequence* sequence);
 
@@ -91,6 +95,8 @@ class Batcher {
   std::vector<SequencePtr> running_;  // oldest first
   int64_t reserved_pages_ = 0;
   BatcherCounts counts_;
+  StepMeter meter_;
+  bool after_idle_ = true;
   // The current batch.
   std::vector<BatchRow> rows_;
   std::vector<int32_t> logits_rows_;

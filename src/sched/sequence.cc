@@ -30,17 +30,36 @@ void Sequence::Advance(const ExecContext& ctx, std::span<float> logits, int64_t 
                        std::vector<Delivery>* out) {
   if (text_ == nullptr) text_ = tokenizer_.NewTextStream(false);
   const int64_t position = static_cast<int64_t>(tokens_.size());
-  const Result<int32_t> sampled = sampler_.Sample(ctx, logits, position);
+  const Result<int32_t> sampled = Choose(ctx, logits, position);
   if (!sampled.ok()) return End(FinishReason::kError, sampled.error());
   const int32_t token = *sampled;
   if (first_token_ns_ == 0) first_token_ns_ = now_ns;
   last_token_ns_ = now_ns;
-  if (!request_.ignore_eog && tokenizer_.IsEndOfGeneration(token)) return End(FinishReason::kEog);
+  if (EndsAnswer(token)) return End(FinishReason::kEog);
   DeliverToken(ctx, token, logits, out);
   tokens_.push_back(token);
   sampler_.Accept(token);
   if (stop_.stopped()) return End(FinishReason::kStop);
+  if (request_.constraint != nullptr) {
+    const Status accepted = request_.constraint->Accept(token);
+    if (!accepted.ok()) return End(FinishReason::kError, accepted.error());
+    if (request_.constraint->finished()) return End(FinishReason::kStop);
+  }
   if (position + 1 - prompt_tokens_ >= max_new_tokens_) End(FinishReason::kLength);
+}
+
+Result<int32_t> Sequence::Choose(const ExecContext& ctx, std::span<float> logits,
+                                 int64_t position) {
+  if (request_.constraint == nullptr) return sampler_.Sample(ctx, logits, position);
+  allowed_.resize((logits.size() + 31) / 32);
+  LULL_RETURN_IF_ERROR(request_.constraint->FillMask(allowed_));
+  return sampler_.Sample(ctx, logits, position, allowed_);
+}
+
+// A constraint that allows an end-of-generation token says that the text may end there.
+bool Sequence::EndsAnswer(int32_t token) const {
+  const bool may_end = !request_.ignore_eog || request_.constraint != nullptr;
+  return may_end && tokenizer_.IsEndOfGeneration(token);
 }
 
 void Sequence::DeliverToken(const ExecContext& ctx, int32_t token, std::span<const float> logits,
@@ -82,6 +101,8 @@ Delivery Sequence::TakeFinish(const ExecContext& ctx, int64_t now_ns) {
   }
   stats.decode_ms = Ms(last_token_ns_ - first_token_ns_);
   stats.cpu_ms = cpu_ms;
+  stats.throttled_ms = throttled_ms;
+  stats.bytes_moved = bytes_moved;
   stats.kv_bytes = kv_bytes;
   return {id_, on_event_, std::move(event)};
 }

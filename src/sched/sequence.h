@@ -61,10 +61,15 @@ class Sequence {
   int64_t most_computed = 0;  // before a preemption
   int64_t reserved_pages = 0;
   int64_t admit_ns = 0;  // 0 while waiting
+  // Of its receipt.
   double cpu_ms = 0.0;
-  int64_t kv_bytes = 0;
+  double throttled_ms = 0.0;
+  int64_t bytes_moved = 0;
+  int64_t kv_bytes = 0;  // most held
 
  private:
+  Result<int32_t> Choose(const ExecContext& ctx, std::span<float> logits, int64_t position);
+  bool EndsAnswer(int32_t token) const;
   void DeliverToken(const ExecContext& ctx, int32_t token, std::span<const float> logits,
                     std::vector<Delivery>* out);
 
@@ -78,6 +83,7 @@ class Sequence {
   int64_t max_new_tokens_;
   Sampler sampler_;
   StopMatcher stop_;
+  std::vector<uint32_t> allowed_;  // of the constraint, where there is one
   std::unique_ptr<TextStream> text_;
   int64_t first_token_ns_ = 0;
   int64_t last_token_ns_ = 0;

@@ -144,6 +144,7 @@ void StepLoop::Publish() {
   stats_.prompt_tokens = counts.prompt_tokens;
   stats_.new_tokens = counts.new_tokens;
   stats_.steps = counts.steps;
+  stats_.idle_cpu_ms = counts.idle_cpu_ms;
   stats_.kv = kv;
 }
 

@@ -320,5 +320,52 @@ TEST(CheckSampling, NamesFieldAndRange) {
   EXPECT_EQ(where([](auto& p) { p.logit_bias = {{1, kInf}}; }), "logit_bias");
 }
 
+std::vector<uint32_t> MaskOf(const std::vector<int32_t>& tokens, size_t vocab) {
+  std::vector<uint32_t> mask((vocab + 31) / 32);
+  for (const int32_t token : tokens)
+    mask[static_cast<size_t>(token) / 32] |= 1u << (static_cast<size_t>(token) % 32);
+  return mask;
+}
+
+// The same choice as with every forbidden token biased to -infinity, whatever the other settings.
+TEST(Sampler, AMaskForbidsLikeABiasOfMinusInfinity) {
+  constexpr size_t kVocab = 20'000 + 17;
+  std::mt19937 rng(5);
+  for (int round = 0; round < 40; ++round) {
+    std::vector<float> logits = RandomLogits(kVocab, rng());
+    const std::vector<float> before = logits;
+    std::vector<int32_t> allowed, forbidden;
+    for (int32_t id = 0; id + 1 < static_cast<int32_t>(kVocab); ++id)
+      (rng() % (round % 2 == 0 ? 5000 : 3) == 0 ? allowed : forbidden).push_back(id);
+    allowed.push_back(static_cast<int32_t>(kVocab) - 1);
+    SamplingParams params;
+    params.temperature = round % 3 * 0.7;
+    if (round % 4 == 1) params.top_k = 40;
+    if (round % 5 == 2) params.top_p = 0.8;
+    if (round % 7 == 3) params.frequency_penalty = 0.3;
+    params.seed = rng();
+    SamplingParams biased = params;
+    for (const int32_t id : forbidden) biased.logit_bias.emplace_back(id, -kInf);
+    Sampler masked_sampler(params), biased_sampler(biased);
+    for (const int32_t token : {1, 2, 2, 3}) {
+      masked_sampler.Accept(token);
+      biased_sampler.Accept(token);
+    }
+    const auto got = masked_sampler.Sample({}, logits, round, MaskOf(allowed, kVocab));
+    const auto want = biased_sampler.Sample({}, logits, round);
+    ASSERT_TRUE(got.ok() && want.ok());
+    EXPECT_EQ(*got, *want);
+    EXPECT_EQ(0, std::memcmp(logits.data(), before.data(), kVocab * sizeof(float)));
+  }
+}
+
+TEST(Sampler, AMaskThatAllowsNothingIsAnError) {
+  std::vector<float> logits = RandomLogits(100, 1);
+  Sampler sampler({});
+  const auto token = sampler.Sample({}, logits, 7, std::vector<uint32_t>(4));
+  ASSERT_FALSE(token.ok());
+  EXPECT_EQ(token.error().code, ErrorCode::kInvalidInput);
+}
+
 }  // namespace
 }  // namespace lull

@@ -5,6 +5,7 @@
 #include <map>
 #include <random>
 
+#include "base/os/os.h"
 #include "tests/support/fake_runner.h"
 
 namespace lull {
@@ -129,6 +130,159 @@ TEST(Batcher, OneRequestToItsLength) {
   EXPECT_EQ(answer.stats.kv_bytes, 1000);
   EXPECT_EQ(world.runner.forwards, 5);
   EXPECT_EQ(world.runner.pages_used, 0);
+}
+
+// Process CPU time and weight bytes are split without a rest: the receipts add up to the whole.
+TEST(Batcher, ReceiptsAddUp) {
+  World world({}, {.prefill_chunk_tokens = 32});
+  std::mt19937 rng(3);
+  volatile uint64_t sink = 0;
+  world.runner.on_forward = [&sink](const ExecContext&, std::span<const BatchRow>) {
+    for (uint64_t i = 0; i < 50'000; ++i) sink = testing::Mix(sink + i);
+    return Status::Ok();
+  };
+  const int64_t begin_ns = os::ProcessCpuNs();
+  for (uint64_t id = 1; id <= 40; ++id) {
+    world.Add(id, RandomRequest(rng));
+    world.Step();
+    for (uint64_t i = 0; i < 20'000; ++i) sink = testing::Mix(sink + i);  // as a tokenizer would
+    if (id % 8 == 0) world.Cancel(id - 1);
+  }
+  world.Drain();
+  const double used_ms = static_cast<double>(os::ProcessCpuNs() - begin_ns) * 1e-6;
+  double cpu_ms = world.batcher.counts().idle_cpu_ms;
+  int64_t bytes = 0, kv_bytes_least = 0;
+  for (const auto& [id, answer] : world.answers) {
+    const RequestStats& stats = answer.stats;
+    cpu_ms += stats.cpu_ms;
+    bytes += stats.bytes_moved;
+    kv_bytes_least += (stats.new_tokens > 0) * stats.kv_bytes;
+    EXPECT_EQ(stats.throttled_ms, 0.0);
+  }
+  EXPECT_NEAR(cpu_ms, used_ms, used_ms * 0.02);
+  const int64_t weights = world.runner.forwards * world.runner.weight_bytes_per_pass();
+  EXPECT_GE(bytes, weights + kv_bytes_least);
+  EXPECT_EQ(bytes % 1000, weights % 1000);  // the rest are pages of 1000 bytes
+}
+
+// The sleeps of a step are wall time for each of its requests, not a share of it.
+TEST(Batcher, ThrottledTimeIsThatOfItsSteps) {
+  class SleepyPacer : public Pacer {
+   public:
+    void Checkpoint() override {
+      const int64_t begin_ns = os::MonotonicNs();
+      os::SleepUntilNs(begin_ns + 1'000'000);
+      paused_ns_ += os::MonotonicNs() - begin_ns;
+    }
+    bool capped() const override { return true; }
+    int64_t PausedNs() const override { return paused_ns_; }
+
+   private:
+    int64_t paused_ns_ = 0;
+  } pacer;
+  FakeTokenizer tokenizer = FakeTokenizer::Letters(64);
+  FakeRunner runner({});
+  Batcher batcher(runner, tokenizer, {nullptr, &pacer, nullptr}, {});
+  std::vector<Delivery> out;
+  for (uint64_t id = 1; id <= 2; ++id) {
+    Request request = MakeRequest({1, 2, 3}, 4);
+    request.ignore_eog = true;
+    batcher.Add({id, request, [](const Event&) {}, os::MonotonicNs()});
+  }
+  while (!batcher.idle()) batcher.Step(&out);
+  for (const Delivery& delivery : out) {
+    if (delivery.event.kind != Event::Kind::kFinish) continue;
+    const RequestStats& stats = delivery.event.stats;
+    EXPECT_GE(stats.throttled_ms, 12.0);  // 3 + 3 + 2 + 2 + 2 rows of 1 ms, and more in sampling
+    EXPECT_LE(stats.throttled_ms, stats.queue_ms + stats.prefill_ms + stats.decode_ms + 10.0);
+  }
+}
+
+// Allows the tokens of a text in order, then the end.
+class Spelling : public TokenConstraint {
+ public:
+  Spelling(std::vector<int32_t> tokens, int32_t end_token)
+      : tokens_(std::move(tokens)), end_token_(end_token) {}
+  Status FillMask(std::span<uint32_t> mask) override {
+    EXPECT_EQ(mask.size(), 2u);
+    std::fill(mask.begin(), mask.end(), 0u);
+    if (at_ >= fail_mask_at) return {ErrorCode::kInvalidInput, "no mask"};
+    const int32_t next = at_ < tokens_.size() ? tokens_[at_] : end_token_;
+    if (next >= 0) mask[static_cast<size_t>(next) / 32] |= 1u << (next % 32);
+    return Status::Ok();
+  }
+  Status Accept(int32_t token) override {
+    EXPECT_EQ(token, tokens_.at(at_));
+    if (at_++ == fail_accept_at) return {ErrorCode::kInvalidInput, "not accepted"};
+    return Status::Ok();
+  }
+  bool finished() const override { return tells_end && at_ == tokens_.size(); }
+
+  bool tells_end = false;
+  size_t fail_mask_at = 1000;
+  size_t fail_accept_at = 1000;
+
+ private:
+  std::vector<int32_t> tokens_;
+  int32_t end_token_;
+  size_t at_ = 0;
+};
+
+Answer Constrained(const std::shared_ptr<Spelling>& constraint, bool ignore_eog = false) {
+  Request request = MakeRequest({1, 2, 3}, 20);
+  request.constraint = constraint;
+  request.logprobs = 64;
+  request.ignore_eog = ignore_eog;
+  return Solo(request);
+}
+
+TEST(Batcher, AConstraintChoosesWhatMayFollow) {
+  const std::vector<int32_t> text = {5, 40, 5, 33, 62};
+  for (const bool ignore_eog : {false, true}) {
+    const Answer answer = Constrained(std::make_shared<Spelling>(text, 63), ignore_eog);
+    EXPECT_EQ(answer.tokens, text);
+    EXPECT_EQ(answer.reason, FinishReason::kEog);
+  }
+  const auto tells = std::make_shared<Spelling>(text, 63);
+  tells->tells_end = true;
+  const Answer answer = Constrained(tells);
+  EXPECT_EQ(answer.tokens, text);
+  EXPECT_EQ(answer.reason, FinishReason::kStop);
+  // Log-probabilities are of the unmodified logits: what was chosen is not certain.
+  EXPECT_LT(answer.chosen[0].logprob, -0.1f);
+}
+
+TEST(Batcher, AConstraintsErrorEndsItsRequest) {
+  const std::vector<int32_t> text = {5, 40, 5};
+  const auto no_mask = std::make_shared<Spelling>(text, 63);
+  no_mask->fail_mask_at = 2;
+  EXPECT_EQ(Constrained(no_mask).error.message, "no mask");
+  const auto refuses = std::make_shared<Spelling>(text, 63);
+  refuses->fail_accept_at = 1;
+  const Answer refused = Constrained(refuses);
+  EXPECT_EQ(refused.reason, FinishReason::kError);
+  EXPECT_EQ(refused.error.message, "not accepted");
+  const Answer nothing = Constrained(std::make_shared<Spelling>(text, -1));
+  EXPECT_EQ(nothing.tokens, text);
+  EXPECT_EQ(nothing.reason, FinishReason::kError);
+  EXPECT_EQ(nothing.error.code, ErrorCode::kInvalidInput);
+}
+
+// A preempted request's tokens are computed again, but its constraint has seen them already.
+TEST(Batcher, AConstraintSurvivesPreemption) {
+  FakeRunner::Options options;
+  options.pool_pages = 4;
+  World world(options, {.kv_pool_tokens = 256, .answer_room_tokens = 8});
+  std::vector<int32_t> text;
+  for (int32_t i = 0; i < 150; ++i) text.push_back(i * 7 % 63);
+  for (uint64_t id = 1; id <= 3; ++id) {
+    Request request = MakeRequest({1, 2, 3}, 200);
+    request.constraint = std::make_shared<Spelling>(text, 63);
+    world.Add(id, request);
+  }
+  world.Drain();
+  EXPECT_GT(world.batcher.counts().preempted, 0);
+  for (uint64_t id = 1; id <= 3; ++id) EXPECT_EQ(world.answers[id].tokens, text);
 }
 
 TEST(Batcher, AnyChunkSizeGivesTheSameAnswer) {

@@ -85,6 +85,11 @@ class FakeRunner : public Runner {
     return {pages_used, options_.pool_pages, pages_used * 1000, options_.pool_pages * 1000};
   }
 
+  int64_t SequenceKvBytes(int sequence) const override {
+    return PagesOf(SequenceLength(sequence)) * 1000;
+  }
+  int64_t weight_bytes_per_pass() const override { return 1'000'003; }
+
   Status Forward(const ExecContext& ctx, std::span<const BatchRow> rows,
                  std::span<const int32_t> logits_rows, float* logits) override {
     ++forwards;
@@ -161,7 +166,8 @@ class FakeTokenizer : public Tokenizer {
   // "a" "b" ... for every id, the last one ending the answer.
   static FakeTokenizer Letters(int64_t vocab_size) {
     std::vector<std::string> pieces;
-    for (int64_t i = 0; i < vocab_size; ++i) pieces.emplace_back(1, static_cast<char>('0' + i % 75));
+    for (int64_t i = 0; i < vocab_size; ++i)
+      pieces.emplace_back(1, static_cast<char>('0' + i % 75));
     return FakeTokenizer(std::move(pieces), static_cast<int32_t>(vocab_size) - 1);
   }
 
