@@ -22,7 +22,7 @@ lull_module(model     LAYER 6 DEPS base formats quant kernels ops cache TEST_LIB
 lull_module(decode    LAYER 7 DEPS base)
 lull_module(sched     LAYER 8 DEPS base tokenizer model decode)
 lull_module(engine    LAYER 9 DEPS base budget formats tokenizer chat kernels model decode sched TEST_LIBS lull_test_support)
-lull_module(service   LAYER 12 DEPS base engine LIBS nlohmann_json::nlohmann_json Boost::headers
+lull_module(service   LAYER 12 DEPS base engine LIBS nlohmann_json::nlohmann_json Boost::headers OpenSSL::SSL
             TEST_LIBS lull_test_support)
 lull_module(bench     LAYER 12 DEPS base evidence LIBS nlohmann_json::nlohmann_json Boost::headers)
 lull_module(roof      LAYER 12 DEPS base simd)

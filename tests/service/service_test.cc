@@ -17,6 +17,7 @@
 #include "service/endpoint.h"
 #include "service/http/server.h"
 #include "service/json_request.h"
+#include "tests/support/raw_client.h"
 #include "tests/support/tiny_model.h"
 
 namespace lull {
@@ -24,61 +25,6 @@ namespace {
 
 namespace asio = boost::asio;
 using asio::ip::tcp;
-
-struct Reply {
-  int status = 0;
-  std::string head;
-  std::string body;
-  Json json() const { return Json::parse(body, nullptr, false); }
-};
-
-// A raw client: sends bytes as they are, reads until the server closes.
-class Client {
- public:
-  explicit Client(int port) : socket_(context_) {
-    socket_.connect(
-        tcp::endpoint(asio::ip::make_address("127.0.0.1"), static_cast<uint16_t>(port)));
-  }
-  void Send(const std::string& bytes) {
-    boost::system::error_code ec;
-    asio::write(socket_, asio::buffer(bytes), ec);  // the server may refuse before it has read all
-  }
-  std::string ReadUntil(const std::string& mark) {
-    boost::system::error_code ec;
-    asio::read_until(socket_, asio::dynamic_buffer(text_), mark, ec);
-    return text_;
-  }
-  std::string ReadAll() {
-    boost::system::error_code ec;
-    std::array<char, 4096> piece;
-    for (;;) {
-      const size_t n = socket_.read_some(asio::buffer(piece), ec);
-      if (ec) return text_;
-      text_.append(piece.data(), n);
-    }
-  }
-  void Close() { socket_.close(); }
-
- private:
-  asio::io_context context_;
-  tcp::socket socket_;
-  std::string text_;
-};
-
-std::string RequestText(const std::string& method, const std::string& path,
-                        const std::string& body) {
-  return method + " " + path + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: " +
-         std::to_string(body.size()) + "\r\n\r\n" + body;
-}
-
-// Waits at most half a minute.
-template <typename Fn>
-bool Soon(Fn&& fn) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-  while (!fn() && std::chrono::steady_clock::now() < deadline)
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
-  return fn();
-}
 
 class ServiceTest : public testing::Test {
  protected:
@@ -587,7 +533,8 @@ TEST(HttpServer, DrainingEndsAtItsDeadline) {
   server.Drain();
   thread.join();
   EXPECT_GE(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(300));
-  EXPECT_EQ(server.answering(), 1);
+  EXPECT_EQ(server.cut_short(), 1);
+  EXPECT_TRUE(client.ReadAll().starts_with("HTTP/1.1 503 ")) << "cut without a word";
   held.reset();
 }
 

@@ -1,6 +1,7 @@
 #include <chrono>
 #include <cstdio>
 
+#include "base/os/limits.h"
 #include "base/os/os.h"
 #include "cli/command.h"
 #include "cli/output.h"
@@ -61,6 +62,7 @@ class ServeCommand : public Command {
     service.start_unix_s = std::chrono::duration_cast<std::chrono::seconds>(
                                std::chrono::system_clock::now().time_since_epoch())
                                .count();
+    os::RaiseOpenFileLimit();
     LULL_ASSIGN_OR_RETURN(
         const auto server,
         HttpServer::Create(http_, [&service](const HttpRequest& request, ResponderPtr responder) {
@@ -80,7 +82,7 @@ class ServeCommand : public Command {
       engine.Drain();
       fprintf(stderr, "lull: draining, %d requests under way\n", server.answering());
     });
-    const int cut = server->answering();
+    const int cut = server->answering() + server->cut_short();
     if (cut > 0)
       fprintf(stderr, "lull: stopped, %d requests cut short\n", cut);
     else

@@ -1,9 +1,10 @@
 #include "service/http/connection.h"
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
-#include <boost/asio/write.hpp>
-#include <boost/beast/http/read.hpp>
 #include <chrono>
+
+#include "base/os/os.h"
 
 namespace lull {
 namespace {
@@ -11,14 +12,44 @@ namespace {
 namespace asio = boost::asio;
 namespace beast = boost::beast;
 namespace http = boost::beast::http;
-using ErrorCodeB = boost::system::error_code;
 
 constexpr int kLingerS = 2;
-// What a client may send ahead while it is being answered.
-constexpr size_t kMaxPipelinedBytes = size_t{1} << 20;
+// What a client may send ahead while it is being answered; more waits in its socket.
+constexpr size_t kMaxAheadBytes = size_t{64} << 10;
+// A buffer that a long header or body left behind is not kept for the next request.
+constexpr size_t kMaxKeptBytes = 4096;
 
 std::string ReasonOf(int status) {
   return std::string(http::obsolete_reason(static_cast<http::status>(status)));
+}
+
+// The texts are fixed and numbers: nothing in them needs escaping.
+std::string ErrorBody(const char* type, const char* code, const std::string& message) {
+  return std::string(R"({"error":{"message":")") + message + R"(","type":")" + type +
+         R"(","param":null,"code":")" + code + R"("}})";
+}
+
+std::string LowerCase(std::string_view text) {
+  std::string lower(text);
+  for (char& c : lower)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return lower;
+}
+
+HttpHead HeadOf(const http::request<http::string_body>& message) {
+  HttpHead head;
+  head.method = std::string(message.method_string());
+  head.path = std::string(message.target());
+  const size_t mark = head.path.find('?');
+  if (mark != std::string::npos) {
+    head.query = head.path.substr(mark + 1);
+    head.path.resize(mark);
+  }
+  head.http_1_1 = message.version() >= 11;
+  for (const auto& field : message)
+    head.fields.push_back({LowerCase({field.name_string().data(), field.name_string().size()}),
+                           std::string(field.value())});
+  return head;
 }
 
 }  // namespace
@@ -31,48 +62,42 @@ class Connection::Answer : public Responder {
   // An endpoint that forgets to answer must not leave its client waiting.
   ~Answer() override {
     Post([](Connection& c) {
-      if (!c.last_queued_) c.Drop();
+      if (!c.last_queued_) c.Close();
     });
   }
 
   void Send(HttpResponse response) override {
-    Post([r = std::move(response)](Connection& c) {
-      const std::string head =
-          c.Head(r.status, r.content_type, static_cast<int64_t>(r.body.size()), r.headers);
-      c.Queue(c.head_only_ ? head : head + r.body, true);
-    });
+    Post([r = std::move(response)](Connection& c) { c.Respond(r); });
   }
   void StartStream(const std::string& content_type) override {
     Post([content_type](Connection& c) {
       if (!c.chunked_) c.keep_alive_ = false;
+      c.stream_type_ = content_type;
       c.Queue(c.Head(200, content_type, -1, {{"Cache-Control", "no-cache"}}), false);
     });
   }
   void Write(std::string chunk) override {
     if (chunk.empty()) return;
     Post([chunk = std::move(chunk)](Connection& c) {
-      if (!c.chunked_) return c.Queue(chunk, false);
-      char size[32];
-      snprintf(size, sizeof size, "%zx\r\n", chunk.size());
-      c.Queue(size + chunk + "\r\n", false);
+      if (!c.head_only_) c.Queue(c.Piece(chunk), false);
     });
   }
   void End() override {
-    Post([](Connection& c) { c.Queue(c.chunked_ ? "0\r\n\r\n" : "", true); });
+    Post([](Connection& c) { c.QueueEnd(); });
   }
   void OnDisconnect(std::function<void()> fn) override {
     Post([fn = std::move(fn)](Connection& c) {
-      if (c.dropped_)
-        fn();
-      else
-        c.on_disconnect_ = fn;
+      if (c.last_queued_) return;
+      if (c.state_ == State::kClosed) return fn();
+      c.on_disconnect_ = fn;
+      if (c.input_ended_) c.Close();
     });
   }
 
  private:
   template <typename Fn>
   void Post(Fn fn) {
-    asio::post(connection_->stream_.get_executor(),
+    asio::post(connection_->stream_->executor(),
                [connection = connection_, number = number_, fn = std::move(fn)] {
                  if (connection->answer_number_ == number) fn(*connection);
                });
@@ -81,216 +106,383 @@ class Connection::Answer : public Responder {
   uint64_t number_;
 };
 
-Connection::Connection(asio::ip::tcp::socket socket, ConnectionHub& hub)
-    : stream_(std::move(socket)), hub_(hub), options_(hub.options) {
+Connection::Connection(std::unique_ptr<ByteStream> stream, ConnectionHub& hub)
+    : stream_(std::move(stream)), hub_(hub), options_(hub.options), timer_(stream_->executor()) {
   hub_.open.fetch_add(1);
-  ErrorCodeB ec;
-  stream_.socket().set_option(asio::ip::tcp::no_delay(true), ec);
-  // No plain call may wait for a client: the 100 Continue of one that reads nothing is dropped.
-  stream_.socket().non_blocking(true, ec);
+  place_ = hub_.waiting.insert(hub_.waiting.end(), this);
 }
 
-Connection::~Connection() {
-  SetAnswering(false);
-  hub_.open.fetch_sub(1);
+Connection::~Connection() { Close(); }
+
+void Connection::Start() {
+  SetDeadline(options_.header_deadline_s);
+  stream_->Handshake([self = shared_from_this()](Error ec) {
+    if (ec) return self->Close();
+    if (self->state_ == State::kHandshake) self->WaitForRequest();
+  });
 }
 
-void Connection::SetAnswering(bool answering) {
-  if (answering_ == answering) return;
-  answering_ = answering;
-  hub_.answering.fetch_add(answering ? 1 : -1);
+// The list it stands in follows from the state, and so does whether it counts as being answered.
+void Connection::Enter(State state) {
+  const auto list_of = [this](State s) -> std::list<Connection*>* {
+    return s == State::kHandshake || s == State::kIdle || s == State::kHeader ? &hub_.waiting
+                                                                              : &hub_.busy;
+  };
+  if (state_ == State::kClosed) return;
+  std::list<Connection*>* from = list_of(state_);
+  state_ = state;
+  if (state == State::kClosed)
+    from->erase(place_);
+  else if (list_of(state) != from)
+    list_of(state)->splice(list_of(state)->end(), *from, place_);
+  const bool answering = state == State::kAnswering;
+  if (answering != counted_) hub_.answering.fetch_add(answering ? 1 : -1);
+  counted_ = answering;
 }
 
-void Connection::Start() { WaitForRequest(); }
+// In `seconds` OnDeadline is called, unless another deadline is set before; 0: none.
+void Connection::SetDeadline(int seconds) {
+  const uint64_t number = ++deadline_number_;
+  timer_.cancel();
+  if (seconds == 0) return;
+  timer_.expires_after(std::chrono::seconds(seconds));
+  timer_.async_wait([weak = weak_from_this(), number](Error ec) {
+    const std::shared_ptr<Connection> self = weak.lock();
+    if (!ec && self != nullptr && self->deadline_number_ == number) self->OnDeadline();
+  });
+}
+
+void Connection::OnDeadline() {
+  switch (state_) {
+    case State::kHeader:
+      return Refuse(408, "the request's header did not arrive within " +
+                             std::to_string(options_.header_deadline_s) + " seconds");
+    case State::kBody:
+      return CheckBodyProgress();
+    case State::kAnswering:
+      return CheckWriteProgress();
+    default:
+      return Close();
+  }
+}
+
+void Connection::Read() {
+  reading_ = true;
+  stream_->Read([self = shared_from_this()](Error ec, std::string_view bytes) {
+    self->reading_ = false;
+    self->OnRead(ec, bytes);
+  });
+}
+
+void Connection::OnRead(Error ec, std::string_view bytes) {
+  if (state_ == State::kClosed) return;
+  if (ec) return OnInputEnd(ec);
+  if (state_ == State::kLingering) {
+    discarded_bytes_ += bytes.size();
+    if (discarded_bytes_ > 2 * options_.max_body_bytes) return Close();
+  } else {
+    input_.append(bytes);
+  }
+  Advance();
+}
+
+// The client sends no more. One that has been read to the end of its request may still wait for
+// the answer; what was begun for it is cancelled, since most that end are gone.
+void Connection::OnInputEnd(Error ec) {
+  input_ended_ = true;
+  const bool orderly = ec == asio::error::eof;
+  if (state_ == State::kBody && orderly)
+    return Refuse(400, "malformed request: it ends before its body does");
+  if (state_ == State::kAnswering && orderly && on_disconnect_ == nullptr) return;
+  Close();
+}
+
+bool Connection::WantsInput() const {
+  if (input_ended_ || state_ == State::kClosed || state_ == State::kHandshake) return false;
+  return state_ != State::kAnswering || input_.size() < kMaxAheadBytes;
+}
+
+void Connection::Advance() {
+  if (state_ == State::kIdle && !input_.empty()) {
+    parser_.emplace();
+    parser_->header_limit(static_cast<uint32_t>(options_.max_header_bytes));
+    parser_->body_limit(options_.max_body_bytes);
+    Enter(State::kHeader);
+    SetDeadline(options_.header_deadline_s);
+  }
+  if (state_ == State::kHeader || state_ == State::kBody) Parse();
+  if (!reading_ && WantsInput()) Read();
+}
 
 // Idle time and header time have deadlines of their own, so that a client who sends one byte a
 // second is cut as soon as one who sends nothing.
 void Connection::WaitForRequest() {
-  if (buffer_.size() > 0) return ReadHeader();
-  stream_.expires_after(std::chrono::seconds(options_.idle_deadline_s));
-  stream_.async_read_some(buffer_.prepare(4096),
-                          [self = shared_from_this()](ErrorCodeB ec, size_t bytes) {
-                            if (ec) return self->Drop();
-                            self->buffer_.commit(bytes);
-                            self->ReadHeader();
-                          });
+  parser_.reset();
+  if (input_.empty() && input_.capacity() > kMaxKeptBytes) input_ = std::string();
+  Enter(State::kIdle);
+  if (input_ended_ && input_.empty()) return Close();
+  SetDeadline(options_.idle_deadline_s);
+  Advance();
 }
 
-void Connection::ReadHeader() {
-  parser_.emplace();
-  parser_->header_limit(static_cast<uint32_t>(options_.max_header_bytes));
-  parser_->body_limit(options_.max_body_bytes);
-  stream_.expires_after(std::chrono::seconds(options_.header_deadline_s));
-  http::async_read_header(stream_, buffer_, *parser_,
-                          [self = shared_from_this()](ErrorCodeB ec, size_t) {
-                            if (ec == http::error::header_limit) return self->RefuseHeader();
-                            if (ec == http::error::body_limit) return self->RefuseBody();
-                            if (ec == http::error::end_of_stream || ec == beast::error::timeout)
-                              return self->Drop();
-                            if (ec) return self->Refuse(400, "malformed request: " + ec.message());
-                            self->ReadBody();
-                          });
-}
-
-void Connection::ReadBody() {
-  stream_.expires_after(std::chrono::seconds(options_.body_deadline_s));
-  if (beast::iequals(parser_->get()[http::field::expect], "100-continue")) {
-    static const std::string kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
-    ErrorCodeB ec;
-    stream_.socket().write_some(asio::buffer(kContinue), ec);
+void Connection::Parse() {
+  while (state_ == State::kHeader || state_ == State::kBody) {
+    Error ec;
+    const bool had_header = parser_->is_header_done();
+    const size_t parsed = parser_->put(asio::buffer(input_), ec);
+    input_.erase(0, parsed);
+    received_bytes_ += parsed;
+    if (ec == http::error::need_more && input_.size() <= options_.max_header_bytes) break;
+    if (ec) return RefuseUnparsed(ec);
+    if (!had_header && !OnHeader()) return;
+    if (had_header && !ChargeBody(parser_->get().body().size())) return;
+    if (parser_->is_done()) return Dispatch();
+    if (input_.empty() || (had_header && parsed == 0)) break;
   }
-  http::async_read(stream_, buffer_, *parser_, [self = shared_from_this()](ErrorCodeB ec, size_t) {
-    if (ec == http::error::body_limit) return self->RefuseBody();
-    if (ec == beast::error::timeout) return self->Drop();
-    if (ec) return self->Refuse(400, "malformed request: " + ec.message());
-    self->Dispatch();
-  });
+  if (input_ended_ && state_ == State::kHeader) Close();
+  if (input_ended_ && state_ == State::kBody) OnInputEnd(asio::error::eof);
 }
 
-void Connection::Dispatch() {
+// What the header alone decides. False: the request is answered already.
+bool Connection::OnHeader() {
   const auto& message = parser_->get();
   keep_alive_ = message.keep_alive() && !hub_.draining.load();
   chunked_ = message.version() >= 11;
   head_only_ = message.method() == http::verb::head;
-  HttpRequest request;
-  request.method = std::string(message.method_string());
-  request.path = std::string(message.target());
-  request.path.resize(std::min(request.path.size(), request.path.find('?')));
-  request.body = std::move(parser_->get().body());
+  HttpHead head = HeadOf(message);
+  HttpVerdict verdict = hub_.gate ? hub_.gate(head) : HttpVerdict();
+  answer_fields_ = std::move(verdict.headers);
+  request_ = HttpRequest();
+  request_.method = std::move(head.method);
+  request_.path = std::move(head.path);
+  request_.query = std::move(head.query);
+  request_.account = std::move(verdict.account);
+  if (verdict.refusal) {
+    keep_alive_ = keep_alive_ && parser_->is_done();
+    BeginAnswer();
+    Respond(*verdict.refusal);
+    return false;
+  }
+  if (parser_->is_done()) return true;
+  const auto encoding = message[http::field::content_encoding];
+  if (!encoding.empty() && !beast::iequals(encoding, "identity")) {
+    Refuse(415, "compressed bodies are not read");
+    return false;
+  }
+  if (const auto length = parser_->content_length(); length && !ChargeBody(*length)) return false;
+  Enter(State::kBody);
+  parser_->eager(true);
+  body_seconds_ = 0;
+  received_bytes_ = 0;
+  SetDeadline(options_.progress_check_s);
+  if (input_.empty() && beast::iequals(message[http::field::expect], "100-continue")) {
+    last_queued_ = false;
+    Queue("HTTP/1.1 100 Continue\r\n\r\n", false);
+  }
+  return true;
+}
+
+// Counts the request's body as that long; false: refused, since all bodies together are too much.
+bool Connection::ChargeBody(size_t bytes) {
+  if (bytes <= charged_bytes_) return true;
+  const size_t more = bytes - charged_bytes_;
+  if (hub_.body_bytes + more > options_.max_total_body_bytes) {
+    Refuse(503, "too many bytes of requests at once");
+    return false;
+  }
+  charged_bytes_ = bytes;
+  hub_.body_bytes += more;
+  return true;
+}
+
+void Connection::ReleaseBody() {
+  hub_.body_bytes -= charged_bytes_;
+  charged_bytes_ = 0;
+}
+
+size_t Connection::BytesBetweenChecks() const {
+  return options_.min_bytes_per_s * static_cast<size_t>(options_.progress_check_s);
+}
+
+// A slow sender may take its time, one that trickles may not.
+void Connection::CheckBodyProgress() {
+  body_seconds_ += options_.progress_check_s;
+  const bool trickles = received_bytes_ < BytesBetweenChecks();
+  if (trickles || body_seconds_ >= options_.body_deadline_s)
+    return Refuse(408, "the request's body arrives too slowly");
+  received_bytes_ = 0;
+  SetDeadline(options_.progress_check_s);
+}
+
+void Connection::BeginAnswer() {
   last_queued_ = false;
-  finished_ = false;
+  stream_type_.clear();
   ++answer_number_;
-  SetAnswering(true);
-  stream_.expires_never();
-  WatchForDisconnect();
+  checked_sent_bytes_ = 0;
+  write_check_set_ = false;
+  SetDeadline(0);
+  Enter(State::kAnswering);
+}
+
+void Connection::Dispatch() {
+  request_.body = std::move(parser_->get().body());
+  parser_.reset();
+  BeginAnswer();
   const auto answer = std::make_shared<Answer>(shared_from_this(), answer_number_);
   try {  // a handler's third-party exception ends its request, not the server
-    hub_.handler(request, answer);
+    hub_.handler(std::exchange(request_, HttpRequest()), answer);
   } catch (const std::exception&) {
-    answer->Send({500,
-                  "application/json",
-                  R"({"error":{"message":"internal error","type":"server_error"}})",
-                  {}});
+    answer->Send(
+        {500, "application/json", ErrorBody("server_error", "internal", "internal error"), {}});
   }
 }
 
-// While an answer is computed the connection is read on: its end tells that the client has gone,
-// and what comes before is the beginning of the next request.
-void Connection::WatchForDisconnect() {
-  watching_ = true;
-  stream_.socket().async_read_some(
-      buffer_.prepare(4096),
-      [self = shared_from_this()](ErrorCodeB ec, size_t bytes) { self->OnWatched(ec, bytes); });
+void Connection::Respond(const HttpResponse& response) {
+  const std::string head = Head(response.status, response.content_type,
+                                static_cast<int64_t>(response.body.size()), response.headers);
+  Queue(head_only_ ? head : head + response.body, true);
 }
 
-void Connection::OnWatched(ErrorCodeB ec, size_t bytes) {
-  watching_ = false;
-  buffer_.commit(bytes);
-  if (dropped_) return;
-  if (finished_) return AfterAnswer();  // a closed connection shows at the next read
-  if (ec || buffer_.size() > kMaxPipelinedBytes) return Drop();
-  WatchForDisconnect();
+void Connection::RefuseUnparsed(Error ec) {
+  if (ec == http::error::header_limit || ec == http::error::need_more)
+    return Refuse(431, "the request's header is longer than " +
+                           std::to_string(options_.max_header_bytes) + " bytes");
+  if (ec == http::error::body_limit)
+    return Refuse(413, "the request's body is longer than " +
+                           std::to_string(options_.max_body_bytes) + " bytes");
+  Refuse(400, "malformed request: " + ec.message());
 }
 
-void Connection::RefuseHeader() {
-  const std::string most = std::to_string(options_.max_header_bytes);
-  Refuse(431, "the request's header is longer than " + most + " bytes");
-}
-
-void Connection::RefuseBody() {
-  const std::string most = std::to_string(options_.max_body_bytes);
-  Refuse(413, "the request's body is longer than " + most + " bytes");
-}
-
+// Without having read all of the request: the connection ends with the answer.
 void Connection::Refuse(int status, const std::string& message) {
   keep_alive_ = false;
-  last_queued_ = false;
-  finished_ = false;
-  ++answer_number_;
-  // The messages are fixed texts and numbers: nothing in them needs escaping.
-  const std::string body =
-      R"({"error":{"message":")" + message +
-      R"(","type":"invalid_request_error","param":null,"code":"invalid_input"}})";
-  Queue(Head(status, "application/json", static_cast<int64_t>(body.size()), {}) + body, true);
+  BeginAnswer();
+  HttpResponse response;
+  response.status = status;
+  const bool load = status == 503;
+  response.body = load ? ErrorBody("server_error", "busy", message)
+                       : ErrorBody("invalid_request_error", "invalid_input", message);
+  if (load) response.headers.push_back({"Retry-After", "1"});
+  Respond(response);
 }
 
-std::string Connection::Head(
-    int status, const std::string& content_type, int64_t length,
-    const std::vector<std::pair<std::string, std::string>>& headers) const {
+std::string Connection::Head(int status, const std::string& content_type, int64_t length,
+                             const HttpFields& headers) const {
   std::string head = "HTTP/1.1 " + std::to_string(status) + " " + ReasonOf(status) + "\r\n";
-  head += "Content-Type: " + content_type + "\r\n";
+  if (!content_type.empty()) head += "Content-Type: " + content_type + "\r\n";
   if (length >= 0)
     head += "Content-Length: " + std::to_string(length) + "\r\n";
   else if (chunked_)
     head += "Transfer-Encoding: chunked\r\n";
-  for (const auto& [name, value] : headers) head += name + ": " + value + "\r\n";
+  for (const HttpFields* fields : {&headers, &answer_fields_})
+    for (const auto& [name, value] : *fields) head += name + ": " + value + "\r\n";
   head += keep_alive_ ? "Connection: keep-alive\r\n\r\n" : "Connection: close\r\n\r\n";
   return head;
 }
 
+std::string Connection::Piece(const std::string& bytes) const {
+  if (!chunked_) return bytes;
+  char size[32];
+  snprintf(size, sizeof size, "%zx\r\n", bytes.size());
+  return size + bytes + "\r\n";
+}
+
 void Connection::Queue(std::string bytes, bool last) {
-  if (dropped_ || last_queued_) return;
+  if (state_ == State::kClosed || last_queued_) return;
   last_queued_ = last;
+  if (last) on_disconnect_ = nullptr;
   unsent_bytes_ += bytes.size();
   unsent_.push_back(std::move(bytes));
-  if (unsent_bytes_ > options_.max_unsent_bytes && unsent_.size() > 1) return Drop();
+  if (unsent_bytes_ > options_.max_unsent_bytes && unsent_.size() > 1) return Close();
   if (!writing_) WriteNext();
 }
 
+void Connection::QueueEnd() { Queue(chunked_ && !head_only_ ? "0\r\n\r\n" : "", true); }
+
 void Connection::WriteNext() {
-  writing_ = true;
-  stream_.expires_after(std::chrono::seconds(options_.write_deadline_s));
-  if (unsent_.front().empty()) {  // the end of a stream that only closing ends
+  while (!unsent_.empty() && front_sent_bytes_ == unsent_.front().size()) {
+    unsent_bytes_ -= unsent_.front().size();
     unsent_.pop_front();
-    writing_ = false;
-    stream_.expires_never();
-    return FinishAnswer();
+    front_sent_bytes_ = 0;
   }
-  asio::async_write(stream_, asio::buffer(unsent_.front()),
-                    [self = shared_from_this()](ErrorCodeB ec, size_t) {
-                      self->writing_ = false;
-                      if (ec || self->dropped_) return self->Drop();
-                      self->unsent_bytes_ -= self->unsent_.front().size();
-                      self->unsent_.pop_front();
-                      if (!self->unsent_.empty()) return self->WriteNext();
-                      self->stream_.expires_never();
-                      if (self->last_queued_) self->FinishAnswer();
-                    });
+  if (unsent_.empty()) {
+    writing_ = false;
+    if (last_queued_ && state_ == State::kAnswering) FinishAnswer();
+    return;
+  }
+  if (!std::exchange(writing_, true)) write_began_ns_ = os::MonotonicNs();
+  if (state_ == State::kAnswering && !std::exchange(write_check_set_, true))
+    SetDeadline(options_.progress_check_s);
+  stream_->Write(
+      std::string_view(unsent_.front()).substr(front_sent_bytes_),
+      [self = shared_from_this()](Error ec, size_t bytes) { self->OnWritten(ec, bytes); });
+}
+
+void Connection::OnWritten(Error ec, size_t bytes) {
+  if (state_ == State::kClosed) return;
+  if (ec) return Close();
+  front_sent_bytes_ += bytes;
+  checked_sent_bytes_ += bytes;
+  WriteNext();
+}
+
+// A write that waits for its reader since the last look must have got on since.
+void Connection::CheckWriteProgress() {
+  const int64_t waited_ns = os::MonotonicNs() - write_began_ns_;
+  const bool stalls = checked_sent_bytes_ < BytesBetweenChecks();
+  const int64_t enough_ns = int64_t{options_.progress_check_s} * 900'000'000;
+  if (writing_ && stalls && waited_ns >= enough_ns) return Close();
+  checked_sent_bytes_ = 0;
+  write_check_set_ = writing_;
+  if (writing_) SetDeadline(options_.progress_check_s);
 }
 
 void Connection::FinishAnswer() {
   on_disconnect_ = nullptr;
-  SetAnswering(false);
-  finished_ = true;
-  if (!watching_) return AfterAnswer();
-  ErrorCodeB ec;
-  stream_.socket().cancel(ec);  // the watch ends, and goes on with AfterAnswer
-}
-
-void Connection::AfterAnswer() {
+  ReleaseBody();
+  answer_fields_.clear();
+  stream_type_.clear();
+  SetDeadline(0);
   if (keep_alive_ && !hub_.draining.load()) return WaitForRequest();
-  ErrorCodeB ec;
-  stream_.socket().shutdown(asio::ip::tcp::socket::shutdown_send, ec);
-  stream_.expires_after(std::chrono::seconds(kLingerS));
-  DiscardInput();
+  Linger();
 }
 
 // Closing with unread input would reset the connection, and the client could lose the answer.
-void Connection::DiscardInput() {
-  buffer_.clear();
-  stream_.async_read_some(buffer_.prepare(65536),
-                          [self = shared_from_this()](ErrorCodeB ec, size_t) {
-                            if (ec) return self->Drop();
-                            self->DiscardInput();
-                          });
+void Connection::Linger() {
+  parser_.reset();
+  input_ = std::string();
+  Enter(State::kLingering);
+  SetDeadline(kLingerS);
+  stream_->EndWriting([self = shared_from_this()](Error) {});
+  if (input_ended_) return Close();
+  Advance();
 }
 
-void Connection::Drop() {
-  if (dropped_) return;
-  dropped_ = true;
-  SetAnswering(false);
-  stream_.close();
-  if (!last_queued_ && on_disconnect_) on_disconnect_();
+bool Connection::CutShort() {
+  if (state_ != State::kAnswering || last_queued_) return false;
+  keep_alive_ = false;
+  const std::string body =
+      ErrorBody("server_error", "cancelled", "the server stopped before the answer was complete");
+  std::function<void()> cancel = std::exchange(on_disconnect_, nullptr);
+  if (stream_type_.empty()) {
+    Respond({503, "application/json", body, {{"Retry-After", "1"}}});
+  } else {
+    const bool events = stream_type_.starts_with("text/event-stream");
+    Queue(Piece(events ? "data: " + body + "\n\n" : body + "\n"), false);
+    QueueEnd();
+  }
+  if (cancel != nullptr) cancel();
+  return true;
+}
+
+void Connection::Close() {
+  if (state_ == State::kClosed) return;
+  Enter(State::kClosed);
+  hub_.open.fetch_sub(1);
+  SetDeadline(0);
+  ReleaseBody();
+  stream_->Close();
+  if (!last_queued_ && on_disconnect_ != nullptr) on_disconnect_();
   on_disconnect_ = nullptr;
 }
 

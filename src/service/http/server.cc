@@ -1,13 +1,18 @@
 #include "service/http/server.h"
 
 #include <atomic>
+#include <boost/asio/buffer.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <boost/asio/ssl/context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
+#include <optional>
+#include <vector>
 
+#include "base/os/limits.h"
 #include "service/http/connection.h"
 
 namespace lull {
@@ -15,37 +20,92 @@ namespace {
 
 namespace asio = boost::asio;
 using asio::ip::tcp;
+using ErrorCodeB = boost::system::error_code;
+using Clock = std::chrono::steady_clock;
+
+// For the last words of answers that draining cuts.
+constexpr auto kLastWords = std::chrono::seconds(1);
+// Files that the rest of the process may need beside the connections.
+constexpr int kOtherFiles = 64;
+
+Clock::duration Seconds(double seconds) {
+  return std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+}
+
+Status LoadCertificate(const HttpServerOptions& options, asio::ssl::context* context) {
+  using Tls = asio::ssl::context;
+  ErrorCodeB ec;
+  context->set_options(Tls::default_workarounds | Tls::no_tlsv1 | Tls::no_tlsv1_1 |
+                           Tls::no_compression | SSL_OP_NO_RENEGOTIATION |
+                           SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_IGNORE_UNEXPECTED_EOF,
+                       ec);
+  SSL_CTX_set_min_proto_version(context->native_handle(), TLS1_2_VERSION);
+  SSL_CTX_set_mode(context->native_handle(), SSL_MODE_RELEASE_BUFFERS);
+  SSL_CTX_set_session_cache_mode(context->native_handle(), SSL_SESS_CACHE_OFF);
+  context->use_certificate_chain_file(options.tls_certificate, ec);
+  if (ec)
+    return Status(ErrorCode::kUsage, "cannot use the certificate: " + ec.message(),
+                  options.tls_certificate, "a PEM file, the server's own certificate first");
+  context->use_private_key_file(options.tls_key, Tls::pem, ec);
+  if (ec || SSL_CTX_check_private_key(context->native_handle()) != 1)
+    return Status(ErrorCode::kUsage,
+                  "cannot use the key: " + (ec ? ec.message() : "it is not the certificate's"),
+                  options.tls_key, "a PEM file without a passphrase");
+  return Status();
+}
 
 }  // namespace
 
 struct HttpServer::Rep {
-  Rep(const HttpServerOptions& options, HttpHandler handler)
+  Rep(const HttpServerOptions& options, HttpHandler handler, HttpGate gate)
       : acceptor(context), signals(context), retry(context), drain_timer(context) {
     hub.options = options;
     hub.handler = std::move(handler);
+    hub.gate = std::move(gate);
+    const int files = static_cast<int>(std::min<int64_t>(os::OpenFileLimit(), 1 << 20));
+    hub.options.max_connections =
+        std::max(1, std::min(options.max_connections, files - kOtherFiles));
   }
 
   void Accept() {
-    acceptor.async_accept([this](boost::system::error_code ec, tcp::socket socket) {
+    acceptor.async_accept([this](ErrorCodeB ec, tcp::socket socket) {
       if (ec == asio::error::operation_aborted || hub.draining.load()) return;
       if (ec) return AcceptLater();
-      // Beyond the limit the socket is closed unread, which costs nothing.
-      if (hub.open.load() < hub.options.max_connections)
-        std::make_shared<Connection>(std::move(socket), hub)->Start();
+      if (MakeRoom(socket)) {
+        auto stream = tls ? MakeTlsStream(std::move(socket), *tls)
+                          : MakePlainStream(std::move(socket), hub.scratch);
+        std::make_shared<Connection>(std::move(stream), hub)->Start();
+      }
       Accept();
     });
+  }
+
+  // False: every client there is being answered, and this one is sent away.
+  bool MakeRoom(tcp::socket& socket) {
+    if (hub.open.load() < hub.options.max_connections) return true;
+    if (!hub.waiting.empty()) {
+      hub.waiting.front()->Close();
+      return true;
+    }
+    static const std::string kBusy =
+        "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n"
+        "Connection: close\r\n\r\n";
+    ErrorCodeB ec;
+    socket.non_blocking(true, ec);
+    if (!tls) socket.write_some(asio::buffer(kBusy), ec);
+    return false;
   }
 
   // Out of file descriptors, say: trying again at once would burn the CPU.
   void AcceptLater() {
     retry.expires_after(std::chrono::milliseconds(100));
-    retry.async_wait([this](boost::system::error_code ec) {
+    retry.async_wait([this](ErrorCodeB ec) {
       if (!ec && !hub.draining.load()) Accept();
     });
   }
 
   void WaitForSignal() {
-    signals.async_wait([this](boost::system::error_code ec, int) {
+    signals.async_wait([this](ErrorCodeB ec, int) {
       if (ec) return;
       if (hub.draining.load()) return context.stop();
       StartDraining();
@@ -55,43 +115,61 @@ struct HttpServer::Rep {
 
   void StartDraining() {
     if (hub.draining.exchange(true)) return;
-    boost::system::error_code ec;
+    ErrorCodeB ec;
     acceptor.close(ec);
+    while (!hub.waiting.empty()) hub.waiting.front()->Close();
     if (on_drain) on_drain();
-    drain_deadline = std::chrono::steady_clock::now() +
-                     std::chrono::duration_cast<std::chrono::steady_clock::duration>(
-                         std::chrono::duration<double>(hub.options.drain_timeout_s));
+    drain_deadline = Clock::now() + Seconds(hub.options.drain_timeout_s);
     CheckDrained();
   }
 
   // Only while draining: there is no timer otherwise.
   void CheckDrained() {
-    if (hub.answering.load() == 0 || std::chrono::steady_clock::now() >= drain_deadline)
-      return context.stop();
+    const auto now = Clock::now();
+    if (hub.answering.load() == 0 || now >= drain_deadline + kLastWords) return context.stop();
+    if (now >= drain_deadline)
+      for (Connection* connection : std::vector(hub.busy.begin(), hub.busy.end()))
+        if (connection->CutShort()) cut_short.fetch_add(1);
     drain_timer.expires_after(std::chrono::milliseconds(20));
-    drain_timer.async_wait([this](boost::system::error_code ec) {
+    drain_timer.async_wait([this](ErrorCodeB ec) {
       if (!ec) CheckDrained();
+    });
+  }
+
+  void Repeat(asio::steady_timer& timer, double seconds, const std::function<void()>& fn) {
+    timer.expires_after(Seconds(seconds));
+    timer.async_wait([this, &timer, seconds, fn](ErrorCodeB ec) {
+      if (ec) return;
+      fn();
+      Repeat(timer, seconds, fn);
     });
   }
 
   ConnectionHub hub;
   std::function<void()> on_drain;
-  std::chrono::steady_clock::time_point drain_deadline;
+  Clock::time_point drain_deadline;
+  std::atomic<int> cut_short{0};
+  std::optional<asio::ssl::context> tls;
   asio::io_context context{1};
   tcp::acceptor acceptor;
   asio::signal_set signals;
   asio::steady_timer retry;
   asio::steady_timer drain_timer;
+  std::list<asio::steady_timer> repeating;
 };
 
 HttpServer::HttpServer(std::unique_ptr<Rep> rep) : rep_(std::move(rep)) {}
 HttpServer::~HttpServer() = default;
 
 Result<std::unique_ptr<HttpServer>> HttpServer::Create(const HttpServerOptions& options,
-                                                       HttpHandler handler) {
-  auto rep = std::make_unique<Rep>(options, std::move(handler));
+                                                       HttpHandler handler, HttpGate gate) {
+  auto rep = std::make_unique<Rep>(options, std::move(handler), std::move(gate));
+  if (!options.tls_certificate.empty()) {
+    rep->tls.emplace(asio::ssl::context::tls_server);
+    LULL_RETURN_IF_ERROR(LoadCertificate(options, &*rep->tls));
+  }
   const std::string where = options.address + ":" + std::to_string(options.port);
-  boost::system::error_code ec;
+  ErrorCodeB ec;
   const asio::ip::address address = asio::ip::make_address(options.address, ec);
   if (ec || options.port < 0 || options.port > 65535)
     return Status(ErrorCode::kUsage, "not an address and port to listen on", where,
@@ -125,7 +203,12 @@ void HttpServer::Drain() {
   asio::post(rep_->context, [this] { rep_->StartDraining(); });
 }
 
+void HttpServer::Every(double seconds, std::function<void()> fn) {
+  rep_->Repeat(rep_->repeating.emplace_back(rep_->context), seconds, fn);
+}
+
 int HttpServer::connections() const { return rep_->hub.open.load(); }
 int HttpServer::answering() const { return rep_->hub.answering.load(); }
+int HttpServer::cut_short() const { return rep_->cut_short.load(); }
 
 }  // namespace lull

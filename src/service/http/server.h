@@ -1,5 +1,6 @@
 // A small HTTP/1.1 server on one thread: idle and streaming clients cost a buffer, not a thread.
-// Total deadlines for header and body, limits on both, slow readers are cut.
+// Every phase of a request has a limit and a deadline; slow senders and readers are cut. Over TLS
+// where a certificate is given.
 #pragma once
 
 #include <cstdint>
@@ -17,13 +18,21 @@ struct HttpServerOptions {
   int port = 0;  // 0: any free one
   size_t max_header_bytes = 16 << 10;
   size_t max_body_bytes = 8 << 20;
-  size_t max_unsent_bytes = 4 << 20;  // a client that reads slower than this is cut
-  int max_connections = 512;
-  int header_deadline_s = 10;
-  int body_deadline_s = 30;
-  int idle_deadline_s = 75;     // between requests of one connection
-  int write_deadline_s = 30;    // for one piece of an answer
+  size_t max_total_body_bytes = 64 << 20;  // of all requests that are read or answered
+  size_t max_unsent_bytes = 4 << 20;       // a client that reads slower than this is cut
+  // Fewer where the process may not open so many files. Beyond it the client that has waited
+  // longest without a complete header is cut.
+  int max_connections = 4096;
+  int header_deadline_s = 10;  // for all of it
+  int body_deadline_s = 120;   // for all of it
+  int idle_deadline_s = 75;    // between requests of one connection
+  // Of a body, or of an answer that waits for its reader; looked at every progress_check_s. One
+  // that stalls is cut within twice that.
+  size_t min_bytes_per_s = 4096;
+  int progress_check_s = 5;
   double drain_timeout_s = 10;  // for the answers under way when a signal comes
+  std::string tls_certificate;  // path of a PEM chain; empty: no TLS
+  std::string tls_key;          // path of its PEM key
 };
 
 // Called on the server's thread; must not block for long.
@@ -31,9 +40,10 @@ using HttpHandler = std::function<void(const HttpRequest&, std::shared_ptr<Respo
 
 class HttpServer {
  public:
-  // Binds at once. An address that is taken or not ours is kIo.
+  // Binds at once. An address that is taken or not ours is kIo; a certificate that cannot be used
+  // is kUsage. gate, if any, is asked about every request before its body is read.
   static Result<std::unique_ptr<HttpServer>> Create(const HttpServerOptions& options,
-                                                    HttpHandler handler);
+                                                    HttpHandler handler, HttpGate gate = nullptr);
   ~HttpServer();
 
   int port() const;
@@ -41,11 +51,14 @@ class HttpServer {
   // stops at once. on_drain, if any, is called on the server's thread when draining begins.
   void Run(bool handle_signals, std::function<void()> on_drain = nullptr);
   void Stop();  // at once; thread-safe
-  // Accepts no more connections, answers what is there and stops, after drain_timeout_s at the
-  // latest. Thread-safe.
+  // Accepts no more connections, answers what is there and stops. What is not answered after
+  // drain_timeout_s ends with an error: 503, or a last event in a stream. Thread-safe.
   void Drain();
+  // Before Run: has fn called on the server's thread every `seconds`.
+  void Every(double seconds, std::function<void()> fn);
   int answering() const;    // requests without a complete answer; thread-safe
   int connections() const;  // thread-safe
+  int cut_short() const;    // answers that the end of Drain cut; thread-safe
 
  private:
   struct Rep;
