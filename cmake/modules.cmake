@@ -26,7 +26,7 @@ lull_module(service   LAYER 12 DEPS base engine LIBS nlohmann_json::nlohmann_jso
             TEST_LIBS lull_test_support)
 lull_module(bench     LAYER 12 DEPS base evidence LIBS nlohmann_json::nlohmann_json Boost::headers)
 lull_module(roof      LAYER 12 DEPS base simd)
-lull_module(cli       LAYER 13 DEPS base store formats engine service roof bench LIBS nlohmann_json::nlohmann_json
+lull_module(cli       LAYER 13 DEPS base evidence store formats engine service roof bench LIBS nlohmann_json::nlohmann_json
             TEST_LIBS lull_test_support)
 
 # Tiny models and malformed files for tests; any test links it through TEST_LIBS.

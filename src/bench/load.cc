@@ -37,6 +37,47 @@ int64_t Count(const nlohmann::json& usage, const char* key) {
   return found != usage.end() && found->is_number_integer() ? found->get<int64_t>() : 0;
 }
 
+double Number(const nlohmann::json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_number() ? found->get<double>() : 0.0;
+}
+
+std::optional<Receipt> ReceiptOf(const nlohmann::json& reply) {
+  const auto found = reply.find("lull");
+  if (found == reply.end() || !found->is_object()) return std::nullopt;
+  Receipt receipt;
+  receipt.queue_ms = Number(*found, "queue_ms");
+  receipt.prefill_ms = Number(*found, "prefill_ms");
+  receipt.decode_ms = Number(*found, "decode_ms");
+  receipt.throttled_ms = Number(*found, "throttled_ms");
+  receipt.cpu_ms = Number(*found, "cpu_ms");
+  receipt.bytes_moved = Number(*found, "bytes_moved");
+  receipt.kv_bytes = Number(*found, "kv_bytes");
+  return receipt;
+}
+
+// Where servers say how much of a prompt came from a cache: OpenAI's usage, a receipt, llama.cpp's
+// timings.
+int64_t CachedTokens(const nlohmann::json& reply) {
+  const auto inner = [](const nlohmann::json& object, const char* key) {
+    const auto found = object.find(key);
+    return found != object.end() && found->is_object() ? *found : nlohmann::json::object();
+  };
+  return std::max({Count(inner(inner(reply, "usage"), "prompt_tokens_details"), "cached_tokens"),
+                   Count(inner(reply, "lull"), "cached_tokens"),
+                   Count(inner(reply, "timings"), "cache_n")});
+}
+
+std::string TextOf(const nlohmann::json& choice) {
+  if (!choice.is_object()) return {};
+  if (choice.contains("text") && choice["text"].is_string())
+    return choice["text"].get<std::string>();
+  const auto message = choice.find("message");
+  if (message == choice.end() || !message->is_object() || !message->contains("content")) return {};
+  const nlohmann::json& content = (*message)["content"];
+  return content.is_string() ? content.get<std::string>() : std::string();
+}
+
 // Hands out the moments at which requests are due and collects the answers.
 class Dispatcher {
  public:
@@ -105,7 +146,9 @@ void ClientLoop(const LoadOptions& options, const std::vector<BenchPrompt>& prom
       os::SleepUntilNs(std::min(ticket.due_ns, os::MonotonicNs() + 100 * kMs));
     }
     if (dispatcher->Cancelled()) return;
-    Answer answer = Ask(options, prompts[ticket.index % prompts.size()].text);
+    const BenchPrompt& prompt = prompts[ticket.index % prompts.size()];
+    Answer answer = Ask(options, prompt.text);
+    answer.nominal_tokens = prompt.nominal_tokens;
     if (ticket.due_ns != 0) answer.begin_ns = ticket.due_ns;
     dispatcher->Done(std::move(answer));
   }
@@ -125,6 +168,7 @@ Answer Ask(const LoadOptions& options, const std::string& prompt) {
     answer.failure = reply.status().ToString();
     return answer;
   }
+  answer.status = reply->status;
   if (reply->status != 200) {
     answer.failure = "HTTP " + std::to_string(reply->status) + ": " + reply->body.substr(0, 200);
     return answer;
@@ -135,6 +179,9 @@ Answer Ask(const LoadOptions& options, const std::string& prompt) {
     answer.failure = "the answer has no choices: " + reply->body.substr(0, 200);
     return answer;
   }
+  answer.text = TextOf(choices->front());
+  answer.receipt = ReceiptOf(json);
+  answer.cached_tokens = CachedTokens(json);
   const auto usage = json.find("usage");
   if (usage != json.end() && usage->is_object()) {
     answer.prompt_tokens = Count(*usage, "prompt_tokens");
@@ -178,6 +225,21 @@ Result<LoadResult> RunLoad(const LoadOptions& options, const std::vector<BenchPr
     result.end_ns = std::max(result.end_ns, answer.end_ns);
   }
   return result;
+}
+
+std::vector<std::pair<int64_t, int64_t>> BusyStretches(const std::vector<Answer>& answers) {
+  std::vector<std::pair<int64_t, int64_t>> all;
+  for (const Answer& answer : answers) all.emplace_back(answer.begin_ns, answer.end_ns);
+  std::sort(all.begin(), all.end());
+  std::vector<std::pair<int64_t, int64_t>> apart;
+  for (const auto& [begin, end] : all) {
+    if (!apart.empty() && begin <= apart.back().second) {
+      apart.back().second = std::max(apart.back().second, end);
+    } else {
+      apart.emplace_back(begin, end);
+    }
+  }
+  return apart;
 }
 
 }  // namespace lull

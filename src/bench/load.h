@@ -4,7 +4,9 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "bench/prompts.h"
@@ -15,7 +17,7 @@ namespace lull {
 struct LoadOptions {
   std::string host;
   int port = 0;
-  bool chat = true;
+  bool chat = false;  // /v1/chat/completions, else /v1/completions
   std::string model;
   int max_tokens = 64;
   double request_timeout_s = 120.0;
@@ -28,11 +30,23 @@ struct LoadOptions {
   const std::atomic<bool>* cancelled = nullptr;
 };
 
+// What a server says of a request itself ("lull" in its answer).
+struct Receipt {
+  double queue_ms = 0, prefill_ms = 0, decode_ms = 0, throttled_ms = 0;
+  double cpu_ms = 0;  // CPU time
+  double bytes_moved = 0, kv_bytes = 0;
+};
+
 struct Answer {
   int64_t begin_ns = 0;  // sent, or due to be sent
   int64_t end_ns = 0;
   int64_t prompt_tokens = 0;
   int64_t new_tokens = 0;
+  int64_t cached_tokens = 0;   // of the prompt, not computed again
+  int64_t nominal_tokens = 0;  // of the prompt, as it was made
+  int status = 0;              // of HTTP; 0: none came
+  std::string text;
+  std::optional<Receipt> receipt;
   std::string failure;  // empty: answered
 };
 
@@ -50,5 +64,8 @@ Result<LoadResult> RunLoad(const LoadOptions& options, const std::vector<BenchPr
 
 // One request, timed. Reads usage counts where the server gives them.
 Answer Ask(const LoadOptions& options, const std::string& prompt);
+
+// The stretches of time, in order and apart, in which at least one request was under way.
+std::vector<std::pair<int64_t, int64_t>> BusyStretches(const std::vector<Answer>& answers);
 
 }  // namespace lull

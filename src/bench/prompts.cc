@@ -1,7 +1,6 @@
 #include "bench/prompts.h"
 
 #include <algorithm>
-#include <array>
 #include <cctype>
 #include <cstdio>
 #include <iterator>
@@ -47,32 +46,44 @@ constexpr const char* kQuestions[] = {"Is this malicious? Answer in two sentence
                                       "Could an administrator have done this on purpose?",
                                       "Summarize the risk for the owner of the machine."};
 
+// One token each in most vocabularies.
+constexpr const char* kWords[] = {"and",  "then", "again", "on",  "at",   "by",   "file", "user",
+                                  "host", "time", "new",   "old", "open", "read", "once", "twice"};
+
 class Writer {
  public:
-  explicit Writer(uint64_t seed) : rng_(seed) {}
+  Writer(uint64_t seed, const TokenCounter& counter) : rng_(seed), counter_(counter) {}
 
-  std::string Prompt(int tokens) {
-    const std::string question = std::string(" ") + Pick(kQuestions);
-    std::string text = Opening();
-    const int room = tokens - EstimateTokens(question);
-    int used = EstimateTokens(text);
-    // The best of a few candidate lines each time, so that short prompts meet their length too.
-    while (true) {
-      std::string best;
-      int best_tokens = 0;
-      for (int tries = 0; tries < 4; ++tries) {
-        const std::string candidate = '\n' + Event();
-        const int count = EstimateTokens(candidate);
-        const bool better = best.empty() || (tokens <= 80 && count > best_tokens);
-        if (used + count > room || !better) continue;
-        best = candidate;
-        best_tokens = count;
-      }
-      if (best.empty()) break;
-      text += best;
-      used += best_tokens;
+  // Events to nearly the length by estimate, then single words to exactly it by count.
+  Result<std::string> Prompt(int tokens) {
+    std::string question, text;
+    int64_t used = tokens + 1;
+    for (int tries = 0; tries < kOpeningTries && used > tokens; ++tries) {
+      question = std::string(" ") + Pick(kQuestions);
+      text = Opening();
+      LULL_ASSIGN_OR_RETURN(used, counter_(text + question));
     }
-    return text + question;
+    // A tokenizer may count more or less than the estimate: what is left shrinks by the true count.
+    for (int tries = 0; tries < kEventTries && used + kWordsLeft < tokens; ++tries) {
+      std::string more = text;
+      int64_t room = (tokens - used - kWordsLeft) * 7 / 8;
+      for (int misses = 0; misses < 8;) {
+        const std::string event = '\n' + Event();
+        const int64_t estimate = EstimateTokens(event);
+        if (estimate > room) {
+          ++misses;
+          continue;
+        }
+        more += event;
+        room -= estimate;
+      }
+      if (more == text) break;
+      LULL_ASSIGN_OR_RETURN(const int64_t count, counter_(more + question));
+      if (count > tokens) continue;
+      text = more;
+      used = count;
+    }
+    return Fill(text, question, tokens, used);
   }
 
   size_t Below(size_t n) { return static_cast<size_t>(rng_() % n); }
@@ -102,6 +113,25 @@ class Writer {
     char text[16];
     snprintf(text, sizeof(text), "%02zu:%02zu:%02zu", Below(24), Below(60), Below(60));
     return text;
+  }
+
+  Result<std::string> Fill(std::string text, const std::string& question, int tokens,
+                           int64_t used) {
+    for (int tries = 0; tries < kFillTries && used != tokens; ++tries) {
+      std::string more = text;
+      // Far from the length many words at once, one by one at last.
+      const int64_t words = std::max<int64_t>(1, (tokens - used) / 2);
+      for (int64_t i = 0; i < words; ++i) more += std::string(" ") + Pick(kWords);
+      LULL_ASSIGN_OR_RETURN(const int64_t count, counter_(more + question));
+      if (count > tokens) continue;
+      text = more;
+      used = count;
+    }
+    if (used == tokens) return text + question;
+    return Status(ErrorCode::kUsage,
+                  "no prompt of " + std::to_string(tokens) + " tokens: the nearest has " +
+                      std::to_string(used),
+                  "prompt lengths", "ask for longer prompts");
   }
 
   std::string Opening() {
@@ -156,7 +186,13 @@ class Writer {
     }
   }
 
+  static constexpr int kOpeningTries = 30;
+  static constexpr int kEventTries = 12;
+  static constexpr int kFillTries = 400;
+  static constexpr int64_t kWordsLeft = 8;
+
   std::mt19937_64 rng_;
+  const TokenCounter& counter_;
 };
 
 }  // namespace
@@ -181,16 +217,23 @@ int EstimateTokens(const std::string& text) {
   return static_cast<int>(tokens + 0.5);
 }
 
-std::vector<BenchPrompt> MakeSecurityPrompts(uint64_t seed, size_t count) {
-  Writer writer(seed ^ 0x6c756c6cu);
-  std::array<int, 5> lengths = {40, 80, 160, 320, 640};
+Result<std::vector<BenchPrompt>> MakeSecurityPrompts(const PromptOptions& options) {
+  const TokenCounter estimate = [](const std::string& text) -> Result<int64_t> {
+    return int64_t{EstimateTokens(text)};
+  };
+  const TokenCounter& counter = options.counter ? options.counter : estimate;
+  if (options.lengths.empty())
+    return Status(ErrorCode::kUsage, "no prompt lengths", "prompt lengths");
+  Writer writer(options.seed ^ 0x6c756c6cu, counter);
+  std::vector<int> lengths = options.lengths;
   std::vector<BenchPrompt> prompts;
-  prompts.reserve(count);
-  while (prompts.size() < count) {
+  prompts.reserve(options.count);
+  while (prompts.size() < options.count) {
     for (size_t i = lengths.size() - 1; i > 0; --i)
       std::swap(lengths[i], lengths[writer.Below(i + 1)]);
-    for (size_t i = 0; i < lengths.size() && prompts.size() < count; ++i) {
-      prompts.push_back({lengths[i], writer.Prompt(lengths[i])});
+    for (size_t i = 0; i < lengths.size() && prompts.size() < options.count; ++i) {
+      LULL_ASSIGN_OR_RETURN(std::string text, writer.Prompt(lengths[i]));
+      prompts.push_back({lengths[i], std::move(text)});
     }
   }
   return prompts;

@@ -34,9 +34,22 @@ std::string Right(const std::string& text, size_t columns) {
 std::string Title(const std::string& name) {
   if (name == "cpu_mean") return "CPU mean under load";
   if (name == "cpu_p99_100ms") return "CPU p99 of 100 ms windows";
+  if (name == "cpu_p99_20ms") return "CPU p99 of 20 ms windows";
+  if (name == "cpu_used") return "Allowed CPU used";
   if (name == "cpu_idle") return "CPU when idle";
+  if (name == "latency_p95") return "Latency p95";
+  if (name == "peak_memory") return "Peak memory";
+  if (name == "bus") return "Bus, as the server says";
   if (name == "requests_failed") return "Requests failed";
   return name;
+}
+
+const char* FormatOf(const std::string& unit) {
+  if (unit == "%") return "%.1f %%";
+  if (unit == "s") return "%.2f s";
+  if (unit == "MB") return "%.0f MB";
+  if (unit == "GB/s") return "%.2f GB/s";
+  return "%.0f";
 }
 
 class Card {
@@ -56,9 +69,8 @@ class Card {
          << "\n";
     Rule();
     for (const VerdictLine& line : report.verdicts) {
-      const bool percent = line.unit == "%";
-      const char* const format = percent ? "%.1f %%" : "%.0f";
-      std::string limit = "≤ " + Format(format, line.limit);
+      const char* const format = FormatOf(line.unit);
+      std::string limit = (line.at_least ? "≥ " : "≤ ") + Format(format, line.limit);
       if (line.tolerance > 0) limit += Format(" (+%.1f)", line.tolerance);
       out_ << "  " << Left(Title(line.name), kNameColumns)
            << Right(line.measured.has_value() ? Format(format, *line.measured) : "-", kValueColumns)
@@ -107,6 +119,19 @@ std::string Interval(const QuantileEstimate& estimate) {
   return text;
 }
 
+std::string Share(const std::optional<QuantileEstimate>& estimate) {
+  return estimate.has_value() ? Format("%.1f %%", estimate->value * 100) : "-";
+}
+
+std::string Megabytes(const std::optional<int64_t>& bytes) {
+  return bytes.has_value() ? Format("%.0f MB", static_cast<double>(*bytes) / 1e6) : "-";
+}
+
+std::string WindowText(const WindowFigures& window) {
+  return "p50 " + Share(window.p50) + "   p99 " + Share(window.p99) + "   max " +
+         Share(window.max) + "   of " + std::to_string(window.count);
+}
+
 std::string LatencyText(const BudgetBenchReport& report) {
   std::string text = "p50 " + Seconds(report.latency_p50) + "   p95 " + Seconds(report.latency_p95);
   if (!report.latency_p99.has_value()) return text + "   p99 - (100 answers needed)";
@@ -144,16 +169,23 @@ void PrintScorecard(const BudgetBenchReport& report, bool colors, std::ostream& 
   card.Figure("CPU-seconds an answer", report.cpu_s_per_request.has_value()
                                            ? Format("%.3f s", *report.cpu_s_per_request)
                                            : "-");
-  card.Figure("CPU, 100 ms windows",
-              "p50 " + Share(report.window_p50) + "   p95 " + Share(report.window_p95) + "   max " +
-                  Share(report.window_max) + "   of " + std::to_string(report.windows));
-  card.Figure("CPU, 20 ms windows", "p99 " + Share(report.window_20ms_p99));
-  card.Figure("Peak memory",
-              report.peak_rss_bytes.has_value()
-                  ? Format("%.0f MiB", static_cast<double>(*report.peak_rss_bytes) / (1 << 20))
-                  : "-");
+  for (const WindowFigures& window : report.cpu.windows)
+    card.Figure("CPU, " + std::to_string(window.width_ns / 1'000'000) + " ms windows",
+                WindowText(window));
+  card.Figure("Allowed CPU used", Share(report.used) + " while requests waited or ran");
+  card.Figure("Samples dropped",
+              std::to_string(report.cpu.dropped) + " of " + std::to_string(report.cpu.ticks));
+  card.Figure("Peak memory", "RSS " + Megabytes(report.peak_rss_bytes) + "   PSS " +
+                                 Megabytes(report.peak_pss_bytes));
+  if (report.bus_bytes_per_s.has_value())
+    card.Figure("Bus, as the server says", Format("%.2f GB/s", *report.bus_bytes_per_s / 1e9));
+  if (report.receipts_cpu_s.has_value() && report.cpu_s.value_or(0) > 0)
+    card.Figure("Receipts add up to",
+                Format("%.1f %% of the CPU time", 100 * *report.receipts_cpu_s / *report.cpu_s));
   card.Figure("Rest of the machine",
               Share(report.others) + " busy, " + Share(report.steal) + " stolen by the host");
+  for (const std::string& why : report.not_endpoint)
+    card.Figure(&why == report.not_endpoint.data() ? "Not the endpoint load" : "", why);
   card.Rule();
   out << "  " << Left("Verdict", kNameColumns + kValueColumns + kLimitColumns) << "   "
       << card.Word(report.overall) << "\n\n";

@@ -5,8 +5,15 @@
 namespace lull {
 namespace {
 
-std::span<const os::CpuSample> Inside(std::span<const os::CpuSample> samples, int64_t begin_ns,
-                                      int64_t end_ns) {
+double Share(const os::CpuSample& from, const os::CpuSample& to, int cpus) {
+  return static_cast<double>(to.cpu_ns - from.cpu_ns) /
+         (static_cast<double>(to.monotonic_ns - from.monotonic_ns) * cpus);
+}
+
+}  // namespace
+
+std::span<const os::CpuSample> SamplesInside(std::span<const os::CpuSample> samples,
+                                             int64_t begin_ns, int64_t end_ns) {
   const auto first =
       std::partition_point(samples.begin(), samples.end(),
                            [&](const os::CpuSample& s) { return s.monotonic_ns < begin_ns; });
@@ -15,23 +22,16 @@ std::span<const os::CpuSample> Inside(std::span<const os::CpuSample> samples, in
   return {first, last};
 }
 
-double Share(const os::CpuSample& from, const os::CpuSample& to, int cpus) {
-  return static_cast<double>(to.cpu_ns - from.cpu_ns) /
-         (static_cast<double>(to.monotonic_ns - from.monotonic_ns) * cpus);
-}
-
-}  // namespace
-
 std::optional<double> MeanShare(std::span<const os::CpuSample> samples, int64_t begin_ns,
                                 int64_t end_ns, int cpus) {
-  const auto inside = Inside(samples, begin_ns, end_ns);
+  const auto inside = SamplesInside(samples, begin_ns, end_ns);
   if (inside.size() < 2 || cpus < 1) return std::nullopt;
   return Share(inside.front(), inside.back(), cpus);
 }
 
 std::vector<double> WindowShares(std::span<const os::CpuSample> samples, int64_t begin_ns,
                                  int64_t end_ns, int64_t width_ns, int cpus) {
-  const auto inside = Inside(samples, begin_ns, end_ns);
+  const auto inside = SamplesInside(samples, begin_ns, end_ns);
   std::vector<double> shares;
   if (cpus < 1) return shares;
   size_t j = 0;

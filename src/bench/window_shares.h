@@ -10,6 +10,10 @@
 
 namespace lull {
 
+// Those inside [begin_ns, end_ns]. Requires: ordered by time.
+std::span<const os::CpuSample> SamplesInside(std::span<const os::CpuSample> samples,
+                                             int64_t begin_ns, int64_t end_ns);
+
 // Of the samples inside [begin_ns, end_ns]: CPU time over wall time and CPUs, 0.35 for 35 %.
 // Nothing where fewer than two samples lie there.
 std::optional<double> MeanShare(std::span<const os::CpuSample> samples, int64_t begin_ns,

@@ -24,6 +24,12 @@ bool AsksForJson(int argc, char** argv) {
   return false;
 }
 
+std::string Join(int argc, char** argv) {
+  std::string line = "lull";
+  for (int i = 1; i < argc; ++i) line += std::string(" ") + argv[i];
+  return line;
+}
+
 // The last catch: what a third party throws past its file becomes an error like any other.
 Status RunGuarded(Command& command) {
   try {
@@ -123,9 +129,10 @@ int RunCli(int argc, char** argv) {
   }
   for (size_t i = 0; i < commands.size(); ++i) {
     if (!verbs[i]->parsed() || !verbs[i]->get_subcommands().empty()) continue;
+    commands[i]->command_line = Join(argc, argv);
     Status status = RunGuarded(*commands[i]);
     if (status.ok()) status = FlushStdout();
-    if (status.ok()) return 0;
+    if (status.ok()) return commands[i]->exit_code;
     PrintError(InTermsOfOptions(status.error(), *verbs[i]), commands[i]->json);
     return ExitCode(status.code());
   }

@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <memory>
+#include <string>
 
 #include "lull/status.h"
 
@@ -20,6 +21,9 @@ class Command {
   virtual Status Run() = 0;
 
   bool json = false;  // --json, offered by every verb
+  // Of the process where Run() gave no error: a verb that judges says its verdict by it.
+  int exit_code = 0;
+  std::string command_line;  // as it was typed, for records
 };
 
 #define LULL_COMMAND(Name) std::unique_ptr<Command> Make##Name##Command();

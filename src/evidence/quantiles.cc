@@ -41,16 +41,26 @@ size_t SamplesNeeded(double q) {
 
 std::optional<QuantileEstimate> EstimateQuantile(std::span<const double> sorted, double q,
                                                  double confidence) {
+  return EstimateQuantileOfOverlapping(sorted, q, sorted.size(), confidence);
+}
+
+std::optional<QuantileEstimate> EstimateQuantileOfOverlapping(std::span<const double> sorted,
+                                                              double q, size_t independent,
+                                                              double confidence) {
   const size_t n = sorted.size();
-  if (!(q > 0.0 && q < 1.0) || n < SamplesNeeded(q)) return std::nullopt;
+  independent = std::min(independent, n);
+  if (!(q > 0.0 && q < 1.0) || n == 0 || independent < SamplesNeeded(q)) return std::nullopt;
   const size_t rank =
       std::clamp<size_t>(static_cast<size_t>(std::ceil(q * static_cast<double>(n) - 1e-9)), 1, n);
   QuantileEstimate estimate;
   estimate.value = sorted[rank - 1];
   estimate.samples = n;
-  const Ranks ranks = IntervalRanks(n, q, (1.0 - confidence) / 2.0);
-  if (ranks.low >= 1) estimate.low = sorted[ranks.low - 1];
-  if (ranks.high <= n) estimate.high = sorted[ranks.high - 1];
+  const Ranks ranks = IntervalRanks(independent, q, (1.0 - confidence) / 2.0);
+  // Rank k of the independent ones stands for the samples from (k - 1) n / independent on to
+  // k n / independent: the outer end of these bounds.
+  if (ranks.low >= 1) estimate.low = sorted[(ranks.low - 1) * n / independent];
+  if (ranks.high <= independent)
+    estimate.high = sorted[(ranks.high * n + independent - 1) / independent - 1];
   return estimate;
 }
 

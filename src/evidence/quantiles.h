@@ -26,6 +26,12 @@ size_t SamplesNeeded(double q);
 std::optional<QuantileEstimate> EstimateQuantile(std::span<const double> sorted, double q,
                                                  double confidence = 0.95);
 
+// The same of samples that overlap, such as sliding windows: the value is that of all of them,
+// while whether it is stated, and its interval, count only as many as are independent.
+std::optional<QuantileEstimate> EstimateQuantileOfOverlapping(std::span<const double> sorted,
+                                                              double q, size_t independent,
+                                                              double confidence = 0.95);
+
 // A sorted copy without what is not a number.
 std::vector<double> Sorted(std::span<const double> samples);
 

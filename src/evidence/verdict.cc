@@ -18,13 +18,10 @@ const char* VerdictName(Verdict verdict) {
   return "unproven";
 }
 
-VerdictLine JudgeAtMost(std::string name, std::string unit, std::optional<double> measured,
-                        double limit, double tolerance, const std::vector<std::string>& doubts) {
-  VerdictLine line;
-  line.name = std::move(name);
-  line.unit = std::move(unit);
-  line.limit = limit;
-  line.tolerance = tolerance;
+namespace {
+
+VerdictLine Judge(VerdictLine line, std::optional<double> measured,
+                  const std::vector<std::string>& doubts) {
   if (measured.has_value() && std::isfinite(*measured)) line.measured = measured;
   for (const std::string& doubt : doubts) {
     if (!line.reason.empty()) line.reason += "; ";
@@ -35,14 +32,38 @@ VerdictLine JudgeAtMost(std::string name, std::string unit, std::optional<double
     return line;
   }
   if (!line.reason.empty()) return line;
-  const bool pass = *line.measured <= limit + tolerance;
+  const double miss = line.at_least ? line.limit - *line.measured : *line.measured - line.limit;
+  const bool pass = miss <= line.tolerance;
   line.verdict = pass ? Verdict::kPass : Verdict::kFail;
   if (!pass) {
     char text[64];
-    snprintf(text, sizeof(text), "%.4g above the limit", *line.measured - limit);
+    snprintf(text, sizeof(text), "%.4g %s the limit", miss, line.at_least ? "below" : "above");
     line.reason = text;
   }
   return line;
+}
+
+}  // namespace
+
+VerdictLine JudgeAtMost(std::string name, std::string unit, std::optional<double> measured,
+                        double limit, double tolerance, const std::vector<std::string>& doubts) {
+  VerdictLine line;
+  line.name = std::move(name);
+  line.unit = std::move(unit);
+  line.limit = limit;
+  line.tolerance = tolerance;
+  return Judge(std::move(line), measured, doubts);
+}
+
+VerdictLine JudgeAtLeast(std::string name, std::string unit, std::optional<double> measured,
+                         double limit, double tolerance, const std::vector<std::string>& doubts) {
+  VerdictLine line;
+  line.name = std::move(name);
+  line.unit = std::move(unit);
+  line.limit = limit;
+  line.tolerance = tolerance;
+  line.at_least = true;
+  return Judge(std::move(line), measured, doubts);
 }
 
 Verdict Overall(const std::vector<VerdictLine>& lines) {
@@ -61,6 +82,7 @@ nlohmann::json ToJson(const VerdictLine& line) {
                          {"tolerance", line.tolerance},
                          {"verdict", VerdictName(line.verdict)}};
   json["measured"] = line.measured.has_value() ? nlohmann::json(*line.measured) : nullptr;
+  if (line.at_least) json["at_least"] = true;
   if (!line.reason.empty()) json["reason"] = line.reason;
   return json;
 }

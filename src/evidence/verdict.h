@@ -16,7 +16,8 @@ struct VerdictLine {
   std::string unit;                // e.g. "%"
   std::optional<double> measured;  // absent: not measured
   double limit = 0.0;
-  double tolerance = 0.0;  // measured may exceed the limit by this much
+  double tolerance = 0.0;  // measured may miss the limit by this much
+  bool at_least = false;   // the limit is a floor
   Verdict verdict = Verdict::kUnproven;
   std::string reason;  // why unproven or failed; empty for a pass
 };
@@ -25,6 +26,10 @@ struct VerdictLine {
 // doubt: a doubtful figure convicts as little as it acquits.
 VerdictLine JudgeAtMost(std::string name, std::string unit, std::optional<double> measured,
                         double limit, double tolerance, const std::vector<std::string>& doubts);
+
+// The same with a floor: pass where measured >= limit - tolerance.
+VerdictLine JudgeAtLeast(std::string name, std::string unit, std::optional<double> measured,
+                         double limit, double tolerance, const std::vector<std::string>& doubts);
 
 // Fail where any line fails, else unproven where any is or there is none, else pass.
 Verdict Overall(const std::vector<VerdictLine>& lines);

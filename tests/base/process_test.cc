@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -35,7 +36,7 @@ TEST(Process, GoneProcessIsAnError) {
   waitpid(child, nullptr, 0);
   EXPECT_FALSE(PeakRssBytesOf(child).ok());
   EXPECT_FALSE(CpusOf(child).ok());
-  EXPECT_FALSE(CpuSampler::Start(child, 10 * kMs, 100).ok());
+  EXPECT_FALSE(CpuSampler::Start(child, {10 * kMs, 100}).ok());
 }
 
 TEST(Process, FindsTheListenerOfAPort) {
@@ -56,7 +57,7 @@ TEST(Process, FindsTheListenerOfAPort) {
 }
 
 TEST(CpuSampler, SeesWhatTheProcessSpent) {
-  auto sampler = CpuSampler::Start(ProcessId(), 5 * kMs, 1000);
+  auto sampler = CpuSampler::Start(ProcessId(), {5 * kMs, 1000});
   ASSERT_TRUE(sampler.ok()) << sampler.status().ToString();
   const int64_t start = MonotonicNs(), cpu_start = ProcessCpuNs();
   BurnFor(100 * kMs);
@@ -81,7 +82,7 @@ TEST(CpuSampler, EndsWithTheProcessItSamples) {
     SleepUntilNs(MonotonicNs() + 50 * kMs);
     _exit(0);
   }
-  auto sampler = CpuSampler::Start(child, 5 * kMs, 1000);
+  auto sampler = CpuSampler::Start(child, {5 * kMs, 1000});
   ASSERT_TRUE(sampler.ok());
   waitpid(child, nullptr, 0);
   for (int i = 0; i < 200 && !(*sampler)->target_gone(); ++i)
@@ -89,14 +90,45 @@ TEST(CpuSampler, EndsWithTheProcessItSamples) {
   EXPECT_TRUE((*sampler)->target_gone());
 }
 
+// What a server leaves to its children is still its own, also once they have ended.
+TEST(CpuSampler, CountsDescendantsAndTheirMemory) {
+  const pid_t child = fork();
+  if (child == 0) {
+    const pid_t grandchild = fork();
+    if (grandchild == 0) {
+      BurnFor(200 * kMs);
+      SleepUntilNs(MonotonicNs() + 300 * kMs);
+      _exit(0);
+    }
+    waitpid(grandchild, nullptr, 0);
+    SleepUntilNs(MonotonicNs() + 10'000 * kMs);
+    _exit(0);
+  }
+  auto sampler = CpuSampler::Start(child, {10 * kMs, 2000, 20 * kMs});
+  ASSERT_TRUE(sampler.ok()) << sampler.status().ToString();
+  int64_t seen = 0;
+  for (int i = 0; i < 500 && seen < 195 * kMs; ++i) {
+    SleepUntilNs(MonotonicNs() + 10 * kMs);
+    const std::vector<CpuSample> samples = (*sampler)->samples();
+    if (!samples.empty()) seen = samples.back().cpu_ns;
+  }
+  SleepUntilNs(MonotonicNs() + 400 * kMs);
+  (*sampler)->Stop();
+  EXPECT_GE((*sampler)->samples().back().cpu_ns, 195 * kMs);
+  EXPECT_GT((*sampler)->peak_pss_bytes(), 50'000);
+  EXPECT_FALSE((*sampler)->target_gone());
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+}
+
 TEST(CpuSampler, StopsAtItsCapacity) {
-  auto sampler = CpuSampler::Start(ProcessId(), kMs, 5);
+  auto sampler = CpuSampler::Start(ProcessId(), {kMs, 5});
   ASSERT_TRUE(sampler.ok());
   SleepUntilNs(MonotonicNs() + 50 * kMs);
   (*sampler)->Stop();
   EXPECT_EQ((*sampler)->samples().size(), 5u);
-  EXPECT_FALSE(CpuSampler::Start(ProcessId(), 0, 5).ok());
-  EXPECT_FALSE(CpuSampler::Start(ProcessId(), kMs, 0).ok());
+  EXPECT_FALSE(CpuSampler::Start(ProcessId(), {0, 5}).ok());
+  EXPECT_FALSE(CpuSampler::Start(ProcessId(), {kMs, 0}).ok());
 }
 
 }  // namespace

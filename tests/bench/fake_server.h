@@ -25,6 +25,8 @@ class FakeServer {
     int64_t burn_ms = 0;     // CPU time an answer costs
     int64_t wait_ms = 0;     // time an answer takes beside it
     bool burn_idle = false;  // uses the CPU without being asked
+    double burn_share = 0;   // of one CPU, used by a child of the server all the time
+    bool receipts = false;   // answers carry a receipt of 1 ms CPU time and 1 MB moved
   };
 
   // One connection at a time, one request each. Requires: no other thread runs.
@@ -42,6 +44,7 @@ class FakeServer {
     if (pid_ == 0) {
       prctl(PR_SET_PDEATHSIG, SIGKILL);
       signal(SIGPIPE, SIG_IGN);
+      if (options.burn_share > 0 && fork() == 0) BurnShare(options.burn_share);
       for (;;) Serve(options);
     }
     close(listener_);
@@ -66,6 +69,23 @@ class FakeServer {
       return int64_t{ts.tv_sec} * 1'000'000'000 + ts.tv_nsec;
     };
     for (const int64_t end = cpu_ns() + ms * 1'000'000; cpu_ns() < end;) {
+    }
+  }
+  static int64_t WallNs() {
+    timespec ts{};
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return int64_t{ts.tv_sec} * 1'000'000'000 + ts.tv_nsec;
+  }
+  // What it was kept from using it uses later.
+  [[noreturn]] static void BurnShare(double share) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    const int64_t start = WallNs();
+    for (int64_t used_ms = 0;; SleepMs(2)) {
+      const double due_ms = share * static_cast<double>(WallNs() - start) / 1e6;
+      while (static_cast<double>(used_ms) < due_ms) {
+        BurnMs(1);
+        ++used_ms;
+      }
     }
   }
   static std::string ReadRequest(int fd) {
@@ -132,8 +152,9 @@ class FakeServer {
         break;
     }
     Reply(fd, "200 OK",
-          "{\"choices\":[{\"text\":\"benign\"}],"
-          "\"usage\":{\"prompt_tokens\":100,\"completion_tokens\":64}}");
+          std::string("{\"choices\":[{\"text\":\"benign\"}],") +
+              (options.receipts ? "\"lull\":{\"cpu_ms\":1.0,\"bytes_moved\":1000000}," : "") +
+              "\"usage\":{\"prompt_tokens\":100,\"completion_tokens\":64}}");
   }
   void BurnInsteadOfWaiting() {
     timeval timeout = {0, 1000};

@@ -56,6 +56,16 @@ TEST(Verdict, ComparesWithTheTolerance) {
   EXPECT_FALSE(fail.reason.empty());
 }
 
+TEST(Verdict, AFloor) {
+  EXPECT_EQ(JudgeAtLeast("m", "%", 95.0, 95.0, 0.0, {}).verdict, Verdict::kPass);
+  EXPECT_EQ(JudgeAtLeast("m", "%", 94.9, 95.0, 0.2, {}).verdict, Verdict::kPass);
+  const VerdictLine fail = JudgeAtLeast("m", "%", 90.0, 95.0, 0.0, {});
+  EXPECT_EQ(fail.verdict, Verdict::kFail);
+  EXPECT_EQ(fail.reason, "5 below the limit");
+  EXPECT_EQ(ToJson(fail)["at_least"], true);
+  EXPECT_EQ(JudgeAtLeast("m", "%", 99.0, 95.0, 0.0, {"steal"}).verdict, Verdict::kUnproven);
+}
+
 TEST(Verdict, AMissingMetricIsNeverAPass) {
   for (const std::optional<double> missing :
        {std::optional<double>(), std::optional<double>(std::nan("")),

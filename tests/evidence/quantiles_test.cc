@@ -68,6 +68,22 @@ TEST(Quantiles, IntervalCoversAtLeastAsOftenAsItSays) {
   EXPECT_LE(covered, 0.995 * kTrials);  // not vacuously wide
 }
 
+// Windows that slide by a tenth of their width say ten times the same: the interval stays as wide
+// as that of the tenth, and p99 waits for a hundred that do not overlap.
+TEST(Quantiles, OverlappingSamplesCountOnce) {
+  std::vector<double> sliding;
+  for (int i = 1; i <= 1000; ++i) sliding.push_back((i + 9) / 10);
+  const auto all = EstimateQuantileOfOverlapping(sliding, 0.5, 100);
+  const auto apart = EstimateQuantile(OneTo(100), 0.5);
+  EXPECT_EQ(all->value, apart->value);
+  EXPECT_EQ(all->low, apart->low);
+  EXPECT_EQ(all->high, apart->high);
+  EXPECT_EQ(all->samples, 1000u);
+  EXPECT_FALSE(EstimateQuantileOfOverlapping(sliding, 0.99, 99).has_value());
+  EXPECT_TRUE(EstimateQuantileOfOverlapping(sliding, 0.99, 100).has_value());
+  EXPECT_FALSE(EstimateQuantileOfOverlapping({}, 0.5, 100).has_value());
+}
+
 TEST(Quantiles, SortedDropsNotANumber) {
   const double values[] = {3.0, std::nan(""), 1.0};
   EXPECT_EQ(Sorted(values), (std::vector<double>{1.0, 3.0}));

@@ -20,6 +20,7 @@
 #include <sstream>
 
 #include "base/os/os.h"
+#include "base/os/process_tree.h"
 
 namespace lull::os {
 namespace {
@@ -120,75 +121,127 @@ struct CpuSampler::Shared {
   std::atomic<uint64_t> count{0};
   std::atomic<bool> stop{false};
   std::atomic<bool> target_gone{false};
+  std::atomic<int64_t> peak_pss_bytes{0};
   uint64_t capacity = 0;
   CpuSample samples[1];  // capacity of them
 };
 
-Result<std::unique_ptr<CpuSampler>> CpuSampler::Start(int pid, int64_t period_ns,
-                                                      size_t max_samples) {
-  clockid_t clock;
+namespace {
+
+constexpr int64_t kRefreshNs = 100'000'000;
+constexpr int64_t kStopPollNs = 20'000'000;
+constexpr int64_t kMemoryRestShare = 50;
+
+int64_t ClockNs() {
+  timespec ts{};
+  clock_gettime(CLOCK_MONOTONIC, &ts);
+  return int64_t{ts.tv_sec} * 1'000'000'000 + ts.tv_nsec;
+}
+
+void SleepToNs(int64_t monotonic_ns) {
+  const timespec until = {monotonic_ns / 1'000'000'000, monotonic_ns % 1'000'000'000};
+  while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr) == EINTR) {
+  }
+}
+
+// Runs fn in a child that ends with the caller. The child of a process with threads:
+// async-signal-safe calls and plain stores only. Returns its process id.
+template <typename Fn>
+Result<int> ForkHelper(const Fn& fn) {
+  const pid_t parent = getpid();
+  const pid_t child = fork();
+  if (child < 0)
+    return Status(ErrorCode::kIo, std::string("cannot fork: ") + strerror(errno), "CPU sampler");
+  if (child > 0) return static_cast<int>(child);
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
+  if (getppid() != parent) _exit(0);
+  close_range(3, ~0U, 0);  // hold nobody's sockets open
+  fn();
+  _exit(0);
+}
+
+void WaitFor(int* child) {
+  if (*child <= 0) return;
+  kill(*child, SIGCONT);
+  while (waitpid(*child, nullptr, 0) < 0 && errno == EINTR) {
+  }
+  *child = -1;
+}
+
+}  // namespace
+
+void CpuSampler::SampleCpu(int pid, int64_t period_ns, Shared* shared) {
+  const sched_param priority = {1};
+  sched_setscheduler(0, SCHED_FIFO, &priority);  // refused without the right: then without
+  ProcessTree tree(pid);
+  int64_t next = ClockNs(), refresh = next + kRefreshNs;
+  for (uint64_t i = 0; i < shared->capacity && !shared->stop.load(); ++i) {
+    SleepToNs(next);
+    CpuSample& sample = shared->samples[i];
+    if (!tree.ReadCpuNs(&sample.cpu_ns)) {
+      shared->target_gone.store(true);
+      return;
+    }
+    sample.monotonic_ns = ClockNs();
+    shared->count.store(i + 1, std::memory_order_release);
+    if (sample.monotonic_ns >= refresh) {
+      tree.Refresh();
+      refresh = sample.monotonic_ns + kRefreshNs;
+    }
+    // Ticks missed are left out, never made up for in a rush.
+    do next += period_ns;
+    while (next <= sample.monotonic_ns);
+  }
+}
+
+void CpuSampler::SampleMemory(int pid, int64_t period_ns, Shared* shared) {
+  ProcessTree tree(pid);
+  int64_t next = ClockNs(), unused = 0;
+  while (!shared->stop.load() && tree.ReadCpuNs(&unused)) {
+    const int64_t now = ClockNs();
+    if (now < next) {
+      SleepToNs(std::min(now + kStopPollNs, next));
+      continue;
+    }
+    tree.Refresh();
+    const int64_t bytes = tree.ReadPssBytes();
+    if (bytes > shared->peak_pss_bytes.load()) shared->peak_pss_bytes.store(bytes);
+    const int64_t end = ClockNs();
+    next = std::max(now + period_ns, end + kMemoryRestShare * (end - now));
+  }
+}
+
+Result<std::unique_ptr<CpuSampler>> CpuSampler::Start(int pid, const SamplerOptions& options) {
   LULL_RETURN_IF_ERROR(ProcessCpuNsOf(pid).status());
-  if (clock_getcpuclockid(pid, &clock) != 0 || period_ns <= 0 || max_samples == 0 ||
-      max_samples > (size_t{1} << 28)) {
+  if (options.period_ns <= 0 || options.max_samples == 0 ||
+      options.max_samples > (size_t{1} << 28)) {
     return Status(ErrorCode::kUsage, "cannot sample the process", "pid " + std::to_string(pid));
   }
   std::unique_ptr<CpuSampler> sampler(new CpuSampler());
-  const size_t bytes = sizeof(Shared) + max_samples * sizeof(CpuSample);
+  const size_t bytes = sizeof(Shared) + options.max_samples * sizeof(CpuSample);
   void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
                       MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED)
     return Status(ErrorCode::kOutOfMemory, "no memory for CPU samples",
                   std::to_string(bytes) + " bytes");
   Shared* shared = new (memory) Shared();
-  shared->capacity = max_samples;
+  shared->capacity = options.max_samples;
   sampler->shared_ = shared;
   sampler->mapped_bytes_ = bytes;
-
-  const pid_t parent = getpid();
-  const pid_t child = fork();
-  if (child < 0)
-    return Status(ErrorCode::kIo, std::string("cannot fork: ") + strerror(errno), "CPU sampler");
-  if (child > 0) {
-    sampler->child_ = child;
-    return sampler;
+  LULL_ASSIGN_OR_RETURN(sampler->child_,
+                        ForkHelper([&] { SampleCpu(pid, options.period_ns, shared); }));
+  if (options.memory_period_ns > 0) {
+    LULL_ASSIGN_OR_RETURN(sampler->memory_child_,
+                          ForkHelper([&] { SampleMemory(pid, options.memory_period_ns, shared); }));
   }
-  // The child of a process with threads: async-signal-safe calls and plain stores only.
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
-  prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
-  if (getppid() != parent) _exit(0);
-  close_range(3, ~0U, 0);  // hold nobody's sockets open
-  const auto read_clock = [](clockid_t id, int64_t* ns) {
-    timespec ts{};
-    if (clock_gettime(id, &ts) != 0) return false;
-    *ns = int64_t{ts.tv_sec} * 1'000'000'000 + ts.tv_nsec;
-    return true;
-  };
-  int64_t next = 0;
-  read_clock(CLOCK_MONOTONIC, &next);
-  for (uint64_t i = 0; i < shared->capacity && !shared->stop.load(); ++i) {
-    const timespec until = {next / 1'000'000'000, next % 1'000'000'000};
-    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr) == EINTR) {
-    }
-    CpuSample& sample = shared->samples[i];
-    if (!read_clock(clock, &sample.cpu_ns)) {
-      shared->target_gone.store(true);
-      break;
-    }
-    read_clock(CLOCK_MONOTONIC, &sample.monotonic_ns);
-    shared->count.store(i + 1, std::memory_order_release);
-    // Ticks missed are left out, never made up for in a rush.
-    do next += period_ns;
-    while (next <= sample.monotonic_ns);
-  }
-  _exit(0);
+  return sampler;
 }
 
 void CpuSampler::Stop() {
-  if (child_ <= 0) return;
-  shared_->stop.store(true);
-  while (waitpid(child_, nullptr, 0) < 0 && errno == EINTR) {
-  }
-  child_ = -1;
+  if (shared_ != nullptr) shared_->stop.store(true);
+  WaitFor(&child_);
+  WaitFor(&memory_child_);
 }
 
 CpuSampler::~CpuSampler() {
@@ -202,5 +255,7 @@ std::vector<CpuSample> CpuSampler::samples() const {
 }
 
 bool CpuSampler::target_gone() const { return shared_->target_gone.load(); }
+
+int64_t CpuSampler::peak_pss_bytes() const { return shared_->peak_pss_bytes.load(); }
 
 }  // namespace lull::os

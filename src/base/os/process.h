@@ -29,13 +29,22 @@ struct CpuSample {
   int64_t cpu_ns = 0;  // CPU time of the sampled process so far
 };
 
-// Samples a process's CPU clock at absolute ticks from a process of its own, so that neither the
-// sampled process nor the caller's threads disturb it or are disturbed. The kernel accounts a
-// thread that runs without a system call at its scheduler tick (1 to 4 ms).
+struct SamplerOptions {
+  int64_t period_ns = 10'000'000;
+  size_t max_samples = 0;
+  // Between readings of the memory, by a second process, whose share of time stays below a
+  // fiftieth; 0: never.
+  int64_t memory_period_ns = 0;
+};
+
+// Samples the CPU clocks of a process and its descendants at absolute ticks from a process of its
+// own, so that neither the sampled process nor the caller's threads disturb it or are disturbed; it
+// takes a real-time priority where the system grants one. The kernel accounts a thread that runs
+// without a system call at its scheduler tick (1 to 4 ms).
 class CpuSampler {
  public:
   // Samples until Stop(), the end of the process, or max_samples.
-  static Result<std::unique_ptr<CpuSampler>> Start(int pid, int64_t period_ns, size_t max_samples);
+  static Result<std::unique_ptr<CpuSampler>> Start(int pid, const SamplerOptions& options);
   ~CpuSampler();
   CpuSampler(const CpuSampler&) = delete;
   CpuSampler& operator=(const CpuSampler&) = delete;
@@ -44,13 +53,20 @@ class CpuSampler {
   std::vector<CpuSample> samples() const;
   // True once the sampled process is gone.
   bool target_gone() const;
+  // The highest of the readings so far, shared pages counted in shares; 0: none could be made.
+  int64_t peak_pss_bytes() const;
+  // The process that samples: a test stops it to plant a gap.
+  int process_id() const { return child_; }
 
  private:
   struct Shared;
   CpuSampler() = default;
+  static void SampleCpu(int pid, int64_t period_ns, Shared* shared);
+  static void SampleMemory(int pid, int64_t period_ns, Shared* shared);
   Shared* shared_ = nullptr;
   size_t mapped_bytes_ = 0;
   int child_ = -1;
+  int memory_child_ = -1;
 };
 
 }  // namespace lull::os

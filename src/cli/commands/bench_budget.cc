@@ -4,6 +4,7 @@
 #include "base/os/os.h"
 #include "bench/budget_bench.h"
 #include "bench/scorecard.h"
+#include "cli/bench_flags.h"
 #include "cli/command.h"
 #include "cli/output.h"
 #include "cli/session.h"
@@ -17,39 +18,23 @@ class BenchBudgetCommand : public Command {
   const char* parent() const override { return "bench"; }
   const char* help() const override {
     return "Drive a running server with endpoint-security prompts, watch it from another process, "
-           "judge";
+           "judge; exits 0 on pass, 1 on fail, 75 where nothing is proven";
   }
   void AddOptions(CLI::App& app) override {
-    app.add_option("--port", options_.port, "port of the server")
-        ->required()
-        ->check(CLI::Range(1, 65535));
-    app.add_option("--host", options_.host, "address of the server (default 127.0.0.1)");
-    app.add_option("--pid", options_.server_pid, "process to watch (default: as the server says)")
-        ->check(CLI::Range(1, 1 << 22));
-    app.add_option("--cpu", cpu_, "mean share to be kept, e.g. 35%");
-    app.add_option("--cpu-p99", cpu_p99_, "share that 99 % of 100 ms windows must keep, e.g. 50%");
-    app.add_option("--seconds", options_.duration_s, "length of the load (default 60)")
-        ->check(CLI::Range(1.0, 86400.0));
-    app.add_option("--requests", options_.requests, "go on for at least so many requests")
-        ->check(CLI::Range(0, 10'000'000));
-    app.add_option("--concurrency", options_.concurrency,
-                   "requests outstanding at once (default 1)")
-        ->check(CLI::Range(1, 1024));
-    app.add_option("--rate", options_.arrivals_per_s, "Poisson arrivals per second instead")
-        ->check(CLI::Range(0.0, 1e5));
-    app.add_option("--max-tokens", options_.max_tokens, "new tokens of each request (default 64)")
-        ->check(CLI::Range(1, 1 << 30));
-    app.add_option("--idle-seconds", options_.idle_s, "watched before the load (default 5)")
-        ->check(CLI::Range(0.0, 3600.0));
-    app.add_option("--seed", options_.seed, "seed of the prompts");
-    app.add_flag("--raw", raw_, "use /v1/completions instead of /v1/chat/completions");
-    app.add_option("--record", options_.record_path,
-                   "append the run as one JSON line to this file");
+    server_.AddTo(app);
+    app.add_option("--server-cgroup", options_.server_cgroup,
+                   "control group whose account of CPU time is to agree");
+    AddBudgetOptions(app);
+    AddLoadOptions(app);
+    record_.AddTo(app);
   }
 
   Status Run() override {
-    LULL_ASSIGN_OR_RETURN(options_.cpu, ParseBudgetFlags(cpu_, cpu_p99_));
-    options_.chat = !raw_;
+    LULL_RETURN_IF_ERROR(ReadBudgetFlags());
+    options_.server = server_.address;
+    options_.chat = server_.chat;
+    options_.model = server_.model;
+    LULL_ASSIGN_OR_RETURN(options_.counter, tokenizer_.Counter());
     ProgressBar bar;
     const Result<BudgetBenchReport> report =
         RunBudgetBench(options_, [&](const BudgetBenchProgress& progress) {
@@ -59,17 +44,75 @@ class BenchBudgetCommand : public Command {
         });
     bar.Finish();
     if (!report.ok()) return report.status();
+    exit_code = ExitCodeOf(report->overall);
+    const nlohmann::json record = ToJson(*report);
+    LULL_RETURN_IF_ERROR(record_.Append(record, command_line));
     if (json)
-      PrintJson(ToJson(*report));
+      PrintJson(record);
     else
       PrintScorecard(*report, os::IsTerminal(1), std::cout);
     return Status();
   }
 
  private:
+  void AddBudgetOptions(CLI::App& app) {
+    app.add_option("--cpu", cpu_, "mean share to be kept, e.g. 35%");
+    app.add_option("--cpu-p99", cpu_p99_, "share that 99 % of 100 ms windows must keep, e.g. 50%");
+    app.add_option("--cpu-p99-20ms", cpu_p99_20ms_, "the same of 20 ms windows");
+    app.add_option("--cpu-used", used_, "of the allowed CPU, at least, while work waits: 95%");
+    app.add_option("--cpu-idle", idle_, "share when idle (default 0.1%)");
+    app.add_option("--p95", p95_, "latency that 95 % of the requests must keep, e.g. 2.5s");
+    app.add_option("--ram", ram_, "memory to be kept, as PSS, e.g. 170MB or 6GiB");
+    app.add_option("--mem-bw", mem_bw_, "memory bandwidth to be kept, as the server counts, 8GB/s");
+  }
+  void AddLoadOptions(CLI::App& app) {
+    app.add_option("--seconds", options_.duration_s, "least length of the load (default 120)")
+        ->check(CLI::Range(1.0, 86400.0));
+    app.add_option("--requests", options_.requests, "least number of requests (default 400)")
+        ->check(CLI::Range(0, 10'000'000));
+    app.add_option("--concurrency", options_.concurrency,
+                   "requests outstanding at once (default 1)")
+        ->check(CLI::Range(1, 1024));
+    app.add_option("--rate", options_.arrivals_per_s, "Poisson arrivals per second instead")
+        ->check(CLI::Range(0.0, 1e5));
+    app.add_option("--prompt-tokens", options_.prompt_lengths,
+                   "comma-separated lengths of the prompts (default 40,80,160,320,640)")
+        ->delimiter(',')
+        ->allow_extra_args(false)
+        ->check(CLI::Range(1, 1 << 20));
+    app.add_option("--max-tokens", options_.max_tokens, "new tokens of each request (default 64)")
+        ->check(CLI::Range(1, 1 << 30));
+    app.add_option("--idle-seconds", options_.idle_s, "watched before the load (default 60)")
+        ->check(CLI::Range(0.0, 3600.0));
+    app.add_option("--distinct", options_.distinct_prompts,
+                   "prompts made before they repeat (default 1000)")
+        ->check(CLI::Range(1, 100'000));
+    app.add_option("--timeout", options_.request_timeout_s, "seconds a request may take (120)")
+        ->check(CLI::Range(0.001, 3600.0));
+    app.add_option("--seed", options_.seed, "seed of the prompts");
+    tokenizer_.AddTo(app);
+  }
+
+  Status ReadBudgetFlags() {
+    Budget& budget = options_.budget;
+    LULL_ASSIGN_OR_RETURN(budget.cpu, ParseBudgetFlags(cpu_, cpu_p99_));
+    LULL_ASSIGN_OR_RETURN(options_.p99_20ms_share, ParseShareFlag("--cpu-p99-20ms", cpu_p99_20ms_));
+    LULL_ASSIGN_OR_RETURN(options_.used_share, ParseShareFlag("--cpu-used", used_));
+    LULL_ASSIGN_OR_RETURN(const double idle, ParseShareFlag("--cpu-idle", idle_));
+    if (idle > 0) options_.idle_limit = idle;
+    LULL_ASSIGN_OR_RETURN(budget.p95_latency_s, ParseQuantity("--p95", p95_, kSecondUnits));
+    LULL_ASSIGN_OR_RETURN(const double ram, ParseQuantity("--ram", ram_, kByteUnits));
+    budget.ram_bytes = static_cast<int64_t>(ram);
+    LULL_ASSIGN_OR_RETURN(budget.mem_bw_bytes_per_s,
+                          ParseQuantity("--mem-bw", mem_bw_, kRateUnits));
+    return Status();
+  }
+
   BudgetBenchOptions options_;
-  std::string cpu_, cpu_p99_;
-  bool raw_ = false;
+  ServerFlags server_;
+  TokenizerFlag tokenizer_;
+  RecordFlag record_;
+  std::string cpu_, cpu_p99_, cpu_p99_20ms_, used_, idle_, p95_, ram_, mem_bw_;
 };
 
 }  // namespace

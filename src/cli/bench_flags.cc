@@ -1,0 +1,85 @@
+#include "cli/bench_flags.h"
+
+#include <cmath>
+#include <cstdlib>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "cli/session.h"
+#include "evidence/record.h"
+#include "lull/budget.h"
+
+namespace lull {
+
+void ServerFlags::AddTo(CLI::App& app) {
+  app.add_option("--port", address.port, "port of the server")
+      ->required()
+      ->check(CLI::Range(1, 65535));
+  app.add_option("--host", address.host, "address of the server (default 127.0.0.1)");
+  app.add_option("--pid", address.pid, "process to watch (default: as the server says)")
+      ->check(CLI::Range(1, 1 << 22));
+  app.add_option("--model", model, "sent as \"model\" (default lull)");
+  app.add_flag("--chat", chat, "use /v1/chat/completions instead of /v1/completions");
+}
+
+void TokenizerFlag::AddTo(CLI::App& app) {
+  app.add_option("--tokenizer", model,
+                 "model whose vocabulary counts the prompts (default: the server's /tokenize)");
+}
+
+Result<TokenCounter> TokenizerFlag::Counter() const {
+  if (model.empty()) return TokenCounter();
+  LULL_ASSIGN_OR_RETURN(std::unique_ptr<Model> opened, OpenVocabulary(model));
+  const std::shared_ptr<Model> vocabulary = std::move(opened);
+  return TokenCounter([vocabulary](const std::string& text) -> Result<int64_t> {
+    LULL_ASSIGN_OR_RETURN(const std::vector<int32_t> tokens, vocabulary->Tokenize(text, {}));
+    return static_cast<int64_t>(tokens.size());
+  });
+}
+
+void RecordFlag::AddTo(CLI::App& app) {
+  app.add_option("--record", path, "append the run as one JSON line to this file");
+}
+
+Status RecordFlag::Append(const nlohmann::json& record, const std::string& command_line) const {
+  if (path.empty()) return Status();
+  nlohmann::json full = record;
+  full["command"] = command_line;
+  return AppendRecord(path, full);
+}
+
+int ExitCodeOf(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::kPass:
+      return 0;
+    case Verdict::kFail:
+      return 1;
+    case Verdict::kUnproven:
+      return 75;
+  }
+  return 75;
+}
+
+Result<double> ParseQuantity(const char* flag, const std::string& text,
+                             std::span<const Unit> units) {
+  if (text.empty()) return 0.0;
+  char* end = nullptr;
+  const double number = strtod(text.c_str(), &end);
+  for (const Unit& unit : units)
+    if (end != text.c_str() && std::string(end) == unit.name && std::isfinite(number) && number > 0)
+      return number * unit.value;
+  std::string names;
+  for (const Unit& unit : units) names += std::string(names.empty() ? "" : ", ") + unit.name;
+  return Status(ErrorCode::kUsage, "not a quantity: " + text, flag,
+                "a number above 0 with one of the units " + names);
+}
+
+Result<double> ParseShareFlag(const char* flag, const std::string& text) {
+  Result<double> share = ParseCpuShare(text);
+  if (share.ok()) return share;
+  Error error = share.error();
+  error.where = flag;
+  return error;
+}
+
+}  // namespace lull
