@@ -15,13 +15,15 @@ lull_module(store     LAYER 2 DEPS base LIBS nlohmann_json::nlohmann_json ZLIB::
 lull_module(quant     LAYER 2 DEPS base simd)
 lull_module(tokenizer LAYER 2 DEPS base formats)
 lull_module(chat      LAYER 3 DEPS base LIBS nlohmann_json::nlohmann_json)
+lull_module(grammar   LAYER 3 DEPS base tokenizer LIBS nlohmann_json::nlohmann_json
+            TEST_LIBS lull_test_support)
 lull_module(kernels   LAYER 3 DEPS base simd quant)
 lull_module(ops       LAYER 4 DEPS base quant kernels TEST_LIBS lull_test_support)
 lull_module(cache     LAYER 5 DEPS base kernels)
 lull_module(model     LAYER 6 DEPS base formats quant kernels ops cache TEST_LIBS lull_test_support)
 lull_module(decode    LAYER 7 DEPS base)
 lull_module(sched     LAYER 8 DEPS base tokenizer model decode)
-lull_module(engine    LAYER 9 DEPS base budget formats tokenizer chat kernels model decode sched TEST_LIBS lull_test_support)
+lull_module(engine    LAYER 9 DEPS base budget formats tokenizer chat grammar kernels model decode sched TEST_LIBS lull_test_support)
 lull_module(service   LAYER 12 DEPS base engine LIBS nlohmann_json::nlohmann_json Boost::headers OpenSSL::SSL
             TEST_LIBS lull_test_support)
 lull_module(bench     LAYER 12 DEPS base evidence LIBS nlohmann_json::nlohmann_json Boost::headers)

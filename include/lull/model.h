@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "lull/grammar.h"
+#include "lull/request.h"
 #include "lull/runtime.h"
 #include "lull/status.h"
 
@@ -79,6 +81,10 @@ class Model {
   // object: tools, enable_thinking, ...), "" for none. The text exactly as the template renders it.
   Result<std::string> RenderChat(const std::string& messages_json, const std::string& extra_json,
                                  bool add_generation_prompt) const;
+
+  // For Request::constraint: one per request. The runtime outlives it, the model need not.
+  // kInvalidInput or kUnsupported naming the part that is not understood, never ignored.
+  Result<std::shared_ptr<TokenConstraint>> NewConstraint(const GrammarSpec& spec) const;
 
   struct Rep;  // for Lull's own modules
   const Rep& rep() const { return *rep_; }

@@ -71,6 +71,7 @@ Result<std::unique_ptr<Model>> Model::Rep::Load(const std::string& path, Runtime
   Result<std::unique_ptr<Tokenizer>> tokenizer = Tokenizer::Create(*file, ctx);
   if (!tokenizer.ok()) return file->Locate(tokenizer.error());
   rep->tokenizer = std::move(*tokenizer);
+  rep->constraints = std::make_unique<grammar::ConstraintFactory>(*rep->tokenizer);
   LoadTemplate(*file, ctx, rep.get());
   if (runtime == nullptr) {
     rep->info = InfoOfMetadata(*file);
@@ -144,6 +145,10 @@ Result<std::string> Model::RenderChat(const std::string& messages_json,
   input.eos_token = TokenTextOr(*rep_->tokenizer, rep_->tokenizer->eos_token());
   input.now_unix_s = rep_->now_unix_s();
   return rep_->chat_template->Render(input, rep_->TextContext());
+}
+
+Result<std::shared_ptr<TokenConstraint>> Model::NewConstraint(const GrammarSpec& spec) const {
+  return rep_->constraints->New(spec, rep_->TextContext());
 }
 
 }  // namespace lull

@@ -8,6 +8,7 @@
 
 #include "chat/chat_template.h"
 #include "engine/runtime_rep.h"
+#include "grammar/constraint_factory.h"
 #include "lull/model.h"
 #include "model/loaded_model.h"
 #include "tokenizer/tokenizer.h"
@@ -29,6 +30,7 @@ struct Model::Rep {
 
   ModelInfo info;
   std::unique_ptr<Tokenizer> tokenizer;
+  std::unique_ptr<grammar::ConstraintFactory> constraints;
   std::unique_ptr<ChatTemplate> chat_template;  // null: see chat_status
   Status chat_status;                           // why there is none
   bool has_chat_template = false;               // the file has one, whether it parsed or not

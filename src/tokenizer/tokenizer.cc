@@ -106,7 +106,7 @@ class TokenizerImpl : public Tokenizer {
     return std::string(vocab_.texts.Get(token));
   }
 
-  bool strips_first_space() const { return vocab_.add_space_prefix; }
+  bool strips_first_space() const override { return vocab_.add_space_prefix; }
 
  private:
   // Malformed bytes grow threefold.

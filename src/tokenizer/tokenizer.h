@@ -32,6 +32,8 @@ class Tokenizer {
                              bool special) const = 0;
   virtual std::unique_ptr<TextStream> NewTextStream(bool special) const = 0;
   virtual bool IsEndOfGeneration(int32_t token) const = 0;
+  // The first blank of a stream's text is dropped: encoding puts one there.
+  virtual bool strips_first_space() const { return false; }
   virtual bool adds_bos() const = 0;
   virtual int32_t bos_token() const = 0;
   virtual int32_t eos_token() const = 0;

@@ -1,0 +1,49 @@
+// Constraints of one model: its vocabulary read once, its grammars compiled once.
+#pragma once
+
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <mutex>
+
+#include "base/exec_context.h"
+#include "grammar/grammar.h"
+#include "grammar/token_vocabulary.h"
+#include "lull/grammar.h"
+#include "lull/request.h"
+#include "lull/status.h"
+#include "tokenizer/tokenizer.h"
+
+namespace lull::grammar {
+
+// Thread-safe.
+class ConstraintFactory {
+ public:
+  // The tokenizer outlives the factory; nothing is read from it before the first constraint.
+  explicit ConstraintFactory(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
+
+  // Errors as Grammar::Compile. The pointees of ctx outlive the constraint, the factory need not.
+  Result<std::shared_ptr<TokenConstraint>> New(const GrammarSpec& spec, const ExecContext& ctx);
+
+  int64_t cached_grammars() const;
+
+ private:
+  static constexpr size_t kMaxGrammars = 64;
+  static constexpr int64_t kMaxBytes = 64 << 20;
+
+  struct Entry {
+    GrammarSpec spec;
+    std::shared_ptr<Grammar> grammar;
+  };
+  std::shared_ptr<const TokenVocabulary> Vocabulary(const ExecContext& ctx);
+  std::shared_ptr<Grammar> Find(const GrammarSpec& spec);
+  void Remember(const GrammarSpec& spec, const std::shared_ptr<Grammar>& grammar);
+
+  const Tokenizer& tokenizer_;
+  std::once_flag vocabulary_once_;
+  std::shared_ptr<const TokenVocabulary> vocabulary_;
+  mutable std::mutex mutex_;
+  std::list<Entry> grammars_;  // guarded by mutex_; used last comes first
+};
+
+}  // namespace lull::grammar

@@ -1,0 +1,48 @@
+// A tokenizer's tokens as grammars need them. Immutable but for the masks it remembers,
+// thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/exec_context.h"
+#include "grammar/mask_cache.h"
+#include "grammar/token_trie.h"
+#include "tokenizer/tokenizer.h"
+
+namespace lull::grammar {
+
+class TokenVocabulary {
+ public:
+  // Keeps no reference to the tokenizer.
+  TokenVocabulary(const Tokenizer& tokenizer, const ExecContext& ctx);
+
+  int64_t vocab_size() const { return static_cast<int64_t>(offsets_.size()) - 1; }
+  // Every token with text, but none that ends the generation.
+  const TokenTrie& trie() const { return trie_; }
+  // Empty for control tokens.
+  std::string_view BytesOf(int32_t token) const {
+    return std::string_view(bytes_).substr(offsets_[token], offsets_[token + 1] - offsets_[token]);
+  }
+  const std::vector<int32_t>& ends() const { return ends_; }  // end-of-generation tokens
+  bool IsEnd(int32_t token) const;
+  // The first blank of an answer is dropped when the tokens become text.
+  bool strips_first_space() const { return strips_first_space_; }
+  // Of the states that every grammar has.
+  MaskCache& masks() const { return masks_; }
+
+ private:
+  static constexpr int64_t kMaxMaskBytes = 32 << 20;
+
+  std::string bytes_;
+  std::vector<uint32_t> offsets_;  // [vocab_size + 1]
+  std::vector<int32_t> ends_;
+  bool strips_first_space_ = false;
+  TokenTrie trie_;
+  mutable MaskCache masks_{kMaxMaskBytes};
+};
+
+}  // namespace lull::grammar
