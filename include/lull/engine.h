@@ -26,8 +26,9 @@ using RequestId = uint64_t;
 struct EngineStats {
   int64_t requests_submitted = 0;
   int64_t requests_finished = 0;
+  int64_t requests_expired = 0;  // of the finished: their deadline passed
   int64_t requests_cancelled = 0;
-  int64_t requests_refused = 0;  // kBusy: the queue was full, or the engine drains
+  int64_t requests_refused = 0;  // kBusy: queue full, deadline out of reach, or draining
   int64_t requests_invalid = 0;  // refused for what they asked
   int64_t preemptions = 0;       // times that a request gave its KV pages to an older one
   int64_t running = 0;
@@ -47,7 +48,8 @@ class Engine {
                                                 const EngineOptions& options);
   ~Engine();
 
-  // Checked at once: kUsage, kContextOverflow (says how long the prompt may be), kBusy.
+  // Checked at once: kUsage, kContextOverflow (says how long the prompt may be), kBusy where the
+  // queue is full or, by what was measured, the deadline cannot be met (retry_after_s is set).
   Result<RequestId> Submit(Request request, EventFn on_event);
   // The request ends with kCancelled within one step. Unknown or finished ids are ignored.
   void Cancel(RequestId id);

@@ -19,6 +19,7 @@ enum class ErrorCode {
   kOutOfMemory,       // a declared memory bound would be exceeded (exit 4, HTTP 503)
   kBudgetImpossible,  // the declared budget cannot be kept (exit 4)
   kBusy,              // queue or pool full, try again later (exit 4, HTTP 429)
+  kDeadlineExceeded,  // the request's deadline passed before its answer was complete (HTTP 504)
   kCancelled,         // the caller cancelled
   kIo,                // the operating system refused (exit 3, HTTP 500)
   kInternal,          // a bug of ours (exit 3, HTTP 500)
@@ -33,6 +34,7 @@ struct Error {
   std::string message;
   std::string where;
   std::string hint;
+  double retry_after_s = 0.0;  // kBusy: when it may be worth another try, as estimated; 0: unknown
 };
 
 class [[nodiscard]] Status {
@@ -40,7 +42,7 @@ class [[nodiscard]] Status {
   Status() = default;
   Status(Error error) : error_(std::move(error)) {}  // NOLINT: implicit by design
   Status(ErrorCode code, std::string message, std::string where = {}, std::string hint = {})
-      : error_{code, std::move(message), std::move(where), std::move(hint)} {}
+      : error_{code, std::move(message), std::move(where), std::move(hint), 0.0} {}
   static Status Ok() { return Status(); }
 
   bool ok() const { return error_.code == ErrorCode::kOk; }
@@ -50,7 +52,7 @@ class [[nodiscard]] Status {
   std::string ToString() const;
 
  private:
-  Error error_{ErrorCode::kOk, {}, {}, {}};
+  Error error_{ErrorCode::kOk, {}, {}, {}, 0.0};
 };
 
 // Either a T or an Error. Requires: ok() before value().

@@ -24,6 +24,8 @@ const char* ErrorCodeName(ErrorCode code) {
       return "budget_impossible";
     case ErrorCode::kBusy:
       return "busy";
+    case ErrorCode::kDeadlineExceeded:
+      return "deadline_exceeded";
     case ErrorCode::kCancelled:
       return "cancelled";
     case ErrorCode::kIo:

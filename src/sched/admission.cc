@@ -7,6 +7,11 @@
 #include "decode/stop.h"
 
 namespace lull {
+namespace {
+
+constexpr int64_t kMaxDeadlineMs = int64_t{1} << 40;  // clocks count nanoseconds in 64 bits
+
+}  // namespace
 
 Status CheckRequest(const Request& request, const RequestLimits& limits) {
   const int64_t prompt = static_cast<int64_t>(request.prompt_tokens.size());
@@ -36,6 +41,15 @@ Status CheckRequest(const Request& request, const RequestLimits& limits) {
   if (request.logprobs < 0 || request.logprobs > limits.vocab_size) {
     return {ErrorCode::kUsage, "logprobs is " + std::to_string(request.logprobs), "logprobs",
             "give a count from 0 (none) to " + std::to_string(limits.vocab_size)};
+  }
+  if (request.deadline_ms < 0 || request.deadline_ms > kMaxDeadlineMs) {
+    return {ErrorCode::kUsage, "deadline_ms is " + std::to_string(request.deadline_ms),
+            "deadline_ms", "give milliseconds from submission to the last token, or 0 for none"};
+  }
+  if (request.priority != Priority::kInteractive && request.priority != Priority::kBatch &&
+      request.priority != Priority::kBackground) {
+    return {ErrorCode::kUsage, "no such priority", "priority",
+            "give interactive, batch or background"};
   }
   LULL_RETURN_IF_ERROR(CheckSampling(request.sampling, limits.vocab_size));
   return CheckStopStrings(request.stop);

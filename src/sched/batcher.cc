@@ -4,8 +4,6 @@
 #include <string>
 #include <utility>
 
-#include "base/os/os.h"
-
 namespace lull {
 namespace {
 
@@ -44,22 +42,22 @@ Batcher::~Batcher() {
 
 void Batcher::Add(Submission submission) {
   after_idle_ = after_idle_ || idle();
+  deadlines_ += submission.request.deadline_ms > 0;
   const int64_t new_tokens = NewTokenLimit(submission.request, limits_);
-  waiting_.push_back(
-      std::make_unique<Sequence>(ctx_, std::move(submission), tokenizer_, new_tokens));
+  waiting_.Add(std::make_unique<Sequence>(ctx_, std::move(submission), tokenizer_, new_tokens));
 }
 
 void Batcher::Cancel(uint64_t id, std::vector<Delivery>* out) {
-  const auto is_id = [id](const SequencePtr& s) { return s->id() == id; };
-  const auto take_from = [&](auto& list) {
-    const auto it = std::find_if(list.begin(), list.end(), is_id);
-    if (it == list.end()) return;
-    (*it)->End(FinishReason::kCancelled);
-    out->push_back(Finish(it->get()));
-    list.erase(it);
-  };
-  take_from(waiting_);
-  take_from(running_);
+  SequencePtr sequence = waiting_.Take(id);
+  if (sequence == nullptr) {
+    const auto it = std::find_if(running_.begin(), running_.end(),
+                                 [id](const SequencePtr& s) { return s->id() == id; });
+    if (it == running_.end()) return;
+    sequence = std::move(*it);
+    running_.erase(it);
+  }
+  sequence->End(FinishReason::kCancelled);
+  out->push_back(Finish(sequence.get()));
 }
 
 void Batcher::CancelAll(std::vector<Delivery>* out) {
@@ -69,6 +67,7 @@ void Batcher::CancelAll(std::vector<Delivery>* out) {
 
 void Batcher::Step(std::vector<Delivery>* out) {
   meter_.Begin(std::exchange(after_idle_, false));
+  ExpireDeadlines(out);
   Admit();
   BuildBatch();
   if (!rows_.empty()) {
@@ -80,16 +79,62 @@ void Batcher::Step(std::vector<Delivery>* out) {
   Retire(out);
 }
 
-// What runs gets its pages first; what is left decides who may come in. First in, first out: a
-// request that does not fit holds the ones behind it, so none starves. The running ones stay in the
-// order of the queue.
+// An answer that comes too late is not computed to its end.
+void Batcher::ExpireDeadlines(std::vector<Delivery>* out) {
+  if (deadlines_ == 0) return;
+  const int64_t now_ns = options_.now_ns();
+  const auto is_late = [now_ns](const Sequence& s) {
+    return s.deadline_ns() != 0 && now_ns >= s.deadline_ns() && !s.finished();
+  };
+  std::vector<uint64_t> late;
+  waiting_.ForEach([&](const Sequence& s) {
+    if (is_late(s)) late.push_back(s.id());
+  });
+  const auto expire = [&](Sequence* sequence) {
+    const int64_t ms = (sequence->deadline_ns() - sequence->submit_ns()) / 1'000'000;
+    sequence->End(
+        FinishReason::kError,
+        {ErrorCode::kDeadlineExceeded, "the deadline of " + std::to_string(ms) + " ms has passed",
+         "deadline_ms", "give it more time, or ask for a shorter answer", 0.0});
+    ++counts_.expired;
+  };
+  for (const uint64_t id : late) {
+    const SequencePtr sequence = waiting_.Take(id);
+    expire(sequence.get());
+    out->push_back(Finish(sequence.get()));
+  }
+  for (const SequencePtr& sequence : running_)
+    if (is_late(*sequence)) expire(sequence.get());
+}
+
+// What runs gets its pages first; what is left decides who may come in. A request that does not fit
+// holds the ones behind it, so none of its class starves; it takes the place of one of a lower
+// class.
 void Batcher::Admit() {
   ReservePages();
-  while (!waiting_.empty() && static_cast<int>(running_.size()) < options_.max_sequences) {
-    if (!TryAdmit(waiting_.front().get())) return;
-    running_.push_back(std::move(waiting_.front()));
-    waiting_.pop_front();
+  while (!waiting_.empty()) {
+    Sequence* next = waiting_.front();
+    const bool slot = static_cast<int>(running_.size()) < options_.max_sequences;
+    if (slot && TryAdmit(next)) {
+      InsertRunning(waiting_.PopFront());
+    } else if (!PreemptFor(*next)) {
+      return;
+    }
   }
+}
+
+bool Batcher::PreemptFor(const Sequence& sequence) {
+  if (running_.empty() || running_.back()->finished()) return false;
+  if (running_.back()->priority() <= sequence.priority()) return false;
+  PreemptYoungest();
+  return true;
+}
+
+void Batcher::InsertRunning(SequencePtr sequence) {
+  const auto it = std::find_if(running_.begin(), running_.end(), [&](const SequencePtr& s) {
+    return s->priority() > sequence->priority();
+  });
+  running_.insert(it, std::move(sequence));
 }
 
 // For what there is and some more; without a pool to account for, for the longest answer.
@@ -127,15 +172,16 @@ bool Batcher::TryAdmit(Sequence* sequence) {
   } else {
     sequence->End(FinishReason::kError, opened.error());
   }
-  if (sequence->admit_ns == 0) sequence->admit_ns = os::MonotonicNs();
+  if (sequence->admit_ns == 0) sequence->admit_ns = options_.now_ns();
   sequence->reserved_pages = pages;
   reserved_pages_ += pages;
   return true;
 }
 
-// Answers that have used up their room get more, the oldest first. Where the pool has none left the
-// youngest gives up its pages and waits at the head of the queue; its tokens are computed again
-// later, to the same bits. So the oldest always goes on, and nothing can deadlock.
+// Answers that have used up their room get more, the oldest of the highest class first. Where the
+// pool has none left the youngest of the lowest gives up its pages and waits at the head of its
+// queue; its tokens are computed again later, to the same bits. So the first always goes on, and
+// nothing can deadlock.
 void Batcher::ReservePages() {
   if (options_.kv_pool_tokens <= 0) return;
   for (size_t i = 0; i < running_.size(); ++i) {
@@ -175,26 +221,42 @@ void Batcher::PreemptYoungest() {
   youngest->most_computed = std::max(youngest->most_computed, youngest->computed);
   youngest->computed = 0;
   ++counts_.preempted;
-  waiting_.push_front(std::move(youngest));
+  waiting_.PutBack(std::move(youngest));
 }
 
-// Answers first, one row each; then the prompts, oldest first, up to the chunk.
+// Answers first, one row each; then the prompts up to the chunk: by class, the account that has had
+// the fewest rows first, then the oldest.
 void Batcher::BuildBatch() {
   rows_.clear();
   logits_rows_.clear();
   shares_.clear();
+  prompts_.clear();
   for (const SequencePtr& sequence : running_) {
-    if (!sequence->finished() && sequence->decoding()) AddRows(sequence.get(), 1);
+    if (sequence->finished() || Pauses(*sequence)) continue;
+    if (sequence->decoding()) {
+      AddRows(sequence.get(), 1);
+    } else {
+      prompts_.push_back(sequence.get());
+    }
   }
+  std::stable_sort(prompts_.begin(), prompts_.end(), [this](const Sequence* a, const Sequence* b) {
+    return std::pair(a->priority(), waiting_.rows_served(*a)) <
+           std::pair(b->priority(), waiting_.rows_served(*b));
+  });
   int64_t room = std::min<int64_t>(options_.prefill_chunk_tokens,
                                    runner_.max_batch_rows() - static_cast<int64_t>(rows_.size()));
-  for (const SequencePtr& sequence : running_) {
-    if (sequence->finished() || sequence->decoding()) continue;
+  for (Sequence* sequence : prompts_) {
     if (room <= 0) break;
     const size_t before = rows_.size();
-    AddRows(sequence.get(), room);
+    AddRows(sequence, room);
     room -= static_cast<int64_t>(rows_.size() - before);
   }
+}
+
+// Background work stands still while somebody waits for an interactive answer.
+bool Batcher::Pauses(const Sequence& sequence) const {
+  return sequence.priority() == Priority::kBackground &&
+         running_.front()->priority() == Priority::kInteractive && !running_.front()->finished();
 }
 
 void Batcher::AddRows(Sequence* sequence, int64_t max_rows) {
@@ -251,7 +313,7 @@ void Batcher::Sample(std::vector<Delivery>* out) {
   for (const Share& share : shares_) {
     if (share.logits_slot < 0 || share.sequence->finished()) continue;
     float* logits = logits_.get() + static_cast<size_t>(share.logits_slot) * vocab;
-    share.sequence->Advance(ctx_, {logits, vocab}, os::MonotonicNs(), out);
+    share.sequence->Advance(ctx_, {logits, vocab}, options_.now_ns(), out);
     ctx_.Checkpoint();
   }
 }
@@ -261,6 +323,7 @@ void Batcher::Sample(std::vector<Delivery>* out) {
 void Batcher::Meter() {
   const StepCost cost = meter_.End();
   const int64_t rows = static_cast<int64_t>(rows_.size());
+  step_times_.Add(rows, cost.wall_s);
   const int64_t weight_bytes = runner_.weight_bytes_per_pass();
   for (const Share& share : shares_) {
     Sequence* sequence = share.sequence;
@@ -269,6 +332,7 @@ void Batcher::Meter() {
     const int64_t kv_bytes = runner_.SequenceKvBytes(sequence->runner_sequence);
     sequence->cpu_ms += cost.cpu_ms * static_cast<double>(end - begin) / static_cast<double>(rows);
     sequence->throttled_ms += cost.throttled_ms;
+    waiting_.Charge(*sequence, end - begin);
     sequence->bytes_moved += weight_bytes * end / rows - weight_bytes * begin / rows + kv_bytes;
     sequence->kv_bytes = std::max(sequence->kv_bytes, kv_bytes);
   }
@@ -291,7 +355,12 @@ void Batcher::Release(Sequence* sequence) {
 
 Delivery Batcher::Finish(Sequence* sequence) {
   Release(sequence);
-  Delivery delivery = sequence->TakeFinish(ctx_, os::MonotonicNs());
+  waiting_.Leave(*sequence);
+  deadlines_ -= sequence->deadline_ns() != 0;
+  Delivery delivery = sequence->TakeFinish(ctx_, options_.now_ns());
+  const double new_tokens = static_cast<double>(delivery.event.stats.new_tokens);
+  if (delivery.event.reason != FinishReason::kCancelled)
+    answer_tokens_ += (answer_tokens_ == 0.0 ? 1.0 : 0.1) * (new_tokens - answer_tokens_);
   ++(delivery.event.reason == FinishReason::kCancelled ? counts_.cancelled : counts_.finished);
   counts_.prompt_tokens += PromptComputed(*sequence);
   counts_.new_tokens += delivery.event.stats.new_tokens;
@@ -302,15 +371,42 @@ BatcherCounts Batcher::counts() const {
   BatcherCounts counts = counts_;
   counts.idle_cpu_ms = meter_.idle_cpu_ms();
   counts.running = static_cast<int64_t>(running_.size());
-  counts.waiting = static_cast<int64_t>(waiting_.size());
-  const auto add = [&counts](const SequencePtr& sequence) {
-    counts.prompt_tokens += PromptComputed(*sequence);
-    counts.new_tokens +=
-        static_cast<int64_t>(sequence->tokens().size()) - sequence->prompt_tokens();
+  counts.waiting = waiting_.size();
+  const auto add = [&counts](const Sequence& sequence) {
+    counts.prompt_tokens += PromptComputed(sequence);
+    counts.new_tokens += static_cast<int64_t>(sequence.tokens().size()) - sequence.prompt_tokens();
   };
-  std::for_each(running_.begin(), running_.end(), add);
-  std::for_each(waiting_.begin(), waiting_.end(), add);  // preempted ones among them
+  for (const SequencePtr& sequence : running_) add(*sequence);
+  waiting_.ForEach(add);  // preempted ones among them
   return counts;
+}
+
+LoadEstimate Batcher::load() const {
+  LoadEstimate load;
+  load.known = step_times_.known();
+  load.base_s = step_times_.base_s();
+  load.row_s = step_times_.row_s();
+  load.chunk_tokens = options_.prefill_chunk_tokens;
+  load.slots = options_.max_sequences;
+  load.running = static_cast<int64_t>(running_.size());
+  load.answer_tokens = answer_tokens_;
+  return load;
+}
+
+Backlog Batcher::BacklogOf(Priority priority) const {
+  Backlog backlog;
+  const LoadEstimate estimate = load();
+  for (const SequencePtr& s : running_) {
+    if (s->priority() > priority || s->decoding()) continue;
+    backlog.prompt_tokens += static_cast<int64_t>(s->tokens().size()) - s->computed;
+  }
+  waiting_.ForEach([&](const Sequence& s) {
+    if (s.priority() > priority) return;
+    ++backlog.requests;
+    backlog.prompt_tokens += static_cast<int64_t>(s.tokens().size());
+    backlog.new_tokens += estimate.ExpectedNewTokens(s.new_tokens_left(), s.ignore_eog());
+  });
+  return backlog;
 }
 
 }  // namespace lull

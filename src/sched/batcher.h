@@ -5,14 +5,17 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
+#include <functional>
 #include <memory>
 #include <vector>
 
 #include "base/exec_context.h"
+#include "base/os/os.h"
 #include "lull/decoder.h"
 #include "model/runner.h"
 #include "sched/admission.h"
+#include "sched/fair_queue.h"
+#include "sched/load_estimate.h"
 #include "sched/sequence.h"
 #include "sched/step_meter.h"
 
@@ -25,6 +28,7 @@ struct BatcherOptions {
   int64_t max_context_tokens = 0;  // per request; 0: the runner's
   // Room for an answer that a request gets at admission, and again whenever it has used it up.
   int64_t answer_room_tokens = 256;
+  std::function<int64_t()> now_ns = os::MonotonicNs;
   CpuClaims* cpu_claims = nullptr;  // shared by all who compute in the process; null: none but this
 };
 
@@ -33,7 +37,8 @@ struct BatcherCounts {
   int64_t waiting = 0;
   int64_t finished = 0;  // of themselves or by an error
   int64_t cancelled = 0;
-  int64_t preempted = 0;  // times that a request gave its pages to an older one
+  int64_t preempted = 0;  // times that a request gave its pages to another one
+  int64_t expired = 0;    // of the finished: their deadline passed
   int64_t prompt_tokens = 0;
   int64_t new_tokens = 0;
   int64_t steps = 0;
@@ -60,9 +65,11 @@ class Batcher {
   // Admits, computes one batch, appends the events. Cost: one forward pass.
   void Step(std::vector<Delivery>* out);
   BatcherCounts counts() const;
+  LoadEstimate load() const;
+  // What a new request of this class would find before it.
+  Backlog BacklogOf(Priority priority) const;
 
  private:
-  using SequencePtr = std::unique_ptr<Sequence>;
   // The rows of one sequence in the current batch.
   struct Share {
     Sequence* sequence = nullptr;
@@ -71,12 +78,16 @@ class Batcher {
     int64_t logits_slot = -1;  // index of its logits, -1: none this time
   };
 
+  void ExpireDeadlines(std::vector<Delivery>* out);
   bool TryAdmit(Sequence* sequence);
+  bool PreemptFor(const Sequence& sequence);
+  void InsertRunning(SequencePtr sequence);
   int64_t PagesWanted(const Sequence& sequence) const;
   void ReservePages();
   bool MakeRoom(Sequence* sequence, int64_t pages);
   void PreemptYoungest();
   void BuildBatch();
+  bool Pauses(const Sequence& sequence) const;
   void AddRows(Sequence* sequence, int64_t max_rows);
   void Compute();
   void ComputeAlone(const Share& share);
@@ -91,16 +102,20 @@ class Batcher {
   const ExecContext ctx_;
   BatcherOptions options_;
   RequestLimits limits_;
-  std::deque<SequencePtr> waiting_;
-  std::vector<SequencePtr> running_;  // oldest first
+  FairQueue waiting_;
+  std::vector<SequencePtr> running_;  // by class, then oldest first
   int64_t reserved_pages_ = 0;
   BatcherCounts counts_;
   StepMeter meter_;
+  StepTimes step_times_;
+  double answer_tokens_ = 0.0;  // moving average of finished requests
+  int64_t deadlines_ = 0;       // open requests that have one
   bool after_idle_ = true;
   // The current batch.
   std::vector<BatchRow> rows_;
   std::vector<int32_t> logits_rows_;
   std::vector<Share> shares_;
+  std::vector<Sequence*> prompts_;   // still to be computed, in the order of their turn
   std::unique_ptr<float[]> logits_;  // [num_logits_]
   size_t num_logits_ = 0;
 };

@@ -17,6 +17,7 @@ Sequence::Sequence(const ExecContext& ctx, Submission submission, const Tokenize
       request_(std::move(submission.request)),
       on_event_(std::make_shared<EventFn>(std::move(submission.on_event))),
       submit_ns_(submission.submit_ns),
+      deadline_ns_(request_.deadline_ms > 0 ? submit_ns_ + request_.deadline_ms * 1'000'000 : 0),
       tokenizer_(tokenizer),
       tokens_(std::move(request_.prompt_tokens)),
       prompt_tokens_(static_cast<int64_t>(tokens_.size())),

@@ -37,6 +37,15 @@ class Sequence {
            int64_t max_new_tokens);
 
   uint64_t id() const { return id_; }
+  Priority priority() const { return request_.priority; }
+  const std::string& account() const { return request_.account; }
+  int64_t deadline_ns() const { return deadline_ns_; }  // monotonic; 0: none
+  int64_t submit_ns() const { return submit_ns_; }
+  // At most this many new tokens are still to come.
+  int64_t new_tokens_left() const {
+    return max_kv_tokens() + 1 - static_cast<int64_t>(tokens_.size());
+  }
+  bool ignore_eog() const { return request_.ignore_eog; }
   const std::vector<int32_t>& tokens() const { return tokens_; }  // prompt, then the answer
   int64_t prompt_tokens() const { return prompt_tokens_; }
   // Positions the KV cache may come to hold; the last token of an answer is never computed.
@@ -77,6 +86,7 @@ class Sequence {
   Request request_;
   std::shared_ptr<EventFn> on_event_;
   int64_t submit_ns_;
+  int64_t deadline_ns_;
   const Tokenizer& tokenizer_;
   std::vector<int32_t> tokens_;
   int64_t prompt_tokens_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <string>
 #include <utility>
 
@@ -11,6 +12,8 @@
 namespace lull {
 namespace {
 
+// An estimate is no promise: a request is refused only where it misses its deadline by a fifth.
+constexpr double kDeadlineMargin = 1.2;
 constexpr int64_t kMaxTimeoutMs = int64_t{1} << 40;  // clocks count nanoseconds in 64 bits
 
 ExecContext WithCancel(ExecContext ctx, const std::atomic<bool>* cancelled) {
@@ -48,14 +51,7 @@ Result<RequestId> StepLoop::Submit(Request request, EventFn on_event) {
               "give one: its answer arrives there"};
   }
   std::lock_guard<std::mutex> lock(mutex_);
-  const int64_t waiting = stats_.waiting + static_cast<int64_t>(inbox_.size());
-  if (status.ok() && waiting >= std::max(options_.max_queue, 1)) {
-    status = {ErrorCode::kBusy, std::to_string(waiting) + " requests are waiting already",
-              "max_queue", "try again when some have finished"};
-  }
-  if (status.ok() && draining_) {
-    status = {ErrorCode::kBusy, "the engine is shutting down", "engine", "ask another one"};
-  }
+  if (status.ok()) status = CheckLoad(request);
   if (!status.ok()) {
     ++(status.code() == ErrorCode::kBusy ? stats_.requests_refused : stats_.requests_invalid);
     return status.error();
@@ -65,6 +61,46 @@ Result<RequestId> StepLoop::Submit(Request request, EventFn on_event) {
   inbox_.push_back({++last_id_, std::move(request), std::move(on_event), os::MonotonicNs()});
   wake_.notify_one();
   return last_id_;
+}
+
+// Whether there is a place and time enough, by what was measured. Requires: mutex_.
+Status StepLoop::CheckLoad(const Request& request) const {
+  if (draining_) {
+    return {ErrorCode::kBusy, "the engine is shutting down", "engine", "ask another one"};
+  }
+  const Backlog before = BacklogBefore(request.priority);
+  const int64_t waiting = stats_.waiting + static_cast<int64_t>(inbox_.size());
+  if (waiting >= std::max(options_.max_queue, 1)) {
+    // By then half of those waiting now have had their turn.
+    const double retry_s = load_.known ? 0.5 * load_.BacklogSeconds(before) : 1.0;
+    return Error{ErrorCode::kBusy, std::to_string(waiting) + " requests are waiting already",
+                 "max_queue", "try again when some have finished", std::max(retry_s, 1.0)};
+  }
+  if (request.deadline_ms == 0 || !load_.known) return Status::Ok();
+  const int64_t new_tokens =
+      load_.ExpectedNewTokens(NewTokenLimit(request, limits_), request.ignore_eog);
+  const double answer_s =
+      load_.AnswerSeconds(before, static_cast<int64_t>(request.prompt_tokens.size()), new_tokens);
+  const double deadline_s = static_cast<double>(request.deadline_ms) * 1e-3;
+  if (answer_s <= kDeadlineMargin * deadline_s) return Status::Ok();
+  return Error{ErrorCode::kBusy,
+               "the answer would take about " + std::to_string(std::llround(answer_s * 1e3)) +
+                   " ms, more than the deadline of " + std::to_string(request.deadline_ms) + " ms",
+               "deadline_ms", "try again when less is waiting, or give it more time",
+               std::max(answer_s - deadline_s, 1.0)};
+}
+
+Backlog StepLoop::BacklogBefore(Priority priority) const {
+  Backlog before = backlogs_[static_cast<size_t>(priority)];
+  for (const Submission& submission : inbox_) {
+    const Request& request = submission.request;
+    if (request.priority > priority) continue;
+    ++before.requests;
+    before.prompt_tokens += static_cast<int64_t>(request.prompt_tokens.size());
+    before.new_tokens +=
+        load_.ExpectedNewTokens(NewTokenLimit(request, limits_), request.ignore_eog);
+  }
+  return before;
 }
 
 void StepLoop::Cancel(RequestId id) {
@@ -135,9 +171,14 @@ bool StepLoop::TakeInbox(std::vector<Delivery>* out) {
 void StepLoop::Publish() {
   const BatcherCounts counts = batcher_.counts();
   const KvUsage kv = runner_->kv_usage();
+  const LoadEstimate load = batcher_.load();
+  const std::array<Backlog, 3> backlogs = {batcher_.BacklogOf(Priority::kInteractive),
+                                           batcher_.BacklogOf(Priority::kBatch),
+                                           batcher_.BacklogOf(Priority::kBackground)};
   std::lock_guard<std::mutex> lock(mutex_);
   stats_.requests_finished = counts.finished;
   stats_.requests_cancelled = counts.cancelled;
+  stats_.requests_expired = counts.expired;
   stats_.preemptions = counts.preempted;
   stats_.running = counts.running;
   stats_.waiting = counts.waiting;
@@ -146,6 +187,8 @@ void StepLoop::Publish() {
   stats_.steps = counts.steps;
   stats_.idle_cpu_ms = counts.idle_cpu_ms;
   stats_.kv = kv;
+  load_ = load;
+  backlogs_ = backlogs;
 }
 
 // Without the lock: an event may submit and cancel. Statistics are published before, so a finished

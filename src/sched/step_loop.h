@@ -1,6 +1,7 @@
 // The batcher's owner thread and the queue at its edge. Idle means blocked: no timers.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
@@ -46,6 +47,8 @@ class StepLoop {
  private:
   void Run();
   bool TakeInbox(std::vector<Delivery>* out);  // false: stop
+  Status CheckLoad(const Request& request) const;
+  Backlog BacklogBefore(Priority priority) const;
   void Publish();
   void Deliver(std::vector<Delivery>* out);
 
@@ -57,14 +60,16 @@ class StepLoop {
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;
-  std::condition_variable ended_;   // some request has had its last event
-  std::vector<Submission> inbox_;   // guarded by mutex_
-  std::vector<RequestId> cancels_;  // guarded by mutex_
-  EngineStats stats_;               // guarded by mutex_; as of the last step
-  RequestId last_id_ = 0;           // guarded by mutex_
-  int64_t open_ = 0;                // guarded by mutex_; accepted, last event not yet delivered
-  bool draining_ = false;           // guarded by mutex_
-  bool cancel_all_ = false;         // guarded by mutex_
+  std::condition_variable ended_;    // some request has had its last event
+  std::vector<Submission> inbox_;    // guarded by mutex_
+  std::vector<RequestId> cancels_;   // guarded by mutex_
+  EngineStats stats_;                // guarded by mutex_; as of the last step
+  LoadEstimate load_;                // guarded by mutex_; as of the last step
+  std::array<Backlog, 3> backlogs_;  // guarded by mutex_; by Priority, without the inbox
+  RequestId last_id_ = 0;            // guarded by mutex_
+  int64_t open_ = 0;                 // guarded by mutex_; accepted, last event not yet delivered
+  bool draining_ = false;            // guarded by mutex_
+  bool cancel_all_ = false;          // guarded by mutex_
   Status start_status_;
   std::thread owner_;
 };

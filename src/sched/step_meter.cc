@@ -34,6 +34,7 @@ StepCost StepMeter::End() {
   const int64_t paused_ns = (ctx_.PausedNs() - begin_paused_ns_) / threads;
   StepCost cost;
   cost.cpu_ms = std::exchange(carried_cpu_ms_, 0.0) + Ms(claims_.ClaimNs());
+  cost.wall_s = static_cast<double>(wall_ns) * 1e-9;
   cost.throttled_ms = Ms(std::clamp<int64_t>(paused_ns, 0, wall_ns));
   return cost;
 }

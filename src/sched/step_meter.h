@@ -10,6 +10,7 @@ namespace lull {
 
 struct StepCost {
   double cpu_ms = 0.0;  // process CPU time since the step before, tokenizing and HTTP included
+  double wall_s = 0.0;
   double throttled_ms = 0.0;  // wall time slept at checkpoints
 };
 

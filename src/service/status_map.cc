@@ -1,5 +1,9 @@
 #include "service/status_map.h"
 
+#include <algorithm>
+#include <cmath>
+#include <string>
+
 #include "service/json_request.h"
 
 namespace lull {
@@ -17,6 +21,8 @@ int HttpStatusOf(ErrorCode code) {
       return 404;
     case ErrorCode::kBusy:
       return 429;
+    case ErrorCode::kDeadlineExceeded:
+      return 504;
     case ErrorCode::kOutOfMemory:
     case ErrorCode::kBudgetImpossible:
       return 503;
@@ -24,6 +30,15 @@ int HttpStatusOf(ErrorCode code) {
       return 500;
   }
 }
+
+namespace {
+
+// Whole seconds, as HTTP has them; what was not estimated is worth a try after one.
+int RetryAfterSeconds(const Error& error) {
+  return static_cast<int>(std::ceil(std::clamp(error.retry_after_s, 1.0, 3600.0)));
+}
+
+}  // namespace
 
 HttpResponse ErrorResponse(const Error& error) {
   HttpResponse response;
@@ -40,7 +55,7 @@ HttpResponse ErrorResponse(const Error& error) {
                        {"code", ErrorCodeName(error.code)}}}};
   response.body = body.dump(-1, ' ', false, Json::error_handler_t::replace);
   if (response.status == 429 || response.status == 503)
-    response.headers.push_back({"Retry-After", "1"});
+    response.headers.push_back({"Retry-After", std::to_string(RetryAfterSeconds(error))});
   return response;
 }
 

@@ -305,5 +305,51 @@ TEST(StepLoop, ManyThreads) {
   EXPECT_EQ(world.runner->misuse(), "");
 }
 
+// What was measured decides: steps of 10 ms, so 400 tokens take 4 s.
+TEST(StepLoop, RefusesADeadlineThatCannotBeMet) {
+  Inbox inbox;
+  World world;
+  world.runner->on_forward = [](const ExecContext&, std::span<const BatchRow>) {
+    os::SleepUntilNs(os::MonotonicNs() + 10'000'000);
+    return Status::Ok();
+  };
+  Request request = Endless(1, 400);
+  request.deadline_ms = 1000;
+  const auto early = world.loop->Submit(request, inbox.For(1));  // nothing to go by yet
+  ASSERT_TRUE(early.ok());
+  ASSERT_TRUE(inbox.WaitTokens(1, 10));
+  world.loop->Cancel(*early);
+  ASSERT_TRUE(inbox.WaitFinishes(1));
+  const auto refused = world.loop->Submit(request, inbox.For(2));
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::kBusy);
+  EXPECT_EQ(refused.error().where, "deadline_ms");
+  EXPECT_GE(refused.error().retry_after_s, 2.0);
+  EXPECT_EQ(world.loop->stats().requests_refused, 1);
+  request.max_new_tokens = 3;
+  EXPECT_TRUE(world.loop->Submit(request, inbox.For(3)).ok());
+  EXPECT_TRUE(inbox.WaitFinishes(2));
+}
+
+TEST(StepLoop, AFullQueueSaysWhenToComeBack) {
+  Inbox inbox;
+  StepLoopOptions options;
+  options.max_queue = 4;
+  options.batcher.max_sequences = 1;
+  World world(options);
+  world.runner->on_forward = [](const ExecContext&, std::span<const BatchRow>) {
+    os::SleepUntilNs(os::MonotonicNs() + 10'000'000);
+    return Status::Ok();
+  };
+  ASSERT_TRUE(world.loop->Submit(Endless(1), inbox.For(1)).ok());
+  ASSERT_TRUE(inbox.WaitTokens(1, 10));
+  for (int i = 2; i <= 5; ++i) ASSERT_TRUE(world.loop->Submit(Endless(i), inbox.For(i)).ok());
+  const auto refused = world.loop->Submit(Endless(6), inbox.For(6));
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::kBusy);
+  EXPECT_GT(refused.error().retry_after_s, 4.0);  // half of 4 answers of 4 s each
+  EXPECT_LT(refused.error().retry_after_s, 40.0);
+}
+
 }  // namespace
 }  // namespace lull
