@@ -41,7 +41,7 @@ DOORS = [
      re.compile(r"std::c(?:out|err)\b|(?<![\w])(?:std::)?f?printf\s*\(|"
                 r"(?<![\w.>])(?:std::)?(?:abort|_?exit)\s*\("),
      # A forked child leaves by _exit.
-     ["src", "include"], ["src/cli/", "src/base/os/process.cc"]),
+     ["src", "include"], ["src/cli/", "src/base/os/process.cc", "src/base/os/helper_process.cc"]),
 ]
 
 

@@ -4,6 +4,7 @@
 #include "base/os/limits.h"
 #include "base/os/os.h"
 #include "cli/command.h"
+#include "cli/guard_flags.h"
 #include "cli/output.h"
 #include "cli/session.h"
 #include "lull/engine.h"
@@ -45,12 +46,14 @@ class ServeCommand : public Command {
                    "seconds that running requests get after SIGTERM or SIGINT (default 10)")
         ->check(CLI::Range(0.0, 86400.0));
     app.add_option("--temp", temperature_, "temperature where a request names none (default 1)");
+    guard_.AddTo(app, &http_);
     runtime_.AddTo(app);
   }
 
   Status Run() override {
     if (!(temperature_ >= 0 && temperature_ <= 100))
       return Status(ErrorCode::kUsage, "--temp lies between 0 and 100", "--temp", "leave it out");
+    LULL_ASSIGN_OR_RETURN(const Guard guard, guard_.ToGuard(http_));
     LULL_ASSIGN_OR_RETURN(Session session, Session::Open(model_, runtime_));
     const ModelInfo& info = session.model->info();
     if (engine_.max_context_tokens == 0)
@@ -63,11 +66,13 @@ class ServeCommand : public Command {
                                std::chrono::system_clock::now().time_since_epoch())
                                .count();
     os::RaiseOpenFileLimit();
-    LULL_ASSIGN_OR_RETURN(
-        const auto server,
-        HttpServer::Create(http_, [&service](const HttpRequest& request, ResponderPtr responder) {
-          Route(service, request, std::move(responder));
-        }));
+    LULL_ASSIGN_OR_RETURN(const auto server,
+                          HttpServer::Create(
+                              http_,
+                              [&service](const HttpRequest& request, ResponderPtr responder) {
+                                Route(service, request, std::move(responder));
+                              },
+                              [&guard](const HttpHead& head) { return guard.Check(head); }));
     // Destroyed before the server, whose connections its events hold.
     LULL_ASSIGN_OR_RETURN(const auto engine,
                           Engine::Create(*session.model, *session.runtime, engine_));
@@ -93,9 +98,10 @@ class ServeCommand : public Command {
  private:
   void Announce(const Session& session, int port) const {
     const CpuBudget& budget = session.runtime->cpu_budget();
-    fprintf(stderr, "lull: serving %s on http://%s:%d (%d thread%s, %s", model_.c_str(),
-            http_.address.c_str(), port, session.runtime->threads(),
-            session.runtime->threads() == 1 ? "" : "s", session.runtime->isa());
+    fprintf(stderr, "lull: serving %s on http%s://%s:%d (%d thread%s, %s", model_.c_str(),
+            http_.tls_certificate.empty() ? "" : "s", http_.address.c_str(), port,
+            session.runtime->threads(), session.runtime->threads() == 1 ? "" : "s",
+            session.runtime->isa());
     if (budget.capped())
       fprintf(stderr, ", CPU %.0f %% mean, %.0f %% p99", 100 * budget.mean_share,
               100 * (budget.p99_share > 0 ? budget.p99_share
@@ -112,6 +118,7 @@ class ServeCommand : public Command {
     return options;
   }();
   EngineOptions engine_;
+  GuardFlags guard_;
   RuntimeFlags runtime_;
 };
 
