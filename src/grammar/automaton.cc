@@ -144,6 +144,11 @@ AutomatonBuilder::AutomatonBuilder(WorkMeter* meter, const AutomatonLimits& limi
   common_nodes_ = static_cast<int32_t>(nodes_.size());
 }
 
+int AutomatonBuilder::CodeProgress(int progress, uint8_t byte) {
+  bool whole = false;
+  return NextPhase(static_cast<uint8_t>(progress + kBody), byte, &whole) - kBody;
+}
+
 void AutomatonBuilder::Fail(Status status) {
   if (status_.ok()) status_ = std::move(status);
 }

@@ -116,6 +116,11 @@ class AutomatonBuilder {
   int32_t OpenSplit();
   void SetSplit(int32_t split, int32_t first, int32_t second);
 
+  const Node& node(int32_t index) const { return nodes_[index]; }
+  // How far within a code point of a JSON string a text is: 0 between two. Requires: the byte may
+  // come there, and does not end the string.
+  static int CodeProgress(int progress, uint8_t byte);
+
   int32_t NewRule();  // its start is set later
   void SetRule(int32_t rule, int32_t start) { rules_[rule].start = Ref(start); }
   // The rule of strings with so many code points, made at the first call. max: kNoMaximum, or at

@@ -1,0 +1,83 @@
+#include "grammar/json_document.h"
+
+#include <set>
+#include <utility>
+#include <vector>
+
+namespace lull::grammar {
+namespace {
+
+constexpr size_t kMaxBytes = 512 << 10;
+constexpr size_t kMaxDepth = 64;
+constexpr size_t kMaxMembers = 2000;
+
+// Reads the text for its form alone, so that a document is only built of what is harmless.
+class Checker : public nlohmann::json_sax<Json> {
+ public:
+  bool null() override { return true; }
+  bool boolean(bool) override { return true; }
+  bool number_integer(number_integer_t) override { return true; }
+  bool number_unsigned(number_unsigned_t) override { return true; }
+  bool number_float(number_float_t, const string_t&) override { return true; }
+  bool string(string_t&) override { return true; }
+  bool binary(binary_t&) override { return false; }
+  bool start_object(std::size_t) override { return Open(); }
+  bool start_array(std::size_t) override { return Open(); }
+  bool end_object() override { return Close(); }
+  bool end_array() override { return Close(); }
+  bool key(string_t& name) override {
+    std::set<std::string>& names = names_.back();
+    if (!names.insert(name).second) return Fail("the name \"" + name + "\" twice in an object");
+    return names.size() <= kMaxMembers || Fail("an object of more than 2000 members");
+  }
+  bool parse_error(std::size_t position, const std::string&,
+                   const nlohmann::detail::exception&) override {
+    return Fail("not valid JSON (or not UTF-8) at byte " +
+                std::to_string(position > 0 ? position - 1 : 0));
+  }
+
+  std::string problem;
+
+ private:
+  bool Fail(std::string text) {
+    if (problem.empty()) problem = std::move(text);
+    return false;
+  }
+  bool Open() {
+    names_.emplace_back();
+    return names_.size() <= kMaxDepth ||
+           Fail("nested more than " + std::to_string(kMaxDepth) + " deep");
+  }
+  bool Close() {
+    names_.pop_back();
+    return true;
+  }
+  std::vector<std::set<std::string>> names_;  // of the objects that are open
+};
+
+}  // namespace
+
+Result<Json> ParseJsonDocument(WorkMeter* meter, std::string_view text) {
+  if (text.size() > kMaxBytes) {
+    return Status(ErrorCode::kInvalidInput, "a schema of " + std::to_string(text.size()) + " bytes",
+                  {}, "at most 512 KiB are read");
+  }
+  const auto begin = [&] { return PacedChars(meter, text.data()); };
+  const auto end = [&] { return PacedChars(meter, text.data() + text.size()); };
+  Checker checker;
+  if (!Json::sax_parse(begin(), end(), &checker)) {
+    const std::string problem = checker.problem.empty() ? "not valid JSON" : checker.problem;
+    return Status(ErrorCode::kInvalidInput, "the schema is " + problem);
+  }
+  Json document = Json::parse(begin(), end(), nullptr, false);
+  if (document.is_discarded()) {
+    return Status(ErrorCode::kInvalidInput, "the schema is not valid JSON");
+  }
+  return document;
+}
+
+std::string ToText(const Json& value) {
+  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+}  // namespace lull::grammar
