@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 
 namespace lull {
@@ -9,7 +10,7 @@ namespace lull {
 class ThreadPool;
 
 // Called at every tile boundary (about 0.1 to 0.2 ms apart) on the thread that computed the tile.
-// The CPU governor implements it; it may sleep. Thread-safe.
+// The budget's governor implements it; it may sleep. Thread-safe.
 class Pacer {
  public:
   virtual ~Pacer() = default;
@@ -18,6 +19,16 @@ class Pacer {
   virtual bool capped() const = 0;
   // Time slept at checkpoints so far, summed over threads.
   virtual int64_t PausedNs() const { return 0; }
+
+  // Weights and KV that kernels have read since start, by all computations under this pacer: a
+  // step's share is the difference across it, as with the process's CPU time.
+  int64_t bytes_moved() const { return bytes_moved_.load(std::memory_order_relaxed); }
+  void AddBytes(size_t bytes) {
+    bytes_moved_.fetch_add(static_cast<int64_t>(bytes), std::memory_order_relaxed);
+  }
+
+ private:
+  alignas(64) std::atomic<int64_t> bytes_moved_{0};
 };
 
 // Thread-safe: shared by all threads of one computation; the pointees outlive it.
@@ -29,6 +40,10 @@ struct ExecContext {
   // Pacing and nothing else; costs a few ns when no pacer is set.
   void Checkpoint() const {
     if (pacer != nullptr) pacer->Checkpoint();
+  }
+  // Called by ops for what a tile read of weights and KV, before its checkpoint.
+  void AddBytes(size_t bytes) const {
+    if (pacer != nullptr) pacer->AddBytes(bytes);
   }
   bool Cancelled() const {
     return cancelled != nullptr && cancelled->load(std::memory_order_relaxed);

@@ -22,6 +22,18 @@ std::string Ms(double ns) {
 
 }  // namespace
 
+const char* PowerSourceName(PowerSource source) {
+  switch (source) {
+    case PowerSource::kMains:
+      return "mains";
+    case PowerSource::kBattery:
+      return "battery";
+    case PowerSource::kUnknown:
+      break;
+  }
+  return "unknown";
+}
+
 Result<double> ParseCpuShare(const std::string& text) {
   if (text.empty()) return 0.0;
   const bool percent = text.back() == '%';

@@ -1,7 +1,5 @@
 #include "cli/bench_flags.h"
 
-#include <cmath>
-#include <cstdlib>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -58,20 +56,6 @@ int ExitCodeOf(Verdict verdict) {
       return 75;
   }
   return 75;
-}
-
-Result<double> ParseQuantity(const char* flag, const std::string& text,
-                             std::span<const Unit> units) {
-  if (text.empty()) return 0.0;
-  char* end = nullptr;
-  const double number = strtod(text.c_str(), &end);
-  for (const Unit& unit : units)
-    if (end != text.c_str() && std::string(end) == unit.name && std::isfinite(number) && number > 0)
-      return number * unit.value;
-  std::string names;
-  for (const Unit& unit : units) names += std::string(names.empty() ? "" : ", ") + unit.name;
-  return Status(ErrorCode::kUsage, "not a quantity: " + text, flag,
-                "a number above 0 with one of the units " + names);
 }
 
 Result<double> ParseShareFlag(const char* flag, const std::string& text) {

@@ -4,7 +4,6 @@
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json_fwd.hpp>
-#include <span>
 #include <string>
 
 #include "bench/prompts.h"
@@ -41,19 +40,6 @@ struct RecordFlag {
 // 0 pass, 1 fail, 75 unproven: try again.
 int ExitCodeOf(Verdict verdict);
 
-struct Unit {
-  const char* name;
-  double value;
-};
-inline constexpr Unit kSecondUnits[] = {{"ms", 1e-3}, {"s", 1}, {"", 1}};
-inline constexpr Unit kByteUnits[] = {{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10},
-                                      {"GB", 1e9},      {"MB", 1e6},      {"kB", 1e3},
-                                      {"B", 1},         {"", 1}};
-inline constexpr Unit kRateUnits[] = {{"GB/s", 1e9}, {"MB/s", 1e6}, {"B/s", 1}, {"", 1}};
-
-// A positive number with a unit; 0 for an empty text. Errors name the flag.
-Result<double> ParseQuantity(const char* flag, const std::string& text,
-                             std::span<const Unit> units);
 // "35%" or "0.35"; 0 for an empty text.
 Result<double> ParseShareFlag(const char* flag, const std::string& text);
 

@@ -1,6 +1,8 @@
 #include "cli/session.h"
 
+#include <algorithm>
 #include <cstdio>
+#include <fstream>
 
 #include "cli/output.h"
 #include "store/store.h"
@@ -11,30 +13,62 @@ void RuntimeFlags::AddTo(CLI::App& app) {
   app.add_option("-t,--threads", threads, "compute threads (default: the CPUs it may use)")
       ->check(CLI::Range(0, 1024));
   app.add_option("--isa", isa, "scalar, avx2, avx2vnni, avx512 or amx (default: the best here)");
+  app.add_option("--budget", budget_file, "budget as a TOML file; flags go before its lines");
   app.add_option("--cpu", cpu, "mean share of the CPUs it may use, e.g. 35%");
   app.add_option("--cpu-p99", cpu_p99, "share that 99 % of 100 ms windows stay within, e.g. 50%");
+  app.add_option("--mem-bw", mem_bw, "weights and KV read from memory, e.g. 8GB/s");
+  app.add_option("--ram", ram, "memory, mapped weights included, e.g. 512MiB");
+  app.add_option("--p95", p95, "latency that 95 % of requests stay within, e.g. 2.5s");
+  app.add_option("--kv-per-session", kv_per_session, "K and V of one request, e.g. 16.7MB");
+  app.add_option(
+         "--courtesy", courtesy,
+         "on: slow down while other programs need the CPUs (default: on in serve with --cpu)")
+      ->check(CLI::IsMember({"on", "off"}));
+  app.add_flag(
+      "--backstop", backstop,
+      "have a control group hold the CPU cap too, 15 % above it, where one may be written");
   app.add_flag("--idle", idle_priority,
                "compute threads at SCHED_IDLE: everything else goes first");
 }
 
 namespace {
 
-// ParseCpuShare with the flag's name in the error.
-Result<double> ParseShareFlag(const std::string& flag, const std::string& text) {
-  Result<double> share = ParseCpuShare(text);
-  if (share.ok()) return share;
-  Error error = share.error();
-  error.where = flag;
-  return error;
+// "--mem-bw" -> "mem_bw".
+std::string LineOf(const char* flag) {
+  std::string line(flag + 2);
+  std::replace(line.begin(), line.end(), '-', '_');
+  return line;
+}
+
+Result<std::string> ReadBudgetFile(const std::string& path) {
+  constexpr std::streamsize kMost = 1 << 16;
+  std::ifstream file(path, std::ios::binary);
+  std::string text(static_cast<size_t>(kMost) + 1, '\0');
+  if (!file) return Status(ErrorCode::kNotFound, "cannot open the budget", path, "see --budget");
+  file.read(text.data(), kMost + 1);
+  if (file.gcount() > kMost)
+    return Status(ErrorCode::kUsage, "a budget of more than 64 KiB", path, "five lines will do");
+  text.resize(static_cast<size_t>(file.gcount()));
+  return text;
 }
 
 }  // namespace
 
-Result<CpuBudget> ParseBudgetFlags(const std::string& cpu, const std::string& cpu_p99) {
-  CpuBudget budget;
-  LULL_ASSIGN_OR_RETURN(budget.mean_share, ParseShareFlag("--cpu", cpu));
-  LULL_ASSIGN_OR_RETURN(budget.p99_share, ParseShareFlag("--cpu-p99", cpu_p99));
-  if (budget.p99_share > 0 && !budget.capped())
+Result<Budget> ParseBudgetFlags(const std::string& file, const std::vector<BudgetFlag>& flags) {
+  Budget budget;
+  if (!file.empty()) {
+    LULL_ASSIGN_OR_RETURN(const std::string text, ReadBudgetFile(file));
+    LULL_ASSIGN_OR_RETURN(budget, ParseBudgetToml(text, file));
+  }
+  for (const BudgetFlag& flag : flags) {
+    if (flag.value.empty()) continue;
+    const Status status = SetBudgetLine(LineOf(flag.flag), flag.value, &budget);
+    if (status.ok()) continue;
+    Error error = status.error();
+    error.where = flag.flag;
+    return error;
+  }
+  if (budget.cpu.p99_share > 0 && !budget.cpu.capped())
     return Status(ErrorCode::kUsage, "--cpu-p99 without --cpu", "--cpu-p99", "add --cpu 35%");
   return budget;
 }
@@ -44,7 +78,15 @@ Result<RuntimeOptions> RuntimeFlags::ToOptions() const {
   options.threads = threads;
   options.isa = isa;
   options.idle_priority = idle_priority;
-  LULL_ASSIGN_OR_RETURN(options.cpu, ParseBudgetFlags(cpu, cpu_p99));
+  options.backstop = backstop;
+  LULL_ASSIGN_OR_RETURN(options.budget,
+                        ParseBudgetFlags(budget_file, {{"--cpu", cpu},
+                                                       {"--cpu-p99", cpu_p99},
+                                                       {"--mem-bw", mem_bw},
+                                                       {"--ram", ram},
+                                                       {"--p95", p95},
+                                                       {"--kv-per-session", kv_per_session}}));
+  options.courtesy = courtesy.empty() ? courteous && options.budget.cpu.capped() : courtesy == "on";
   return options;
 }
 

@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "lull/model.h"
 #include "lull/runtime.h"
@@ -18,8 +19,11 @@ inline constexpr char kActivationTypeHelp[] =
 struct RuntimeFlags {
   int threads = 0;
   std::string isa;
-  std::string cpu;
-  std::string cpu_p99;
+  std::string budget_file;
+  std::string cpu, cpu_p99, mem_bw, ram, p95, kv_per_session;
+  std::string courtesy;
+  bool backstop = false;
+  bool courteous = false;  // whether a CPU cap alone brings courtesy
   bool idle_priority = false;
 
   void AddTo(CLI::App& app);
@@ -34,8 +38,13 @@ struct Session {
   static Result<Session> Open(const std::string& model, const RuntimeFlags& flags);
 };
 
-// What --cpu and --cpu-p99 say; errors name the flag.
-Result<CpuBudget> ParseBudgetFlags(const std::string& cpu, const std::string& cpu_p99);
+// Of a flag and what it says; "" where it was not given.
+struct BudgetFlag {
+  const char* flag;  // "--mem-bw"; the budget's line is the same word, mem_bw
+  std::string value;
+};
+// The file's lines, "" for none, and the flags over them; errors name flag, or file, line and key.
+Result<Budget> ParseBudgetFlags(const std::string& file, const std::vector<BudgetFlag>& flags);
 // The path a MODEL argument means.
 Result<std::string> ResolveModel(const std::string& model);
 // Tokenizer and template alone.

@@ -2,9 +2,12 @@
 #include <cmath>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/os/cgroup.h"
+#include "base/os/machine_load.h"
 #include "base/os/os.h"
+#include "base/os/process_tree.h"
 #include "engine/runtime_rep.h"
 
 namespace lull {
@@ -43,22 +46,60 @@ Result<int> ChooseThreads(int threads, const CpuBudget& budget, int cpus, double
                    ", or 0 for the CPUs the process may use"};
 }
 
+// Of this process and its children; the resident size where the system does not tell.
+int64_t PssBytes() {
+  os::ProcessTree tree(os::ProcessId());
+  tree.Refresh();
+  const int64_t pss = tree.ReadPssBytes();
+  return pss > 0 ? pss : os::CurrentRssBytes();
+}
+
+// What the machine's files say.
+class SystemCourtesy : public CourtesySource {
+ public:
+  explicit SystemCourtesy(std::string root) : root_(std::move(root)) {}
+
+  CourtesyReading Read() override {
+    const os::MachineLoad load = os::ReadMachineLoad(root_, cpus_);
+    return {os::MonotonicNs(), load.busy_ns, os::ProcessCpuNs(), load.waiting_ns, load.own_wait_ns};
+  }
+  PowerSource Power() override {
+    power_ = os::ReadPowerState(root_);
+    if (power_.mains) return PowerSource::kMains;
+    return power_.battery ? PowerSource::kBattery : PowerSource::kUnknown;
+  }
+  bool SavePower() override { return power_.battery || power_.low_power; }
+
+ private:
+  const std::string root_;
+  const std::vector<int> cpus_ = os::AvailableCpuNumbers();
+  os::PowerState power_;
+};
+
+std::unique_ptr<CourtesySource> MakeCourtesy(const RuntimeOptions& options) {
+  if (!options.courtesy) return nullptr;
+  return std::make_unique<SystemCourtesy>(options.system_root);
+}
+
 }  // namespace
 
-Runtime::Rep::Rep(const RuntimeOptions& options_in, int cpus, bool threads_poll,
+Runtime::Rep::Rep(const RuntimeOptions& options_in, int cpus_in, bool threads_poll,
                   const Kernels& kernels_in)
     : options(options_in),
+      cpus(cpus_in),
       kernels(kernels_in),
-      governor(options_in.cpu, cpus),
+      budget(options_in.budget),
+      governor(options_in.budget, cpus_in, MakeCourtesy(options_in)),
+      usage({os::MonotonicNs(), os::ProcessCpuNs(), 0}),
       pool(options_in.threads, options_in.idle_priority, threads_poll) {}
 
 Result<std::unique_ptr<Runtime>> Runtime::Create(const RuntimeOptions& options) {
   const int cpus = os::AvailableCpus();
   const double quota_cpus = os::CgroupCpuQuota();
   RuntimeOptions resolved = options;
-  LULL_RETURN_IF_ERROR(CheckCpuBudget(options.cpu, cpus));
+  LULL_RETURN_IF_ERROR(CheckCpuBudget(options.budget.cpu, cpus));
   LULL_ASSIGN_OR_RETURN(resolved.threads,
-                        ChooseThreads(options.threads, options.cpu, cpus, quota_cpus));
+                        ChooseThreads(options.threads, options.budget.cpu, cpus, quota_cpus));
   LULL_ASSIGN_OR_RETURN(const Kernels* kernels, ChooseKernels(options.isa));
   const bool threads_poll =
       resolved.threads <= cpus && (quota_cpus == 0 || quota_cpus >= resolved.threads);
@@ -72,11 +113,58 @@ Runtime::~Runtime() = default;
 
 int Runtime::threads() const { return rep_->pool.threads(); }
 const char* Runtime::isa() const { return rep_->kernels.name; }
-const CpuBudget& Runtime::cpu_budget() const { return rep_->options.cpu; }
+
+Budget Runtime::budget() const {
+  std::lock_guard<std::mutex> lock(rep_->budget_mutex);
+  return rep_->budget;
+}
+
+Status Runtime::SetBudget(const Budget& budget) {
+  LULL_RETURN_IF_ERROR(CheckCpuBudget(budget.cpu, rep_->cpus));
+  std::lock_guard<std::mutex> lock(rep_->budget_mutex);
+  rep_->budget = budget;
+  rep_->governor.SetBudget(budget);
+  return Status();
+}
+
+BudgetUsage Runtime::usage() const {
+  const Budget declared = budget();
+  const UsageReading now = {os::MonotonicNs(), os::ProcessCpuNs(), rep_->governor.bytes_moved()};
+  const UsageReading since = rep_->usage.Since(now);
+  const double ns =
+      static_cast<double>(std::max<int64_t>(now.monotonic_ns - since.monotonic_ns, 1));
+  BudgetUsage usage;
+  usage.seconds = ns * 1e-9;
+  usage.cpu_share = static_cast<double>(now.cpu_ns - since.cpu_ns) / (ns * rep_->cpus);
+  usage.cpu_share_allowed = rep_->governor.cpu().rate() / rep_->cpus;
+  usage.bytes_per_s = static_cast<double>(now.bytes - since.bytes) / (ns * 1e-9);
+  const CourtesyState courtesy = rep_->governor.courtesy();
+  usage.courtesy_factor = courtesy.factor;
+  usage.foreground_share = courtesy.foreground_share;
+  usage.cpu_pressure = courtesy.pressure;
+  usage.power = courtesy.power;
+  usage.ram_bytes = PssBytes();
+  if (declared.cpu.capped())
+    usage.cpu_share_left = std::max(declared.cpu.mean_share - usage.cpu_share, 0.0);
+  if (declared.mem_bw_bytes_per_s > 0)
+    usage.bytes_per_s_left = std::max(declared.mem_bw_bytes_per_s - usage.bytes_per_s, 0.0);
+  if (declared.ram_bytes > 0) usage.ram_bytes_left = declared.ram_bytes - usage.ram_bytes;
+  return usage;
+}
+
+MemoryLedger Runtime::memory() const {
+  MemoryLedger ledger;
+  ledger.pss_bytes = PssBytes();
+  ledger.limit_bytes = budget().ram_bytes;
+  return ledger;
+}
+
+std::string Runtime::backstop_note() const { return rep_->backstop_note; }
 
 CpuMeter Runtime::cpu_meter() const {
-  const GovernorStats stats = rep_->governor.stats();
-  return {os::ProcessCpuNs(), stats.throttled_ns, stats.checkpoints};
+  const BudgetGovernor& governor = rep_->governor;
+  return {os::ProcessCpuNs(), governor.PausedNs(), governor.cpu().stats().checkpoints,
+          governor.bytes_moved()};
 }
 
 }  // namespace lull

@@ -4,11 +4,14 @@
 
 #include <atomic>
 #include <memory>
+#include <mutex>
+#include <string>
 
 #include "base/cpu_claims.h"
 #include "base/exec_context.h"
 #include "base/thread_pool.h"
-#include "budget/cpu_governor.h"
+#include "budget/budget_governor.h"
+#include "budget/usage_meter.h"
 #include "engine/fair_mutex.h"
 #include "kernels/kernels.h"
 #include "lull/runtime.h"
@@ -25,15 +28,18 @@ struct Runtime::Rep {
   }
   // For work on the calling thread alone, paced like the rest; needs no lock.
   ExecContext SingleThreaded() { return {nullptr, pacer(), nullptr}; }
-  Pacer* pacer() {
-    if (test_pacer != nullptr) return test_pacer;
-    return options.cpu.capped() ? &governor : nullptr;
-  }
+  // Also where nothing is capped: it counts, and a cap may come.
+  Pacer* pacer() { return test_pacer != nullptr ? test_pacer : &governor; }
 
-  const RuntimeOptions options;
+  const RuntimeOptions options;  // its budget: as declared at start
+  const int cpus;                // what 100 % means
   const Kernels& kernels;
-  CpuGovernor governor;
-  ThreadPool pool;  // after the governor: its threads ask it
+  std::mutex budget_mutex;
+  Budget budget;  // guarded by budget_mutex
+  BudgetGovernor governor;
+  UsageMeter usage;
+  std::string backstop_note;  // set before anything else runs
+  ThreadPool pool;            // after the governor: its threads ask it
   FairMutex compute;
   CpuClaims cpu_claims;         // of the engines: each claims what its steps cost
   Pacer* test_pacer = nullptr;  // stands in for the governor; set before anything is computed

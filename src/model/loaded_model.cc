@@ -76,8 +76,10 @@ Status LoadMatrix(const ExecContext& ctx, const GgufFile& file, const WeightPlac
     Touch(ctx, packed_at(begin), packed_at(end - 1) + p.group_bytes);
     ParallelFor(ctx, (end - begin + per_tile - 1) / per_tile, [&](size_t tile, int) {
       if (ctx.Cancelled()) return;
-      const size_t last = std::min(end, begin + (tile + 1) * per_tile);
-      for (size_t g = begin + tile * per_tile; g < last; ++g) {
+      const size_t first = begin + tile * per_tile;
+      const size_t last = std::min(end, first + per_tile);
+      ctx.AddBytes((last - first) * 16 * row_bytes);
+      for (size_t g = first; g < last; ++g) {
         const size_t in_slice = g % groups;
         p.format->repack_group(p.tensor->data.data() + source_at(g),
                                std::min<size_t>(16, p.rows - 16 * in_slice), p.k, packed_at(g));

@@ -108,6 +108,7 @@ class BlockAttention {
     m_ = m;
     l_ = l;
     part_ = part;
+    ctx_.AddBytes(static_cast<size_t>(part.end - part.begin) * item.num_kv * 2 * op_.kv.head_bytes);
     if (part.begin == all.begin) ForEachState(env_.kernels.attention_begin);
     for (int64_t page = part.begin; page < part.end; ++page) {
       if (ctx_.Cancelled()) return;

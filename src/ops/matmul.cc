@@ -34,13 +34,16 @@ void MatMul(const ExecContext& ctx, OpEnv& env, std::span<const MatMulItem> item
   const size_t tiles = env.plan.Finish(ctx);
   ParallelFor(ctx, tiles, [&](size_t tile, int thread) {
     if (ctx.Cancelled()) return;
+    size_t bytes = 0;
     env.plan.ForTile(tile, [&](const Strip& strip, size_t begin, size_t end) {
       const MatMulItem& item = items[strip.item];
+      bytes += (end - begin) * kUnitGroups * item.w->group_bytes;
       CallKernel(env, thread, *item.w, begin * kUnitGroups,
                  std::min(end * kUnitGroups, item.w->groups()), *item.x, strip.row_begin,
                  strip.row_end, item.out + strip.row_begin * item.out_stride + kUnitRows * begin,
                  item.out_stride);
     });
+    ctx.AddBytes(bytes);
   });
 }
 
@@ -55,8 +58,10 @@ void GatedMatMul(const ExecContext& ctx, OpEnv& env, std::span<const GatedItem> 
     if (ctx.Cancelled()) return;
     float* gate = env.scratch.floats(thread, 0);
     float* up = env.scratch.floats(thread, 1);
+    size_t bytes = 0;
     env.plan.ForTile(tile, [&](const Strip& strip, size_t begin, size_t end) {
       const GatedItem& item = items[strip.item];
+      bytes += (end - begin) * kUnitGroups * (item.gate->group_bytes + item.up->group_bytes);
       const size_t rows = strip.row_end - strip.row_begin;
       const size_t step = std::max<size_t>(1, kScratchFloats / (kUnitRows * rows));
       for (size_t unit = begin; unit < end; unit += step) {
@@ -73,6 +78,7 @@ void GatedMatMul(const ExecContext& ctx, OpEnv& env, std::span<const GatedItem> 
         }
       }
     });
+    ctx.AddBytes(bytes);
   });
   // A super-block may span tiles.
   if (out->has_super_blocks) QuantizeSuperRows(ctx, env, out);

@@ -68,7 +68,7 @@ TEST(Decoder, SameBitsUnderAnyBudgetThreadsAndInstructionSet) {
   for (const char* isa : {"", "avx2"}) {
     for (const int threads : {1, 2, 5}) {
       RuntimeOptions options{.threads = threads, .isa = isa};
-      if (threads == 2) options.cpu = {.mean_share = 0.10};
+      if (threads == 2) options.budget.cpu = {.mean_share = 0.10};
       if (!Runtime::Create(options).ok()) continue;
       World world(options, {.type = "mixed"});
       EXPECT_TRUE(SameBits(AllLogits(world, prompt, 512), want)) << isa << " " << threads;

@@ -79,7 +79,7 @@ TEST(Engine, SameAnswerAtTenPercentAndUncapped) {
     World world({}, {.type = "Q4_1"});
     Ask(*world.NewEngine(), SampledRequest(1, 60, 40), &free);
   }
-  World world({.cpu = {.mean_share = 0.10, .p99_share = 0.30}}, {.type = "Q4_1"});
+  World world({.budget = {.cpu = {.mean_share = 0.10, .p99_share = 0.30}}}, {.type = "Q4_1"});
   Ask(*world.NewEngine(), SampledRequest(1, 60, 40), &capped);
   ExpectSame(capped, free);
   EXPECT_GT(world.runtime->cpu_meter().checkpoints, 0);

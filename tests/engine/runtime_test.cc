@@ -19,7 +19,7 @@ TEST(Runtime, DefaultsFitTheMachine) {
   const double quota = os::CgroupCpuQuota();
   const int most = quota > 0 ? static_cast<int>(std::ceil(quota)) : os::AvailableCpus();
   EXPECT_EQ((*runtime)->threads(), std::min(most, os::AvailableCpus()));
-  EXPECT_FALSE((*runtime)->cpu_budget().capped());
+  EXPECT_FALSE((*runtime)->budget().cpu.capped());
   EXPECT_GT((*runtime)->cpu_meter().cpu_ns, 0);
   EXPECT_EQ((*runtime)->cpu_meter().throttled_ns, 0);
 }
@@ -62,7 +62,7 @@ TEST(Runtime, RefusesNonsense) {
     ASSERT_FALSE(runtime.ok());
     EXPECT_EQ(runtime.error().where, "threads");
   }
-  const auto impossible = Runtime::Create({.cpu = {.mean_share = 0.5, .p99_share = 0.5}});
+  const auto impossible = Runtime::Create({.budget = {.cpu = {.mean_share = 0.5, .p99_share = 0.5}}});
   ASSERT_FALSE(impossible.ok());
   EXPECT_EQ(impossible.error().code, ErrorCode::kBudgetImpossible);
 }

@@ -56,6 +56,7 @@ class BenchBudgetCommand : public Command {
 
  private:
   void AddBudgetOptions(CLI::App& app) {
+    app.add_option("--budget", budget_file_, "budget as a TOML file; flags go before its lines");
     app.add_option("--cpu", cpu_, "mean share to be kept, e.g. 35%");
     app.add_option("--cpu-p99", cpu_p99_, "share that 99 % of 100 ms windows must keep, e.g. 50%");
     app.add_option("--cpu-p99-20ms", cpu_p99_20ms_, "the same of 20 ms windows");
@@ -94,17 +95,15 @@ class BenchBudgetCommand : public Command {
   }
 
   Status ReadBudgetFlags() {
-    Budget& budget = options_.budget;
-    LULL_ASSIGN_OR_RETURN(budget.cpu, ParseBudgetFlags(cpu_, cpu_p99_));
+    LULL_ASSIGN_OR_RETURN(options_.budget, ParseBudgetFlags(budget_file_, {{"--cpu", cpu_},
+                                                                           {"--cpu-p99", cpu_p99_},
+                                                                           {"--mem-bw", mem_bw_},
+                                                                           {"--ram", ram_},
+                                                                           {"--p95", p95_}}));
     LULL_ASSIGN_OR_RETURN(options_.p99_20ms_share, ParseShareFlag("--cpu-p99-20ms", cpu_p99_20ms_));
     LULL_ASSIGN_OR_RETURN(options_.used_share, ParseShareFlag("--cpu-used", used_));
     LULL_ASSIGN_OR_RETURN(const double idle, ParseShareFlag("--cpu-idle", idle_));
     if (idle > 0) options_.idle_limit = idle;
-    LULL_ASSIGN_OR_RETURN(budget.p95_latency_s, ParseQuantity("--p95", p95_, kSecondUnits));
-    LULL_ASSIGN_OR_RETURN(const double ram, ParseQuantity("--ram", ram_, kByteUnits));
-    budget.ram_bytes = static_cast<int64_t>(ram);
-    LULL_ASSIGN_OR_RETURN(budget.mem_bw_bytes_per_s,
-                          ParseQuantity("--mem-bw", mem_bw_, kRateUnits));
     return Status();
   }
 
@@ -112,6 +111,7 @@ class BenchBudgetCommand : public Command {
   ServerFlags server_;
   TokenizerFlag tokenizer_;
   RecordFlag record_;
+  std::string budget_file_;
   std::string cpu_, cpu_p99_, cpu_p99_20ms_, used_, idle_, p95_, ram_, mem_bw_;
 };
 

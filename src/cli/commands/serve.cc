@@ -47,6 +47,7 @@ class ServeCommand : public Command {
         ->check(CLI::Range(0.0, 86400.0));
     app.add_option("--temp", temperature_, "temperature where a request names none (default 1)");
     guard_.AddTo(app, &http_);
+    runtime_.courteous = true;
     runtime_.AddTo(app);
   }
 
@@ -97,7 +98,7 @@ class ServeCommand : public Command {
 
  private:
   void Announce(const Session& session, int port) const {
-    const CpuBudget& budget = session.runtime->cpu_budget();
+    const CpuBudget budget = session.runtime->budget().cpu;
     fprintf(stderr, "lull: serving %s on http%s://%s:%d (%d thread%s, %s", model_.c_str(),
             http_.tls_certificate.empty() ? "" : "s", http_.address.c_str(), port,
             session.runtime->threads(), session.runtime->threads() == 1 ? "" : "s",

@@ -39,7 +39,7 @@ EngineStats StatsOfAll(const ModelHub& hub) {
 void HandleMetrics(Service& service, const HttpRequest&, ResponderPtr responder) {
   const EngineStats s = StatsOfAll(*service.hub);
   const CpuMeter cpu = service.runtime->cpu_meter();
-  const CpuBudget& budget = service.runtime->cpu_budget();
+  const CpuBudget budget = service.runtime->budget().cpu;
   std::string text;
   const auto d = [](int64_t value) { return static_cast<double>(value); };
   Add(&text, "lull_requests_submitted_total", "counter", "Requests accepted.",
