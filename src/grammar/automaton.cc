@@ -475,12 +475,12 @@ void AutomatonBuilder::MakeClasses() {
 Result<Automaton> AutomatonBuilder::Finish(int32_t root) {
   LULL_RETURN_IF_ERROR(status_);
   result_.root_ = root;
+  LULL_RETURN_IF_ERROR(OrderRules());  // before parts that can never be completed are gone
   Trim();
   if (nodes_[rules_[root].start.node()].kind == Node::Kind::kDead) {
     return Status(ErrorCode::kInvalidInput, "nothing satisfies it", {},
                   "some part that is required can never be completed");
   }
-  LULL_RETURN_IF_ERROR(OrderRules());
   MakeClasses();
   result_.nodes_ = std::move(nodes_);
   result_.rules_ = std::move(rules_);

@@ -1,7 +1,6 @@
 #include "grammar/regex.h"
 
-#include <memory>
-#include <optional>
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,13 +15,47 @@ constexpr size_t kMaxRegexBytes = 65536;
 constexpr uint32_t kMaxRepeat = 100'000;
 constexpr uint32_t kUnlimited = UINT32_MAX;
 
-// What ECMA-262 calls white space and line ends.
-CodeSet Spaces() {
-  return {{'\t', '\r'},     {' ', ' '},       {0xA0, 0xA0},     {0x1680, 0x1680}, {0x2000, 0x200A},
-          {0x2028, 0x2029}, {0x202F, 0x202F}, {0x205F, 0x205F}, {0x3000, 0x3000}, {0xFEFF, 0xFEFF}};
+// \d, \w and \s differ between the dialects of regular expressions. What is written must be right
+// in all of them: so the class itself is what all have in it, and what is outside is what none has.
+struct ClassEscape {
+  char letter = 0;
+  CodeSet narrow, wide;
+};
+
+// Adds every code point that has one of the class bits.
+void AddClasses(uint8_t classes, WorkMeter* meter, CodeSet* set) {
+  uint32_t first = 0;
+  for (uint32_t code = 0; code <= kMaxCode + 1; ++code) {
+    if ((code & 0xFF) == 0) meter->Spend(0x40);
+    if (code <= kMaxCode && (ClassOf(code) & classes) != 0) continue;
+    if (code > first) set->Add(first, code - 1);
+    first = code + 1;
+  }
 }
-CodeSet Digits() { return {{'0', '9'}}; }
-CodeSet WordCodes() { return {{'0', '9'}, {'A', 'Z'}, {'_', '_'}, {'a', 'z'}}; }
+
+std::vector<ClassEscape> MakeClassEscapes(WorkMeter* meter) {
+  std::vector<ClassEscape> escapes = {
+      {'d', {{'0', '9'}}, {}},
+      {'w', {{'0', '9'}, {'A', 'Z'}, {'_', '_'}, {'a', 'z'}}, {}},
+      {'s', {{'\t', '\r'}, {' ', ' '}}, {{0x1C, 0x1F}, {0x180E, 0x180E}, {0xFEFF, 0xFEFF}}}};
+  constexpr uint8_t kClasses[] = {kNumber, kNumber | kLetter | kMark, kWhitespace};
+  for (size_t i = 0; i < escapes.size(); ++i) {
+    escapes[i].wide.Add(escapes[i].narrow);
+    AddClasses(kClasses[i], meter, &escapes[i].wide);
+  }
+  return escapes;
+}
+
+// Null where the letter names no class; its capital names what is outside.
+const ClassEscape* FindClass(char letter, WorkMeter* meter) {
+  if (std::string_view("dwsDWS").find(letter) == std::string_view::npos) return nullptr;
+  static const std::vector<ClassEscape> escapes = MakeClassEscapes(meter);
+  const auto it = std::find_if(escapes.begin(), escapes.end(), [&](const ClassEscape& escape) {
+    return escape.letter == (letter | 0x20);
+  });
+  return &*it;
+}
+
 CodeSet AllCodes() { return {{0, kMaxCode}}; }
 
 struct Item;
@@ -95,7 +128,7 @@ class Parser {
     } else if (Take(".")) {
       item.set = AllCodes().Minus({{'\n', '\n'}, {'\r', '\r'}, {0x2028, 0x2029}});
     } else if (Take("\\")) {
-      if (!ParseEscape(&item.set)) return false;
+      if (!ParseEscape(false, &item.set)) return false;
     } else if (peek() == '*' || peek() == '+' || peek() == '?') {
       return Fail("a quantifier with nothing before it");
     } else {
@@ -199,30 +232,18 @@ class Parser {
     return true;
   }
 
-  // After the backslash.
-  bool ParseEscape(CodeSet* set) {
+  // After the backslash. in_negated: the set will be turned into what is outside of it.
+  bool ParseEscape(bool in_negated, CodeSet* set) {
     if (at_end()) return Fail("a backslash at the end");
     const char c = text_[pos_++];
+    if (const ClassEscape* escape = FindClass(c, meter_)) {
+      const bool outside = c != escape->letter;
+      const CodeSet& base = outside != in_negated ? escape->wide : escape->narrow;
+      *set = outside ? base.Complement() : base;
+      return true;
+    }
     uint32_t code = static_cast<uint8_t>(c);
     switch (c) {
-      case 'd':
-        *set = Digits();
-        return true;
-      case 'D':
-        *set = Digits().Complement();
-        return true;
-      case 'w':
-        *set = WordCodes();
-        return true;
-      case 'W':
-        *set = WordCodes().Complement();
-        return true;
-      case 's':
-        *set = Spaces();
-        return true;
-      case 'S':
-        *set = Spaces().Complement();
-        return true;
       case 't':
         code = '\t';
         break;
@@ -260,13 +281,13 @@ class Parser {
   }
 
   // One member of a set: *single where it is one code point, which may begin a range.
-  bool ParseSetMember(CodeSet* member, bool* single) {
+  bool ParseSetMember(bool in_negated, CodeSet* member, bool* single) {
     if (Take("\\")) {
       if (Take("b")) {
         member->Add('\b', '\b');
       } else if (Take("-")) {
         member->Add('-', '-');
-      } else if (!ParseEscape(member)) {
+      } else if (!ParseEscape(in_negated, member)) {
         return false;
       }
     } else {
@@ -286,14 +307,14 @@ class Parser {
       meter_->Spend(4 + set->ranges().size() / 4);
       CodeSet first, last;
       bool single = false, last_single = false;
-      if (!ParseSetMember(&first, &single)) return false;
+      if (!ParseSetMember(negated, &first, &single)) return false;
       const bool range = peek() == '-' && pos_ + 1 < text_.size() && text_[pos_ + 1] != ']';
       if (!range) {
         set->Add(first);
         continue;
       }
       ++pos_;
-      if (!ParseSetMember(&last, &last_single)) return false;
+      if (!ParseSetMember(negated, &last, &last_single)) return false;
       if (!single || !last_single) return Fail("a range between more than two characters");
       if (first.ranges()[0].first > last.ranges()[0].first) return Fail("a range that runs down");
       set->Add(first.ranges()[0].first, last.ranges()[0].first);
