@@ -43,9 +43,9 @@ Status Constraint::CheckWork() const {
 
 Status Constraint::FillMask(std::span<uint32_t> mask) {
   const size_t words = (static_cast<size_t>(vocabulary_->vocab_size()) + 31) / 32;
-  if (mask.size() != words) {
+  if (mask.size() < words) {
     return {ErrorCode::kUsage, "a mask of " + std::to_string(mask.size()) + " words", "mask",
-            "it has " + std::to_string(words)};
+            "it has at least " + std::to_string(words)};
   }
   std::fill(mask.begin(), mask.end(), 0u);
   matcher_.ResetWork();

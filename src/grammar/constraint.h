@@ -21,7 +21,7 @@ class Constraint : public TokenConstraint {
   Constraint(std::shared_ptr<Grammar> grammar, std::shared_ptr<const TokenVocabulary> vocabulary,
              const ExecContext& ctx);
 
-  // kUsage where the size is wrong, kUnsupported where the grammar is too ambiguous to go on.
+  // kUsage where the mask is too short, kUnsupported where the grammar is too ambiguous to go on.
   Status FillMask(std::span<uint32_t> mask) override;
   // kUsage for a token that the mask does not have; nothing changes then.
   Status Accept(int32_t token) override;
