@@ -23,9 +23,12 @@ struct BatchRow {
 };
 
 struct KvUsage {
-  int64_t pages_used = 0;
+  int64_t pages_used = 0;  // by sequences; shared ones count once
+  int64_t pages_cached =
+      0;  // kept for prompts that begin alike; given up where the pool runs short
   int64_t pages_total = 0;
   int64_t bytes_used = 0;
+  int64_t bytes_cached = 0;
   int64_t bytes_total = 0;
 };
 
@@ -56,8 +59,9 @@ class Decoder {
 
   // Rows of one sequence must be consecutive positions starting at its length. For each
   // logits_rows[i] (index into rows) writes vocab_size floats at logits + i * vocab_size.
-  // Any number of rows; longer batches than max_batch_rows are cut, with the same bits. Where a later
-  // piece fails, the pieces before it stay: SequenceLength() says how far each sequence has come.
+  // Any number of rows; longer batches than max_batch_rows are cut, with the same bits. Where a
+  // later piece fails, the pieces before it stay: SequenceLength() says how far each sequence has
+  // come.
   Status Forward(std::span<const BatchRow> rows, std::span<const int32_t> logits_rows,
                  float* logits);
 

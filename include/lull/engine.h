@@ -19,6 +19,13 @@ struct EngineOptions {
   int max_sequences = 64;                // decoding at once
   int max_queue = 256;                   // waiting; more are refused with kBusy
   int prefill_chunk_tokens = 128;        // rows of prompt in one step beside the decoding rows
+  // Budget::p95_latency_s. Beside answers in progress a step takes no more prompt than it can
+  // compute, by what was measured, in a tenth of it and at most 250 ms; 0: in 250 ms.
+  double p95_latency_s = 0.0;
+  // Prompts that begin like earlier ones, answers included, take over their K and V, in whole pages
+  // of 64 tokens. The cache lives in the pool: what nobody uses is given up where room is short.
+  bool prefix_cache = true;
+  int64_t prefix_cache_tokens = 0;  // kept at most when nobody uses them; 0: 4096
 };
 
 using RequestId = uint64_t;
@@ -36,7 +43,9 @@ struct EngineStats {
   int64_t prompt_tokens = 0;
   int64_t new_tokens = 0;
   int64_t steps = 0;
-  double idle_cpu_ms = 0.0;  // process CPU time beside the requests' own: of idle times
+  double idle_cpu_ms = 0.0;    // process CPU time beside the requests' own: of idle times
+  int64_t prefix_queries = 0;  // prompt tokens looked for in the prefix cache
+  int64_t prefix_hits = 0;     // and found
   KvUsage kv;
 };
 

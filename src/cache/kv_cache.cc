@@ -28,11 +28,18 @@ Result<std::unique_ptr<KvCache>> KvCache::Create(const KvLayout& layout,
     // A window never needs more than this, whatever the sequences' lengths.
     if (group.window > 0)
       pages = std::min(pages, options.max_sequences * (WindowPages(group.window) + 1) +
-                                  PagesFor(options.max_batch_rows));
+                                  PagesFor(options.max_batch_rows) +
+                                  PagesFor(options.prefix_cache_tokens));
     LULL_ASSIGN_OR_RETURN(BlockPool pool,
                           BlockPool::Create(group.page_bytes, static_cast<size_t>(pages)));
     cache->pools_.push_back(std::move(pool));
   }
+  const int64_t snapshots =
+      cache->has_state() ? std::min(full_pages, PagesFor(options.prefix_cache_tokens)) : 0;
+  LULL_ASSIGN_OR_RETURN(
+      BlockPool snapshot_pool,
+      BlockPool::Create(layout.state_floats() * sizeof(float), static_cast<size_t>(snapshots)));
+  cache->pools_.push_back(std::move(snapshot_pool));
   const size_t state_bytes = layout.state_floats() * sizeof(float) * 2;
   LULL_ASSIGN_OR_RETURN(
       cache->states_,
@@ -63,9 +70,11 @@ Result<int> KvCache::Open() {
 void KvCache::Close(int sequence) {
   if (!IsOpen(sequence)) return;
   Sequence& s = at(sequence);
+  LeaveTree(s);
   TrimTail(s, 0);
   s.length = 0;
   s.open = false;
+  KeepWithinBounds();
 }
 
 bool KvCache::IsOpen(int sequence) const {
@@ -117,6 +126,10 @@ Status KvCache::Truncate(int sequence, int64_t length) {
                       std::to_string(length),
                   "length");
   if (length > 0 && length < s.length) {
+    if (s.node != nullptr)
+      return Status(ErrorCode::kUnsupported,
+                    "this sequence shares its pages with others, which need what it would change",
+                    "length", "truncate to 0, or to its own length");
     if (layout_.state_floats() > 0)
       return Status(ErrorCode::kUnsupported,
                     "this model has recurrent state, which cannot go back from " +
@@ -129,6 +142,7 @@ Status KvCache::Truncate(int sequence, int64_t length) {
             "the sliding window before position " + std::to_string(length) + " has been given back",
             "length", "truncate to 0 and compute the tokens again");
   }
+  if (length == 0) LeaveTree(s);
   TrimTail(s, length);
   s.length = length;
   if (length == 0 && layout_.state_floats() > 0)
@@ -145,7 +159,7 @@ int64_t KvCache::MissingPages(const Sequence& s, size_t g, int64_t tokens) const
 bool KvCache::HasRoom(int sequence, int64_t tokens) const {
   if (!IsOpen(sequence)) return false;
   const Sequence& s = at(sequence);
-  for (size_t g = 0; g < pools_.size(); ++g) {
+  for (size_t g = 0; g < layout_.groups().size(); ++g) {
     int64_t missing = MissingPages(s, g, tokens);
     const int64_t window = layout_.groups()[g].window;
     // Over several passes a window's pages come back; what one sequence holds at once is bounded.
@@ -153,17 +167,22 @@ bool KvCache::HasRoom(int sequence, int64_t tokens) const {
       missing = std::min(
           missing, std::max<int64_t>(0, WindowPages(window) + PagesFor(options_.max_batch_rows) +
                                             1 - static_cast<int64_t>(s.tables[g].pages.size())));
-    if (missing > static_cast<int64_t>(pools_[g].available())) return false;
+    if (missing > static_cast<int64_t>(obtainable(g))) return false;
   }
   return true;
 }
 
+// Snapshots count by their bytes alone: they are no pages of tokens.
 KvUsage KvCache::usage() const {
   KvUsage usage;
-  for (const BlockPool& pool : pools_) {
-    usage.pages_used += static_cast<int64_t>(pool.used());
-    usage.pages_total += static_cast<int64_t>(pool.total());
+  for (size_t p = 0; p < pools_.size(); ++p) {
+    const BlockPool& pool = pools_[p];
+    const auto pages = [&](size_t n) { return p == state_pool() ? 0 : static_cast<int64_t>(n); };
+    usage.pages_used += pages(pool.used());
+    usage.pages_cached += pages(pool.cached());
+    usage.pages_total += pages(pool.total());
     usage.bytes_used += static_cast<int64_t>(pool.used() * pool.page_bytes());
+    usage.bytes_cached += static_cast<int64_t>(pool.cached() * pool.page_bytes());
     usage.bytes_total += static_cast<int64_t>(pool.total() * pool.page_bytes());
   }
   return usage;
@@ -173,37 +192,45 @@ int64_t KvCache::SequenceBytes(int sequence) const {
   if (!IsOpen(sequence)) return 0;
   const Sequence& s = at(sequence);
   size_t bytes = 0;
-  for (size_t g = 0; g < pools_.size(); ++g)
+  for (size_t g = 0; g < s.tables.size(); ++g)
     bytes += s.tables[g].pages.size() * pools_[g].page_bytes();
   return static_cast<int64_t>(bytes);
 }
 
 Status KvCache::Reserve(int sequence, int64_t tokens) {
   Sequence& s = at(sequence);
-  for (size_t g = 0; g < pools_.size(); ++g) {
+  for (size_t g = 0; g < s.tables.size(); ++g) {
     const int64_t missing = MissingPages(s, g, tokens);
-    if (missing > static_cast<int64_t>(pools_[g].available()))
+    if (missing > static_cast<int64_t>(obtainable(g)))
       return Status(ErrorCode::kBusy,
-                    "the KV pool has " + std::to_string(pools_[g].available()) + " of " +
+                    "the KV pool has " + std::to_string(obtainable(g)) + " of " +
                         std::to_string(pools_[g].total()) + " pages free; " +
                         std::to_string(missing) + " more are needed for " + std::to_string(tokens) +
                         " tokens",
                     "kv_pool_tokens", "wait for a sequence to end, or give the pool more tokens");
   }
-  for (size_t g = 0; g < pools_.size(); ++g)
-    for (int64_t i = MissingPages(s, g, tokens); i > 0; --i)
+  for (size_t g = 0; g < s.tables.size(); ++g)
+    for (int64_t i = MissingPages(s, g, tokens); i > 0; --i) {
+      if (pools_[g].available() == 0) EvictOne(g);
       s.tables[g].pages.push_back(pools_[g].Take());
+    }
+  TakeSnapshots(s, tokens);
   return Status::Ok();
 }
 
-void KvCache::Commit(int sequence, int64_t tokens) {
+void KvCache::Commit(int sequence, int64_t tokens, const int32_t* ids) {
   Sequence& s = at(sequence);
   s.length += tokens;
   s.state_index ^= 1;
+  ShareWholePages(s, tokens, ids);
   DropHead(s);
 }
 
-void KvCache::Release(int sequence) { TrimTail(at(sequence), at(sequence).length); }
+void KvCache::Release(int sequence) {
+  Sequence& s = at(sequence);
+  GiveSnapshots(s);
+  TrimTail(s, s.length);
+}
 
 const int32_t* KvCache::table(int sequence, int group) const {
   return at(sequence).tables[static_cast<size_t>(group)].pages.data();
@@ -221,6 +248,16 @@ const float* KvCache::state(int sequence, size_t layer) const {
 }
 float* KvCache::next_state(int sequence, size_t layer) {
   return StateOf(sequence, at(sequence).state_index ^ 1) + layout_.place(layer).state_offset;
+}
+size_t KvCache::snapshot_rows(int sequence, size_t n) const {
+  const auto past_page = static_cast<size_t>(at(sequence).length) % kPageTokens;
+  return (n + 1) * kPageTokens - past_page;
+}
+float* KvCache::snapshot(int sequence, size_t n, size_t layer) {
+  const int32_t page = at(sequence).snapshots[n];
+  if (page < 0) return nullptr;
+  return reinterpret_cast<float*>(pools_[state_pool()].at(page)) +
+         layout_.place(layer).state_offset;
 }
 
 }  // namespace lull

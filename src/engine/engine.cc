@@ -12,6 +12,19 @@ namespace lull {
 namespace {
 
 constexpr int64_t kDefaultContextTokens = 8192;
+constexpr int64_t kDefaultPrefixCacheTokens = 4096;
+
+constexpr double kMaxStepSeconds = 0.25;
+
+double MaxStepSeconds(const EngineOptions& options) {
+  if (options.p95_latency_s <= 0.0) return kMaxStepSeconds;
+  return std::min(kMaxStepSeconds, options.p95_latency_s / 10.0);
+}
+
+int64_t PrefixCacheTokens(const EngineOptions& options) {
+  if (!options.prefix_cache) return 0;
+  return options.prefix_cache_tokens != 0 ? options.prefix_cache_tokens : kDefaultPrefixCacheTokens;
+}
 
 }  // namespace
 
@@ -37,6 +50,7 @@ Result<std::unique_ptr<Engine>> Engine::Create(const Model& model, Runtime& runt
   request.max_context_tokens = options.max_context_tokens;
   request.default_context_tokens = std::min(model.info().context_tokens, kDefaultContextTokens);
   request.kv_pool_tokens = options.kv_pool_tokens;
+  request.prefix_cache_tokens = PrefixCacheTokens(options);
   request.max_sequences = options.max_sequences;
   request.max_batch_rows = static_cast<int>(std::clamp<int64_t>(
       int64_t{options.max_sequences} + options.prefill_chunk_tokens, 1, 1 << 20));
@@ -48,6 +62,8 @@ Result<std::unique_ptr<Engine>> Engine::Create(const Model& model, Runtime& runt
   loop.batcher.prefill_chunk_tokens = options.prefill_chunk_tokens;
   loop.batcher.kv_pool_tokens = runner_options.kv_pool_tokens;
   loop.batcher.max_context_tokens = runner_options.max_context_tokens;
+  loop.batcher.max_step_s = MaxStepSeconds(options);
+  loop.batcher.prefix_cache = options.prefix_cache;
   loop.batcher.cpu_claims = &runtime.rep().cpu_claims;
   loop.max_queue = options.max_queue;
   loop.idle_priority = runtime.rep().options.idle_priority;

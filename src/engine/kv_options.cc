@@ -45,6 +45,9 @@ class SharedRunner : public Runner {
   int max_batch_rows() const override { return runner_->max_batch_rows(); }
   Result<int> OpenSequence() override { return runner_->OpenSequence(); }
   void CloseSequence(int sequence) override { runner_->CloseSequence(sequence); }
+  int64_t AdoptPrefix(int sequence, std::span<const int32_t> tokens) override {
+    return runner_->AdoptPrefix(sequence, tokens);
+  }
   Status TruncateSequence(int sequence, int64_t length) override {
     return runner_->TruncateSequence(sequence, length);
   }
@@ -76,6 +79,8 @@ Result<RunnerOptions> ToRunnerOptions(const ModelInfo& info, const KvRequest& re
   LULL_ASSIGN_OR_RETURN(options.wide_activations, ParseWideActivations(request.activation_type));
   LULL_RETURN_IF_ERROR(CheckCount("max_context_tokens", request.max_context_tokens, 0, kMaxTokens));
   LULL_RETURN_IF_ERROR(CheckCount("kv_pool_tokens", request.kv_pool_tokens, 0, kMaxTokens));
+  LULL_RETURN_IF_ERROR(
+      CheckCount("prefix_cache_tokens", request.prefix_cache_tokens, 0, kMaxTokens));
   LULL_RETURN_IF_ERROR(CheckCount("max_sequences", request.max_sequences, 1, kMaxCount));
   LULL_RETURN_IF_ERROR(CheckCount("max_batch_rows", request.max_batch_rows, 1, kMaxCount));
   if (request.max_context_tokens > info.context_tokens) {
@@ -91,6 +96,7 @@ Result<RunnerOptions> ToRunnerOptions(const ModelInfo& info, const KvRequest& re
       request.kv_pool_tokens > 0 ? request.kv_pool_tokens : options.max_context_tokens;
   options.kv_pool_tokens = (pool + page - 1) / page * page;
   options.max_context_tokens = std::min(options.max_context_tokens, options.kv_pool_tokens);
+  options.prefix_cache_tokens = std::min(request.prefix_cache_tokens, options.kv_pool_tokens);
   options.max_sequences = request.max_sequences;
   options.max_batch_rows = request.max_batch_rows;
   return options;

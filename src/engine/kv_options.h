@@ -16,7 +16,8 @@ struct KvRequest {
   std::string activation_type = "q8_0";
   int64_t max_context_tokens = 0;  // 0: default_context_tokens
   int64_t default_context_tokens = 0;
-  int64_t kv_pool_tokens = 0;  // 0: max_context_tokens
+  int64_t kv_pool_tokens = 0;       // 0: max_context_tokens
+  int64_t prefix_cache_tokens = 0;  // 0: none
   int max_sequences = 1;
   int max_batch_rows = 512;
 };

@@ -67,6 +67,9 @@ class ModelRunner : public Runner {
   int max_batch_rows() const override { return options_.max_batch_rows; }
   Result<int> OpenSequence() override { return cache_->Open(); }
   void CloseSequence(int sequence) override { cache_->Close(sequence); }
+  int64_t AdoptPrefix(int sequence, std::span<const int32_t> tokens) override {
+    return cache_->AdoptPrefix(sequence, tokens);
+  }
   Status TruncateSequence(int sequence, int64_t length) override {
     return cache_->Truncate(sequence, length);
   }
@@ -128,7 +131,7 @@ Result<std::unique_ptr<Runner>> ModelRunner::Make(const LoadedModel& model, cons
   const Hparams& h = model.hparams();
   if (options.max_context_tokens < 0 || options.kv_pool_tokens < 0 || options.max_sequences < 1 ||
       options.max_sequences > (1 << 16) || options.max_batch_rows < 1 ||
-      options.max_batch_rows > (1 << 16))
+      options.max_batch_rows > (1 << 16) || options.prefix_cache_tokens < 0)
     return Usage(
         "a runner needs 1 to 65536 sequences and batch rows, and no negative token counts");
   if (options.max_context_tokens == 0) options.max_context_tokens = h.context;
@@ -140,6 +143,7 @@ Result<std::unique_ptr<Runner>> ModelRunner::Make(const LoadedModel& model, cons
   cache.max_context_tokens = options.max_context_tokens;
   cache.max_sequences = options.max_sequences;
   cache.max_batch_rows = options.max_batch_rows;
+  cache.prefix_cache_tokens = options.prefix_cache_tokens;
   LULL_ASSIGN_OR_RETURN(runner->cache_,
                         KvCache::Create(KvLayout(options.kv_type, KvShapes(h)), cache));
   LULL_RETURN_IF_ERROR(runner->AllocateBuffers());
@@ -382,7 +386,7 @@ Status ModelRunner::Forward(const ExecContext& ctx, std::span<const BatchRow> ro
   const Status status = Compute(ctx, rows, logits_rows, logits);
   for (const SequenceRun& run : s_.runs) {
     if (status.ok()) {
-      cache_->Commit(run.sequence, static_cast<int64_t>(run.rows));
+      cache_->Commit(run.sequence, static_cast<int64_t>(run.rows), tokens_.data() + run.row_begin);
     } else {
       cache_->Release(run.sequence);
     }

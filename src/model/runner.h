@@ -20,8 +20,9 @@ struct RunnerOptions {
   int64_t max_context_tokens = 0;  // per sequence; 0: the model's own limit
   int64_t kv_pool_tokens = 0;      // capacity of the page pool in tokens; 0: max_context_tokens
   int max_sequences = 64;
-  int max_batch_rows = 512;       // rows of one Forward
-  bool wide_activations = false;  // K-quants read activations in blocks of 256, not of 32
+  int max_batch_rows = 512;         // rows of one Forward
+  int64_t prefix_cache_tokens = 0;  // kept at most of sequences that have gone; 0: no prefix cache
+  bool wide_activations = false;    // K-quants read activations in blocks of 256, not of 32
 };
 
 class Runner {
@@ -35,6 +36,10 @@ class Runner {
   // A new, empty sequence; kBusy where max_sequences are open.
   virtual Result<int> OpenSequence() = 0;
   virtual void CloseSequence(int sequence) = 0;  // frees its pages; unknown ids are ignored
+  // For an empty sequence: takes over the pages of the longest prefix of `tokens` that is kept, in
+  // whole pages and without the last token, and leaves its own behind when it goes. Returns the
+  // length; the bits are those that computing it again would give. 0 without a prefix cache.
+  virtual int64_t AdoptPrefix(int sequence, std::span<const int32_t> tokens) = 0;
   // Forgets positions >= length. kUnsupported where recurrent state makes it impossible.
   virtual Status TruncateSequence(int sequence, int64_t length) = 0;
   virtual int64_t SequenceLength(int sequence) const = 0;

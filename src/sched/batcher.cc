@@ -7,10 +7,11 @@
 namespace lull {
 namespace {
 
-int64_t Pages(int64_t tokens) {
-  constexpr int64_t kPage = static_cast<int64_t>(kPageTokens);
-  return (tokens + kPage - 1) / kPage;
-}
+constexpr int64_t kPage = static_cast<int64_t>(kPageTokens);
+
+constexpr int64_t kRowStep = 16;  // rows that the kernels like to have at once
+
+int64_t Pages(int64_t tokens) { return (tokens + kPage - 1) / kPage; }
 
 // Counted once, even where a preemption has it computed again.
 int64_t PromptComputed(const Sequence& sequence) {
@@ -148,7 +149,7 @@ bool Batcher::TryAdmit(Sequence* sequence) {
   const int64_t pages = PagesWanted(*sequence);
   const bool alone = running_.empty();
   if (options_.kv_pool_tokens > 0 && !alone &&
-      reserved_pages_ + pages > options_.kv_pool_tokens / static_cast<int64_t>(kPageTokens)) {
+      reserved_pages_ + pages > options_.kv_pool_tokens / kPage) {
     return false;
   }
   const Result<int> opened = runner_.OpenSequence();
@@ -156,8 +157,7 @@ bool Batcher::TryAdmit(Sequence* sequence) {
   if (opened.ok()) {
     sequence->runner_sequence = *opened;
     const int64_t tokens =
-        alone ? sequence->max_kv_tokens()
-              : std::min(sequence->max_kv_tokens(), pages * static_cast<int64_t>(kPageTokens));
+        alone ? sequence->max_kv_tokens() : std::min(sequence->max_kv_tokens(), pages * kPage);
     if (!runner_.HasRoom(*opened, tokens)) {
       if (!alone) {
         Release(sequence);
@@ -189,8 +189,7 @@ void Batcher::ReservePages() {
     const int64_t pages = Pages(static_cast<int64_t>(sequence->tokens().size()));
     if (sequence->finished() || pages <= sequence->reserved_pages) continue;
     if (!MakeRoom(sequence, pages - sequence->reserved_pages)) return;
-    const int64_t free =
-        options_.kv_pool_tokens / static_cast<int64_t>(kPageTokens) - reserved_pages_;
+    const int64_t free = options_.kv_pool_tokens / kPage - reserved_pages_;
     const int64_t more = std::min(PagesWanted(*sequence) - sequence->reserved_pages, free);
     sequence->reserved_pages += more;
     reserved_pages_ += more;
@@ -199,7 +198,7 @@ void Batcher::ReservePages() {
 
 // False: the sequence itself was the youngest and has gone, or has ended.
 bool Batcher::MakeRoom(Sequence* sequence, int64_t pages) {
-  const int64_t total = options_.kv_pool_tokens / static_cast<int64_t>(kPageTokens);
+  const int64_t total = options_.kv_pool_tokens / kPage;
   while (total - reserved_pages_ < pages) {
     const bool itself = running_.back().get() == sequence;
     if (itself && running_.size() == 1) {
@@ -243,14 +242,62 @@ void Batcher::BuildBatch() {
     return std::pair(a->priority(), waiting_.rows_served(*a)) <
            std::pair(b->priority(), waiting_.rows_served(*b));
   });
-  int64_t room = std::min<int64_t>(options_.prefill_chunk_tokens,
-                                   runner_.max_batch_rows() - static_cast<int64_t>(rows_.size()));
+  AddPromptRows();
+}
+
+void Batcher::AddPromptRows() {
+  leaders_.clear();
+  int64_t room = PromptRoom();
   for (Sequence* sequence : prompts_) {
     if (room <= 0) break;
+    if (WaitsForPages(*sequence)) continue;
+    leaders_.push_back(sequence);
+    if (sequence->computed == 0) AdoptPrefix(sequence);
     const size_t before = rows_.size();
     AddRows(sequence, room);
     room -= static_cast<int64_t>(rows_.size() - before);
+    ctx_.Checkpoint();
   }
+}
+
+// Answers in progress wait for the prompts of their step: no longer than is allowed, but never for
+// so little that the prompts get nowhere.
+int64_t Batcher::PromptRoom() const {
+  const auto answers = static_cast<int64_t>(rows_.size());
+  const int64_t most =
+      std::min<int64_t>(options_.prefill_chunk_tokens, runner_.max_batch_rows() - answers);
+  const double row_s = step_times_.row_s();
+  if (answers == 0 || !step_times_.known() || row_s <= 0.0) return most;
+  const double rows = (options_.max_step_s - step_times_.base_s()) / row_s;
+  const auto fits = static_cast<int64_t>(std::clamp(rows, 0.0, 1e6)) - answers;
+  return std::min(most, std::max(fits / kRowStep * kRowStep, kRowStep));
+}
+
+bool Batcher::Shares(const Sequence& sequence) const {
+  return options_.prefix_cache && sequence.use_prefix_cache();
+}
+
+// Of prompts that begin alike one is computed, and the others take over its pages.
+bool Batcher::WaitsForPages(const Sequence& sequence) const {
+  if (!Shares(sequence) || sequence.computed > 0) return false;
+  const std::vector<int32_t>& own = sequence.tokens();
+  for (const Sequence* leader : leaders_) {
+    if (!Shares(*leader)) continue;
+    const std::vector<int32_t>& tokens = leader->tokens();
+    const auto differ =
+        std::mismatch(own.begin(), own.end() - 1, tokens.begin(), tokens.end()).first;
+    if ((differ - own.begin()) / kPage > leader->computed / kPage) return true;
+  }
+  return false;
+}
+
+void Batcher::AdoptPrefix(Sequence* sequence) {
+  if (!Shares(*sequence)) return;
+  sequence->computed = runner_.AdoptPrefix(sequence->runner_sequence, sequence->tokens());
+  if (sequence->most_computed > 0) return;  // its own pages, from before a preemption
+  sequence->cached_tokens = sequence->computed;
+  counts_.prefix_queries += sequence->prompt_tokens();
+  counts_.prefix_hits += sequence->cached_tokens;
 }
 
 // Background work stands still while somebody waits for an interactive answer.

@@ -24,10 +24,12 @@ namespace lull {
 struct BatcherOptions {
   int max_sequences = 64;          // running at once
   int prefill_chunk_tokens = 128;  // rows of prompts in one step
+  double max_step_s = 0.25;        // of a step that has answers in it, as measured; fewer rows then
   int64_t kv_pool_tokens = 0;      // what the runner's pool holds; 0: only HasRoom is asked
   int64_t max_context_tokens = 0;  // per request; 0: the runner's
   // Room for an answer that a request gets at admission, and again whenever it has used it up.
   int64_t answer_room_tokens = 256;
+  bool prefix_cache = false;  // the runner has one
   std::function<int64_t()> now_ns = os::MonotonicNs;
   CpuClaims* cpu_claims = nullptr;  // shared by all who compute in the process; null: none but this
 };
@@ -42,6 +44,8 @@ struct BatcherCounts {
   int64_t prompt_tokens = 0;
   int64_t new_tokens = 0;
   int64_t steps = 0;
+  int64_t prefix_queries = 0;  // prompt tokens looked for in the prefix cache
+  int64_t prefix_hits = 0;
   double idle_cpu_ms = 0.0;  // process CPU time that no request was charged for
 };
 
@@ -88,6 +92,11 @@ class Batcher {
   void PreemptYoungest();
   void BuildBatch();
   bool Pauses(const Sequence& sequence) const;
+  void AddPromptRows();
+  int64_t PromptRoom() const;
+  bool Shares(const Sequence& sequence) const;
+  bool WaitsForPages(const Sequence& sequence) const;
+  void AdoptPrefix(Sequence* sequence);
   void AddRows(Sequence* sequence, int64_t max_rows);
   void Compute();
   void ComputeAlone(const Share& share);
@@ -115,8 +124,9 @@ class Batcher {
   std::vector<BatchRow> rows_;
   std::vector<int32_t> logits_rows_;
   std::vector<Share> shares_;
-  std::vector<Sequence*> prompts_;   // still to be computed, in the order of their turn
-  std::unique_ptr<float[]> logits_;  // [num_logits_]
+  std::vector<Sequence*> prompts_;        // still to be computed, in the order of their turn
+  std::vector<const Sequence*> leaders_;  // of these, those that wait for nobody's pages
+  std::unique_ptr<float[]> logits_;       // [num_logits_]
   size_t num_logits_ = 0;
 };
 

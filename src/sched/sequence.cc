@@ -105,6 +105,7 @@ Delivery Sequence::TakeFinish(const ExecContext& ctx, int64_t now_ns) {
   stats.throttled_ms = throttled_ms;
   stats.bytes_moved = bytes_moved;
   stats.kv_bytes = kv_bytes;
+  stats.cached_tokens = cached_tokens;
   return {id_, on_event_, std::move(event)};
 }
 

@@ -46,6 +46,7 @@ class Sequence {
     return max_kv_tokens() + 1 - static_cast<int64_t>(tokens_.size());
   }
   bool ignore_eog() const { return request_.ignore_eog; }
+  bool use_prefix_cache() const { return request_.use_prefix_cache; }
   const std::vector<int32_t>& tokens() const { return tokens_; }  // prompt, then the answer
   int64_t prompt_tokens() const { return prompt_tokens_; }
   // Positions the KV cache may come to hold; the last token of an answer is never computed.
@@ -74,7 +75,8 @@ class Sequence {
   double cpu_ms = 0.0;
   double throttled_ms = 0.0;
   int64_t bytes_moved = 0;
-  int64_t kv_bytes = 0;  // most held
+  int64_t kv_bytes = 0;       // most held
+  int64_t cached_tokens = 0;  // of the prompt, found in the prefix cache
 
  private:
   Result<int32_t> Choose(const ExecContext& ctx, std::span<float> logits, int64_t position);

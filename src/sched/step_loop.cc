@@ -185,6 +185,8 @@ void StepLoop::Publish() {
   stats_.prompt_tokens = counts.prompt_tokens;
   stats_.new_tokens = counts.new_tokens;
   stats_.steps = counts.steps;
+  stats_.prefix_queries = counts.prefix_queries;
+  stats_.prefix_hits = counts.prefix_hits;
   stats_.idle_cpu_ms = counts.idle_cpu_ms;
   stats_.kv = kv;
   load_ = load;

@@ -275,5 +275,94 @@ TEST(Engine, IdleCostsNothing) {
   EXPECT_LT(os::ProcessCpuNs() - before, 5'000'000);  // 1 %, and no timer is set
 }
 
+// A prompt asked twice takes its pages over, and the answers' too; nothing else changes.
+class PrefixCache : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(PrefixCache, GivesTheSameAnswers) {
+  World world({}, {.arch = GetParam(), .type = "Q8_0", .ctx = 512});
+  const auto plain = world.NewEngine({.prefix_cache = false});
+  const auto cached = world.NewEngine();
+  Request request = SampledRequest(1, 300, 100);
+  Answer want, first, second;
+  Ask(*plain, request, &want);
+  Ask(*cached, request, &first);
+  Ask(*cached, request, &second);
+  ExpectSame(first, want);
+  ExpectSame(second, want);
+  EXPECT_EQ(want.stats.cached_tokens, 0);
+  EXPECT_EQ(first.stats.cached_tokens, 0);
+  EXPECT_EQ(second.stats.cached_tokens, 256);
+  EXPECT_LT(second.stats.bytes_moved, want.stats.bytes_moved);
+  EXPECT_EQ(second.stats.kv_bytes, want.stats.kv_bytes);
+  // The next turn of a conversation: prompt, answer, and what is said then.
+  request.prompt_tokens.insert(request.prompt_tokens.end(), want.tokens.begin(), want.tokens.end());
+  request.prompt_tokens.push_back(17);
+  Answer turn, turn_want;
+  Ask(*cached, request, &turn);
+  Ask(*plain, request, &turn_want);
+  ExpectSame(turn, turn_want);
+  EXPECT_EQ(turn.stats.cached_tokens, 384);  // 399 were computed
+  const EngineStats stats = cached->stats();
+  EXPECT_EQ(stats.prefix_hits, 256 + 384);
+  EXPECT_EQ(stats.prefix_queries, 300 + 300 + 401);
+  EXPECT_EQ(stats.kv.pages_used, 0);
+  EXPECT_GE(stats.kv.pages_cached, 6);
+  EXPECT_GT(stats.kv.bytes_cached, 0);
+  EXPECT_EQ(plain->stats().kv.pages_cached, 0);
+}
+
+TEST_P(PrefixCache, ACrowdOfPromptsThatBeginAlike) {
+  World world({.threads = 2}, {.arch = GetParam(), .type = "Q8_0", .ctx = 512});
+  const auto plain = world.NewEngine({.prefix_cache = false});
+  // Small pools: pages come and go all the time, and requests are preempted.
+  const auto cached =
+      world.NewEngine({.kv_pool_tokens = 1024, .max_sequences = 6, .prefill_chunk_tokens = 50});
+  const auto ask = [](int i) {
+    Request request = SampledRequest(i, 200, 90);
+    const std::vector<int32_t> begin = Prompt(1000 + i % 3, 130 + 10 * (i % 5));
+    std::copy(begin.begin(), begin.end(), request.prompt_tokens.begin());
+    request.use_prefix_cache = i % 7 != 0;
+    return request;
+  };
+  std::list<Answer> crowd;
+  for (int i = 0; i < 24; ++i) ASSERT_TRUE(cached->Submit(ask(i), crowd.emplace_back().Fn()).ok());
+  int i = 0;
+  for (Answer& answer : crowd) {
+    ASSERT_TRUE(answer.WaitFinish());
+    Answer want;
+    Ask(*plain, ask(i++), &want);
+    ExpectSame(answer, want);
+  }
+  EXPECT_GT(cached->stats().prefix_hits, 24 * 64);
+  EXPECT_EQ(cached->stats().kv.pages_used, 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Engine, PrefixCache,
+                         ::testing::Values("llama", "gemma3", "lfm2", "lfm2moe", "qwen2", "qwen3"));
+
+// What the requests' receipts say is what the process used, tokenizing on other threads included.
+TEST(Engine, ReceiptsAddUpToTheProcess) {
+  World world({.threads = 2}, {.type = "Q8_0"});
+  const auto engine = world.NewEngine();
+  Answer warm;
+  Ask(*engine, SampledRequest(0, 10, 5), &warm);
+  const int64_t begin_ns = os::ProcessCpuNs();
+  const double idle_begin_ms = engine->stats().idle_cpu_ms;
+  std::list<Answer> answers;
+  for (int i = 0; i < 40; ++i) {
+    const auto tokens = world.model->Tokenize(std::string(2000, 'a' + i % 26), {});
+    ASSERT_TRUE(tokens.ok());
+    ASSERT_TRUE(engine->Submit(SampledRequest(i, 30, 30), answers.emplace_back().Fn()).ok());
+    if (i % 10 == 9) {
+      ASSERT_TRUE(answers.back().WaitFinish());
+    }
+  }
+  for (Answer& answer : answers) ASSERT_TRUE(answer.WaitFinish());
+  const double used_ms = static_cast<double>(os::ProcessCpuNs() - begin_ns) * 1e-6;
+  double receipts_ms = engine->stats().idle_cpu_ms - idle_begin_ms;
+  for (const Answer& answer : answers) receipts_ms += answer.stats.cpu_ms;
+  EXPECT_NEAR(receipts_ms, used_ms, 0.02 * used_ms);
+}
+
 }  // namespace
 }  // namespace lull

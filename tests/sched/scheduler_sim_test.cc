@@ -37,7 +37,10 @@ class Simulation {
   explicit Simulation(uint32_t seed)
       : rng_(seed),
         tokenizer_(FakeTokenizer::Letters(64)),
-        runner_({.pool_pages = pages_, .max_sequences = 9, .max_batch_rows = 48}),
+        runner_({.pool_pages = pages_,
+                 .max_sequences = 9,
+                 .max_batch_rows = 48,
+                 .prefix_cache = seed % 2 == 0}),
         batcher_(runner_, tokenizer_, {}, Options(seed)) {
     runner_.on_forward = [this](const ExecContext&, std::span<const BatchRow> rows) {
       now_ns_ += kMs + static_cast<int64_t>(rows.size()) * kMs / 10;
@@ -64,6 +67,7 @@ class Simulation {
     options.prefill_chunk_tokens = 1 + static_cast<int>(seed * 7 % 40);
     options.kv_pool_tokens = pages_ * 64;
     options.answer_room_tokens = seed % 3 == 0 ? 256 : 20;
+    options.prefix_cache = seed % 2 == 0;
     options.now_ns = [this] { return now_ns_; };
     return options;
   }
@@ -72,6 +76,7 @@ class Simulation {
     Request request;
     request.prompt_tokens.resize(1 + rng_() % (rng_() % 4 == 0 ? 200 : 30));
     for (int32_t& token : request.prompt_tokens) token = static_cast<int32_t>(rng_() % 63);
+    if (rng_() % 2 == 0) std::fill(request.prompt_tokens.begin(), request.prompt_tokens.end(), 5);
     request.max_new_tokens = static_cast<int64_t>(1 + rng_() % (rng_() % 4 == 0 ? 150 : 20));
     request.ignore_eog = rng_() % 2 == 0;
     request.priority = static_cast<Priority>(rng_() % 3);

@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <mutex>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -30,6 +31,7 @@ struct FakeRunnerOptions {
   int64_t pool_pages = 32;
   int max_sequences = 64;
   int max_batch_rows = 512;
+  bool prefix_cache = false;  // remembers every page of prompt it ever computed; takes no room
 };
 
 class FakeRunner : public Runner {
@@ -65,6 +67,20 @@ class FakeRunner : public Runner {
     if (it == sequences_.end()) return;
     pages_used -= Pages(it->second);
     sequences_.erase(it);
+    sharing_.erase(sequence);
+  }
+  int64_t AdoptPrefix(int sequence, std::span<const int32_t> tokens) override {
+    if (!options_.prefix_cache) return 0;
+    std::vector<int32_t>& own = sequences_.at(sequence);
+    if (!own.empty()) Blame("a prefix for a sequence that has begun");
+    sharing_.insert(sequence);
+    for (size_t end = 64; end < tokens.size(); end += 64) {
+      const auto stop = tokens.begin() + static_cast<std::ptrdiff_t>(end);
+      if (!known_.count(std::vector<int32_t>(tokens.begin(), stop))) break;
+      own.assign(tokens.begin(), stop);
+    }
+    pages_used += Pages(own);
+    return static_cast<int64_t>(own.size());
   }
   Status TruncateSequence(int sequence, int64_t length) override {
     std::vector<int32_t>& tokens = sequences_.at(sequence);
@@ -82,7 +98,7 @@ class FakeRunner : public Runner {
     return PagesOf(length + tokens) - PagesOf(length) <= options_.pool_pages - pages_used;
   }
   KvUsage kv_usage() const override {
-    return {pages_used, options_.pool_pages, pages_used * 1000, options_.pool_pages * 1000};
+    return {pages_used, 0, options_.pool_pages, pages_used * 1000, 0, options_.pool_pages * 1000};
   }
 
   int64_t SequenceKvBytes(int sequence) const override {
@@ -103,6 +119,7 @@ class FakeRunner : public Runner {
       pages_used -= Pages(tokens);
       tokens.push_back(rows[i].token);
       pages_used += Pages(tokens);
+      if (tokens.size() % 64 == 0 && sharing_.count(rows[i].sequence)) known_.insert(tokens);
       state[i] = Hash(tokens);
       ctx.Checkpoint();
     }
@@ -152,6 +169,8 @@ class FakeRunner : public Runner {
 
   const Options options_;
   std::map<int, std::vector<int32_t>> sequences_;
+  std::set<int> sharing_;
+  std::set<std::vector<int32_t>> known_;
   int next_id_ = 0;
   mutable std::mutex mutex_;
   std::string misuse_;

@@ -41,14 +41,24 @@ void Gate(const ExecContext& ctx, ForwardState& s, size_t layer) {
   });
 }
 
-// The last taps - 1 rows of each run are its next state.
-void SaveStates(ForwardState& s, size_t layer) {
+// The state after so many of a run's rows: the last taps - 1 of them.
+void CopyStateAfter(const ForwardState& s, size_t run, size_t rows, float* state) {
   const auto n = static_cast<size_t>(s.h->embedding);
   const auto state_rows = static_cast<size_t>(s.h->conv_taps - 1);
-  for (size_t run = 0; run < s.runs.size(); ++run)
-    memcpy(s.cache->next_state(s.runs[run].sequence, layer),
-           s.conv_input + (InputRow(s, run) + s.runs[run].rows - state_rows) * n,
-           state_rows * n * sizeof(float));
+  memcpy(state, s.conv_input + (InputRow(s, run) + rows - state_rows) * n,
+         state_rows * n * sizeof(float));
+}
+
+void SaveStates(ForwardState& s, size_t layer) {
+  for (size_t run = 0; run < s.runs.size(); ++run) {
+    const int sequence = s.runs[run].sequence;
+    CopyStateAfter(s, run, s.runs[run].rows, s.cache->next_state(sequence, layer));
+    for (size_t i = 0; i < s.cache->num_snapshots(sequence); ++i) {
+      float* snapshot = s.cache->snapshot(sequence, i, layer);
+      if (snapshot != nullptr)
+        CopyStateAfter(s, run, s.cache->snapshot_rows(sequence, i), snapshot);
+    }
+  }
 }
 
 }  // namespace

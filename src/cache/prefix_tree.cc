@@ -1,0 +1,51 @@
+#include "cache/prefix_tree.h"
+
+#include <algorithm>
+
+namespace lull {
+namespace {
+
+uint64_t HashOf(std::span<const int32_t> tokens) {
+  uint64_t hash = 0xcbf29ce484222325ull;  // FNV-1a, a token at a time
+  for (const int32_t token : tokens)
+    hash = (hash ^ static_cast<uint32_t>(token)) * 0x100000001b3ull;
+  return hash;
+}
+
+}  // namespace
+
+PrefixTree::PrefixTree(size_t num_pools) : num_pools_(num_pools) {
+  root_.pages.assign(num_pools, -1);
+}
+
+PrefixNode* PrefixTree::Find(const PrefixNode* parent, std::span<const int32_t> tokens) const {
+  const uint64_t hash = HashOf(tokens);
+  for (PrefixNode* child : parent->children)
+    if (child->hash == hash && std::equal(tokens.begin(), tokens.end(), child->tokens.begin()))
+      return child;
+  return nullptr;
+}
+
+PrefixNode* PrefixTree::Add(PrefixNode* parent, std::span<const int32_t> tokens) {
+  PrefixNode* node = nodes_.emplace_back(std::make_unique<PrefixNode>()).get();
+  node->parent = parent;
+  node->tokens.assign(tokens.begin(), tokens.end());
+  node->hash = HashOf(tokens);
+  node->depth = parent->depth + 1;
+  node->pages.assign(num_pools_, -1);
+  node->last_use = ++clock_;
+  parent->children.push_back(node);
+  return node;
+}
+
+void PrefixTree::Touch(PrefixNode* node) {
+  ++clock_;
+  for (; node != &root_; node = node->parent) node->last_use = clock_;
+}
+
+void PrefixTree::Remove(PrefixNode* node) {
+  std::erase(node->parent->children, node);
+  std::erase_if(nodes_, [node](const auto& owned) { return owned.get() == node; });
+}
+
+}  // namespace lull
