@@ -48,6 +48,7 @@ struct ExecContext {
   bool Cancelled() const {
     return cancelled != nullptr && cancelled->load(std::memory_order_relaxed);
   }
+  int64_t bytes_moved() const { return pacer == nullptr ? 0 : pacer->bytes_moved(); }
   int64_t PausedNs() const { return pacer == nullptr ? 0 : pacer->PausedNs(); }
   bool capped() const { return pacer != nullptr && pacer->capped(); }
 };

@@ -75,6 +75,7 @@ constexpr OptionOfField kOptions[] = {
     {"max_sequences", "--parallel"},
     {"max_queue", "--queue"},
     {"prefill_chunk_tokens", "--prefill-chunk"},
+    {"prefix_cache_tokens", "--prefix-cache-tokens"},
 };
 
 // An error of the library in terms of the verb's options.

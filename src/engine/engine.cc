@@ -16,9 +16,9 @@ constexpr int64_t kDefaultPrefixCacheTokens = 4096;
 
 constexpr double kMaxStepSeconds = 0.25;
 
-double MaxStepSeconds(const EngineOptions& options) {
-  if (options.p95_latency_s <= 0.0) return kMaxStepSeconds;
-  return std::min(kMaxStepSeconds, options.p95_latency_s / 10.0);
+double MaxStepSeconds(double p95_latency_s) {
+  if (p95_latency_s <= 0.0) return kMaxStepSeconds;
+  return std::min(kMaxStepSeconds, p95_latency_s / 10.0);
 }
 
 int64_t PrefixCacheTokens(const EngineOptions& options) {
@@ -62,7 +62,8 @@ Result<std::unique_ptr<Engine>> Engine::Create(const Model& model, Runtime& runt
   loop.batcher.prefill_chunk_tokens = options.prefill_chunk_tokens;
   loop.batcher.kv_pool_tokens = runner_options.kv_pool_tokens;
   loop.batcher.max_context_tokens = runner_options.max_context_tokens;
-  loop.batcher.max_step_s = MaxStepSeconds(options);
+  loop.batcher.max_step_s = MaxStepSeconds(
+      options.p95_latency_s > 0.0 ? options.p95_latency_s : runtime.budget().p95_latency_s);
   loop.batcher.prefix_cache = options.prefix_cache;
   loop.batcher.cpu_claims = &runtime.rep().cpu_claims;
   loop.max_queue = options.max_queue;

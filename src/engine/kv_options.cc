@@ -59,7 +59,7 @@ class SharedRunner : public Runner {
   int64_t SequenceKvBytes(int sequence) const override {
     return runner_->SequenceKvBytes(sequence);
   }
-  int64_t weight_bytes_per_pass() const override { return runner_->weight_bytes_per_pass(); }
+  int64_t bytes_moved() const override { return runner_->bytes_moved(); }
   Status Forward(const ExecContext& ctx, std::span<const BatchRow> rows,
                  std::span<const int32_t> logits_rows, float* logits) override {
     std::lock_guard<FairMutex> lock(compute_);

@@ -80,7 +80,7 @@ class ModelRunner : public Runner {
   }
   KvUsage kv_usage() const override { return cache_->usage(); }
   int64_t SequenceKvBytes(int sequence) const override { return cache_->SequenceBytes(sequence); }
-  int64_t weight_bytes_per_pass() const override { return weight_bytes_per_pass_; }
+  int64_t bytes_moved() const override { return bytes_moved_; }
   Status Forward(const ExecContext& ctx, std::span<const BatchRow> rows,
                  std::span<const int32_t> logits_rows, float* logits) override;
 
@@ -89,7 +89,6 @@ class ModelRunner : public Runner {
       : h_(model.hparams()),
         weights_(model.weights()),
         architecture_(model.architecture()),
-        weight_bytes_per_pass_(model.info().active_bytes_per_token),
         options_(options),
         scratch_(ScratchSizes(model, kernels)),
         env_{kernels, scratch_, plan_} {}
@@ -110,7 +109,7 @@ class ModelRunner : public Runner {
   const Hparams& h_;
   const ModelWeights& weights_;
   const Architecture& architecture_;
-  const int64_t weight_bytes_per_pass_;
+  int64_t bytes_moved_ = 0;
   RunnerOptions options_;
   ThreadScratch scratch_;
   TilePlan plan_;
@@ -383,7 +382,9 @@ Status ModelRunner::Forward(const ExecContext& ctx, std::span<const BatchRow> ro
   LULL_RETURN_IF_ERROR(SplitRuns(rows));
   LULL_RETURN_IF_ERROR(scratch_.Ensure(NumThreads(ctx)));
   LULL_RETURN_IF_ERROR(ReserveAll());
+  const int64_t moved_before = ctx.bytes_moved();
   const Status status = Compute(ctx, rows, logits_rows, logits);
+  bytes_moved_ += ctx.bytes_moved() - moved_before;
   for (const SequenceRun& run : s_.runs) {
     if (status.ok()) {
       cache_->Commit(run.sequence, static_cast<int64_t>(run.rows), tokens_.data() + run.row_begin);

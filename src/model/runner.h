@@ -47,10 +47,10 @@ class Runner {
   // True where the pool can hold `tokens` more positions for this sequence.
   virtual bool HasRoom(int sequence, int64_t tokens) const = 0;
   virtual KvUsage kv_usage() const = 0;
-  // Bytes of the pages that the sequence holds; a pass over any of its rows reads about as many.
+  // Bytes of the pages that the sequence holds.
   virtual int64_t SequenceKvBytes(int sequence) const = 0;
-  // Weight bytes that a pass of one row reads.
-  virtual int64_t weight_bytes_per_pass() const = 0;
+  // Weights and KV that its passes have read so far; counted where the context has a pacer.
+  virtual int64_t bytes_moved() const = 0;
 
   // Computes all rows, writes their K and V, and for logits_rows[i] (an index into rows) writes
   // logits [vocab] at logits + i * vocab. Rows of one sequence are consecutive positions in

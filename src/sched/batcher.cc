@@ -371,17 +371,17 @@ void Batcher::Meter() {
   const StepCost cost = meter_.End();
   const int64_t rows = static_cast<int64_t>(rows_.size());
   step_times_.Add(rows, cost.wall_s);
-  const int64_t weight_bytes = runner_.weight_bytes_per_pass();
+  const int64_t bytes = runner_.bytes_moved() - std::exchange(bytes_moved_, runner_.bytes_moved());
   for (const Share& share : shares_) {
     Sequence* sequence = share.sequence;
     const int64_t begin = static_cast<int64_t>(share.row_begin);
     const int64_t end = begin + static_cast<int64_t>(share.num_rows);
-    const int64_t kv_bytes = runner_.SequenceKvBytes(sequence->runner_sequence);
     sequence->cpu_ms += cost.cpu_ms * static_cast<double>(end - begin) / static_cast<double>(rows);
     sequence->throttled_ms += cost.throttled_ms;
     waiting_.Charge(*sequence, end - begin);
-    sequence->bytes_moved += weight_bytes * end / rows - weight_bytes * begin / rows + kv_bytes;
-    sequence->kv_bytes = std::max(sequence->kv_bytes, kv_bytes);
+    sequence->bytes_moved += bytes * end / rows - bytes * begin / rows;
+    sequence->kv_bytes =
+        std::max(sequence->kv_bytes, runner_.SequenceKvBytes(sequence->runner_sequence));
   }
 }
 

@@ -116,6 +116,7 @@ class Batcher {
   int64_t reserved_pages_ = 0;
   BatcherCounts counts_;
   StepMeter meter_;
+  int64_t bytes_moved_ = 0;  // by the runner, as of the last step
   StepTimes step_times_;
   double answer_tokens_ = 0.0;  // moving average of finished requests
   int64_t deadlines_ = 0;       // open requests that have one

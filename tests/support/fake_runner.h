@@ -37,6 +37,7 @@ struct FakeRunnerOptions {
 class FakeRunner : public Runner {
  public:
   using Options = FakeRunnerOptions;
+  static constexpr int64_t kBytesPerPass = 1'000'003;
   explicit FakeRunner(const Options& options) : options_(options) {}
 
   // Called with the rows of each Forward; what it returns is returned, before anything is changed.
@@ -104,7 +105,7 @@ class FakeRunner : public Runner {
   int64_t SequenceKvBytes(int sequence) const override {
     return PagesOf(SequenceLength(sequence)) * 1000;
   }
-  int64_t weight_bytes_per_pass() const override { return 1'000'003; }
+  int64_t bytes_moved() const override { return forwards * kBytesPerPass; }
 
   Status Forward(const ExecContext& ctx, std::span<const BatchRow> rows,
                  std::span<const int32_t> logits_rows, float* logits) override {
