@@ -9,7 +9,9 @@
 #include "lull/engine.h"
 #include "lull/runtime.h"
 #include "service/http/message.h"
+#include "service/metrics.h"
 #include "service/model_hub.h"
+#include "service/request_log.h"
 #include "service/worker.h"
 
 namespace lull {
@@ -24,12 +26,17 @@ struct Service {
   std::atomic<bool> draining{false};
   std::atomic<int64_t> requests_invalid{0};  // refused for what they asked, before or by the engine
   std::atomic<int64_t> requests_refused{0};  // refused for the load, or while draining
+  Metrics metrics;
+  RequestLog request_log;
 };
 
 using ResponderPtr = std::shared_ptr<Responder>;
 
 // Sends the error and counts it.
 void SendError(Service& service, Responder& responder, const Error& error);
+void SendJson(Responder& responder, const Json& body);
+// The path's part that an endpoint's * stands for, percent-decoded. pattern: "/v1/models/*".
+std::string PathRest(const HttpRequest& request, std::string_view pattern);
 
 #define LULL_ENDPOINT(method, path, Name) \
   void Handle##Name(Service& service, const HttpRequest& request, ResponderPtr responder);

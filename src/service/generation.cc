@@ -3,283 +3,189 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <limits>
+#include <mutex>
 
 #include "engine/runtime_rep.h"
-#include "service/status_map.h"
+#include "service/receipt.h"
 
 namespace lull {
 namespace {
 
-constexpr int kMaxStopStrings = 16;
-constexpr int kMaxLogprobs = 20;
+using Clock = std::chrono::steady_clock;
 
-std::string Dump(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+double MsBetween(Clock::time_point from, Clock::time_point to) {
+  return std::chrono::duration<double, std::milli>(to - from).count();
 }
 
-int64_t UnixSeconds() {
-  return std::chrono::duration_cast<std::chrono::seconds>(
+int64_t UnixMs() {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
              std::chrono::system_clock::now().time_since_epoch())
       .count();
 }
+
+// How far from a regular end, so that a request of several choices shows the worst.
+int Severity(FinishReason reason) {
+  return reason == FinishReason::kEog ? 0 : static_cast<int>(reason);
+}
+
+// The engine's requests that answer one client's. Holds the model until their events have ended.
+class Running : public std::enable_shared_from_this<Running> {
+ public:
+  Running(ModelCall& call, Generation generation, std::shared_ptr<AnswerWriter> writer)
+      : service_(call.service),
+        served_(call.served),
+        prompt_field_(generation.prompt_field),
+        requests_(std::move(generation.choices)),
+        writer_(std::move(writer)),
+        arrived_(Clock::now()),
+        stats_(requests_.size()),
+        last_token_(requests_.size()) {
+    log_.id = std::move(generation.id);
+    log_.endpoint = call.request.path;
+    log_.model = served_->id;
+    log_.account = requests_.front().account;
+    log_.priority = requests_.front().priority;
+    log_.stream = generation.stream;
+    log_.choices = static_cast<int>(requests_.size());
+    log_.arrived_unix_ms = UnixMs();
+  }
+
+  void Start(Responder& responder) {
+    service_.metrics.choices.Observe(static_cast<double>(requests_.size()));
+    for (size_t i = 0; i < requests_.size(); ++i) {
+      service_.metrics.max_new_tokens.Observe(static_cast<double>(requests_[i].max_new_tokens));
+      if (!Submit(i)) return;
+    }
+    // Weak: the responder must not hold what holds the responder.
+    responder.OnDisconnect([weak = weak_from_this()] {
+      if (const auto self = weak.lock()) self->CancelAll();
+    });
+  }
+
+ private:
+  bool Submit(size_t choice) {
+    Result<RequestId> id = served_->engine->Submit(
+        std::move(requests_[choice]),
+        [self = shared_from_this(), choice](const Event& event) { self->OnEvent(choice, event); });
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (id.ok()) {
+      ids_.push_back(*id);
+      if (failed_) served_->engine->Cancel(*id);
+      return !failed_;
+    }
+    Error error = id.error();
+    if (error.where == "prompt_tokens") error.where = prompt_field_;
+    Fail(FinishReason::kError, error);
+    return false;
+  }
+
+  void OnEvent(size_t choice, const Event& event) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (event.kind == Event::Kind::kToken) return OnToken(choice, event);
+    service_.metrics.Count(event.reason, event.stats);
+    service_.metrics.end_to_end_s.Observe(MsBetween(arrived_, Clock::now()) * 1e-3);
+    stats_[choice] = event.stats;
+    ++ended_;
+    if (event.reason == FinishReason::kError) return Fail(event.reason, event.error);
+    if (event.reason == FinishReason::kCancelled)
+      return Fail(event.reason, {ErrorCode::kCancelled, "cancelled", "", ""});
+    if (failed_) return;
+    Worsen(event.reason);
+    if (ended_ < stats_.size()) return writer_->OnFinish(choice, event, nullptr);
+    Log();
+    writer_->OnFinish(choice, event, &log_.stats);
+  }
+
+  void OnToken(size_t choice, const Event& event) {
+    const Clock::time_point now = Clock::now();
+    Clock::time_point& last = last_token_[choice];
+    if (last == Clock::time_point())
+      service_.metrics.time_to_first_token_s.Observe(MsBetween(arrived_, now) * 1e-3);
+    else
+      service_.metrics.inter_token_s.Observe(MsBetween(last, now) * 1e-3);
+    last = now;
+    if (log_.first_token_ms < 0) log_.first_token_ms = MsBetween(arrived_, now);
+    if (!failed_) writer_->OnToken(choice, event);
+  }
+
+  // The first failure ends the whole; the other choices are cancelled.
+  void Fail(FinishReason reason, const Error& error) {
+    if (failed_) return;
+    failed_ = true;
+    Worsen(reason);
+    log_.error = error.message;
+    Log();
+    for (const RequestId id : ids_) served_->engine->Cancel(id);
+    writer_->OnError(error);
+  }
+
+  void CancelAll() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    for (const RequestId id : ids_) served_->engine->Cancel(id);
+  }
+
+  void Worsen(FinishReason reason) {
+    if (Severity(reason) >= Severity(log_.reason)) log_.reason = reason;
+  }
+
+  // Before the client hears of the end, so that it finds its request in the log. What the engine
+  // refused is in the counters only: under load it would push out everything else.
+  void Log() {
+    log_.total_ms = MsBetween(arrived_, Clock::now());
+    log_.stats = TotalOf(stats_);
+    if (ids_.empty() && ended_ == 0) return;  // its events may be here before its id
+    service_.request_log.Add(log_);
+  }
+
+  Service& service_;
+  const ServedModelPtr served_;
+  const std::string prompt_field_;
+  std::vector<Request> requests_;  // moved from as they are submitted
+  const std::shared_ptr<AnswerWriter> writer_;
+  const Clock::time_point arrived_;
+
+  // Submitting fails on one thread while the engine's brings events of earlier choices.
+  std::mutex mutex_;
+  std::vector<RequestId> ids_;
+  std::vector<RequestStats> stats_;
+  std::vector<Clock::time_point> last_token_;
+  size_t ended_ = 0;
+  bool failed_ = false;
+  LoggedRequest log_;
+};
+
+}  // namespace
+
+int64_t UnixSeconds() { return UnixMs() / 1000; }
 
 std::string NextId(const char* prefix) {
   static std::atomic<uint64_t> next{0};
   return prefix + std::to_string(UnixSeconds()) + "-" + std::to_string(next.fetch_add(1));
 }
 
-const char* OpenAiReason(FinishReason reason) {
-  return reason == FinishReason::kLength ? "length" : "stop";
-}
-
-void ReadStop(JsonFields& fields, Request* request) {
-  const Json* stop = fields.Get("stop");
-  if (stop == nullptr) return;
-  if (stop->is_string()) {
-    request->stop.push_back(stop->get<std::string>());
-    return;
-  }
-  if (!stop->is_array() || stop->size() > kMaxStopStrings)
-    return fields.Fail("stop", "must be a string or an array of at most 16 strings");
-  for (const Json& entry : *stop) {
-    if (!entry.is_string()) return fields.Fail("stop", "must hold strings");
-    request->stop.push_back(entry.get<std::string>());
-  }
-}
-
-void ReadLogitBias(JsonFields& fields, Request* request) {
-  const Json* bias = fields.Get("logit_bias");
-  if (bias == nullptr) return;
-  if (!bias->is_object() || bias->size() > 1024)
-    return fields.Fail("logit_bias", "must be an object of at most 1024 entries");
-  for (const auto& [key, value] : bias->items()) {
-    char* end = nullptr;
-    const long long id = strtoll(key.c_str(), &end, 10);
-    if (key.empty() || *end != 0 || id < 0 || id > std::numeric_limits<int32_t>::max() ||
-        !value.is_number())
-      return fields.Fail("logit_bias", "must map token ids to numbers");
-    request->sampling.logit_bias.push_back({static_cast<int32_t>(id), value.get<double>()});
-  }
-}
-
-int64_t Characters(const std::string& text) {
-  return std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; });
-}
-
-// OpenAI's fields that change nothing here, whatever their value.
-void IgnoreFields(JsonFields& fields) {
-  for (const char* name : {"model", "user", "store", "metadata", "service_tier",
-                           "safety_identifier", "prompt_cache_key", "parallel_tool_calls"})
-    fields.Ignore(name);
-}
-
-// Fields of which only the value that asks for nothing is supported.
-void ReadNeutralFields(JsonFields& fields) {
-  if (const Json* tools = fields.Get("tools");
-      tools != nullptr && !(tools->is_array() && tools->empty()))
-    fields.Fail("tools", "not supported");
-  if (const Json* format = fields.Get("response_format"); format != nullptr) {
-    const bool text = format->is_object() && format->value("type", Json()) == "text";
-    if (!text) fields.Fail("response_format", "only {\"type\": \"text\"} is supported");
-  }
-  if (fields.Integer("n", 1, 1, 1 << 20) != 1)
-    fields.Fail("n", "only 1 answer per request is supported");
-  if (fields.Integer("best_of", 1, 1, 1 << 20) != 1) fields.Fail("best_of", "only 1 is supported");
-}
-
-// Different for every request of this server, and for the next server.
-uint64_t FreshSeed() {
-  static std::atomic<uint64_t> next{0};
-  const auto now = std::chrono::system_clock::now().time_since_epoch().count();
-  return static_cast<uint64_t>(now) * 0x9E3779B97F4A7C15ull + next.fetch_add(1);
-}
-
-// Turns the events of one request into HTTP. Used from the engine's thread only.
-class Answering {
- public:
-  Answering(ServedModelPtr served, const CompletionParams& params,
-            std::shared_ptr<AnswerShape> shape, ResponderPtr responder)
-      : served_(std::move(served)),
-        stream_(params.stream),
-        include_usage_(params.include_usage),
-        logprobs_(params.request.logprobs > 0),
-        shape_(std::move(shape)),
-        responder_(std::move(responder)),
-        id_(NextId(shape_->id_prefix())),
-        created_(UnixSeconds()) {}
-
-  void OnEvent(const Event& event) {
-    if (event.kind == Event::Kind::kToken) {
-      if (logprobs_) shape_->AddLogprobs(*served_->model, event, text_characters_, &logprob_rows_);
-      text_characters_ += Characters(event.text);
-      if (stream_)
-        StreamPiece(event.text);
-      else
-        text_ += event.text;
-      return;
-    }
-    if (event.reason == FinishReason::kError) return Fail(event.error);
-    if (event.reason == FinishReason::kCancelled)
-      return Fail({ErrorCode::kCancelled, "cancelled", "", ""});
-    if (stream_)
-      FinishStream(event);
-    else
-      FinishWhole(event);
-  }
-
- private:
-  Json Envelope(const char* object, Json choices) const {
-    return {{"id", id_},
-            {"object", object},
-            {"created", created_},
-            {"model", served_->id},
-            {"choices", std::move(choices)}};
-  }
-  static Json Usage(const RequestStats& stats) {
-    return {{"prompt_tokens", stats.prompt_tokens},
-            {"completion_tokens", stats.new_tokens},
-            {"total_tokens", stats.prompt_tokens + stats.new_tokens}};
-  }
-  // What the request cost, beside the standard fields.
-  static Json Receipt(const RequestStats& stats) {
-    return {{"queue_ms", stats.queue_ms},
-            {"prefill_ms", stats.prefill_ms},
-            {"decode_ms", stats.decode_ms},
-            {"cpu_ms", stats.cpu_ms},
-            {"kv_bytes", stats.kv_bytes}};
-  }
-  Json TakeLogprobs() { return logprobs_ ? std::exchange(logprob_rows_, Json()) : Json(nullptr); }
-
-  void Fail(const Error& error) {
-    if (!started_) return responder_->Send(ErrorResponse(error));
-    responder_->Write("data: " + ErrorResponse(error).body + "\n\n");
-    responder_->End();
-  }
-  void EnsureStarted() {
-    if (std::exchange(started_, true)) return;
-    responder_->StartStream("text/event-stream");
-    Json choice = shape_->Piece("", nullptr, true);
-    choice["finish_reason"] = nullptr;
-    SendChunk(Json::array({choice}), Json());
-  }
-  void SendChunk(Json choices, const Json& usage) {
-    Json chunk = Envelope(shape_->stream_object(), std::move(choices));
-    if (include_usage_) chunk["usage"] = usage;
-    responder_->Write("data: " + Dump(chunk) + "\n\n");
-  }
-  void StreamPiece(const std::string& text) {
-    EnsureStarted();
-    if (text.empty() && !logprobs_) return;
-    Json choice = shape_->Piece(text, TakeLogprobs(), false);
-    choice["finish_reason"] = nullptr;
-    SendChunk(Json::array({choice}), Json());
-  }
-  void FinishStream(const Event& event) {
-    if (!event.text.empty()) StreamPiece(event.text);
-    EnsureStarted();
-    Json choice = shape_->Piece("", nullptr, false);
-    choice["finish_reason"] = OpenAiReason(event.reason);
-    SendChunk(Json::array({choice}), Json());
-    if (include_usage_) SendChunk(Json::array(), Usage(event.stats));
-    responder_->Write("data: [DONE]\n\n");
-    responder_->End();
-  }
-  void FinishWhole(const Event& event) {
-    text_ += event.text;
-    Json choice = shape_->Whole(text_, TakeLogprobs());
-    choice["finish_reason"] = OpenAiReason(event.reason);
-    Json body = Envelope(shape_->whole_object(), Json::array({choice}));
-    body["usage"] = Usage(event.stats);
-    body["lull"] = Receipt(event.stats);
-    responder_->Send({200, "application/json", Dump(body), {}});
-  }
-
-  const ServedModelPtr served_;
-  const bool stream_, include_usage_, logprobs_;
-  std::shared_ptr<AnswerShape> shape_;
-  ResponderPtr responder_;
-  const std::string id_;
-  const int64_t created_;
-  bool started_ = false;
-  int64_t text_characters_ = 0;  // of the answer so far
-  std::string text_;
-  Json logprob_rows_;
-};
-
-}  // namespace
-
-CompletionParams ReadCompletionParams(const Service& service, JsonFields& fields) {
-  constexpr int64_t kMaxTokens = int64_t{1} << 30;
-  CompletionParams params;
-  SamplingParams& sampling = params.request.sampling;
-  IgnoreFields(fields);
-  ReadNeutralFields(fields);
-  sampling.temperature = fields.Number("temperature", service.default_temperature, 0.0, 100.0);
-  sampling.top_p = fields.Number("top_p", 1.0, 0.0, 1.0);
-  if (sampling.top_p == 0.0) sampling.top_k = 1, sampling.top_p = 1.0;
-  const int64_t top_k = fields.Integer("top_k", 0, -1, kMaxTokens);
-  if (top_k > 0) sampling.top_k = top_k;
-  sampling.min_p = fields.Number("min_p", 0.0, 0.0, 1.0);
-  sampling.frequency_penalty = fields.Number("frequency_penalty", 0.0, -2.0, 2.0);
-  sampling.presence_penalty = fields.Number("presence_penalty", 0.0, -2.0, 2.0);
-  sampling.repetition_penalty = fields.Number("repetition_penalty", 1.0, 0.01, 100.0);
-  sampling.penalty_last_n = -1;
-  const bool seeded = fields.Get("seed") != nullptr;
-  const int64_t seed = fields.Integer("seed", 0, std::numeric_limits<int64_t>::min(),
-                                      std::numeric_limits<int64_t>::max());
-  sampling.seed = seeded ? static_cast<uint64_t>(seed) : FreshSeed();
-  const int64_t max_tokens = fields.Integer("max_tokens", 0, 1, kMaxTokens);
-  params.request.max_new_tokens =
-      fields.Integer("max_completion_tokens", max_tokens, 1, kMaxTokens);
-  params.request.ignore_eog = fields.Bool("ignore_eos", false);
-  params.stream = fields.Bool("stream", false);
-  if (const Json* options = fields.Get("stream_options"); options != nullptr) {
-    if (!options->is_object())
-      fields.Fail("stream_options", "must be an object");
-    else if (const auto it = options->find("include_usage"); it != options->end())
-      params.include_usage = it->is_boolean() && it->get<bool>();
-  }
-  ReadStop(fields, &params.request);
-  ReadLogitBias(fields, &params.request);
-  return params;
+std::string Dump(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 void WithModel(Service& service, const HttpRequest& request, const ResponderPtr& responder,
                ModelHandler handle) {
   Result<Json> parsed = ParseJson(request.body, {}, service.runtime->rep().SingleThreaded());
   if (!parsed.ok()) return SendError(service, *responder, parsed.error());
-  auto body = std::make_shared<Json>(std::move(*parsed));
   std::string name;
-  if (body->is_object() && body->contains("model") && (*body)["model"].is_string())
-    name = (*body)["model"].get<std::string>();
-  service.hub->Acquire(name, [&service, body, responder, handle](Result<ServedModelPtr> served) {
-    const Status status =
-        served.ok() ? handle(service, std::move(*served), *body, responder) : served.status();
-    if (!status.ok()) SendError(service, *responder, status.error());
+  if (const auto it = parsed->find("model"); it != parsed->end() && it->is_string())
+    name = it->get<std::string>();
+  auto call = std::make_shared<ModelCall>(
+      ModelCall{service, nullptr, request, std::move(*parsed), responder});
+  call->request.body.clear();
+  service.hub->Acquire(name, [call, handle](Result<ServedModelPtr> served) {
+    if (served.ok()) call->served = std::move(*served);
+    const Status status = served.ok() ? handle(*call) : served.status();
+    if (!status.ok()) SendError(call->service, *call->responder, status.error());
   });
 }
 
-void SubmitCompletion(Service& service, ServedModelPtr served, CompletionParams params,
-                      std::shared_ptr<AnswerShape> shape, ResponderPtr responder) {
-  Request& request = params.request;
-  if (request.logprobs > kMaxLogprobs)
-    return SendError(service, *responder,
-                     {ErrorCode::kUsage, "at most 20 logprobs", "logprobs", ""});
-  if (request.max_new_tokens == 0) {
-    const int64_t room =
-        served->engine->max_context_tokens() - static_cast<int64_t>(request.prompt_tokens.size());
-    request.max_new_tokens = std::max<int64_t>(room, 1);
-  }
-  auto answering = std::make_shared<Answering>(served, params, shape, responder);
-  const Result<RequestId> id = served->engine->Submit(
-      std::move(request), [answering](const Event& event) { answering->OnEvent(event); });
-  if (!id.ok()) {
-    Error error = id.error();
-    if (error.where == "prompt_tokens") error.where = shape->prompt_field();
-    return SendError(service, *responder, error);
-  }
-  responder->OnDisconnect([served, id = *id] { served->engine->Cancel(id); });
+void StartGeneration(ModelCall& call, Generation generation, std::shared_ptr<AnswerWriter> writer) {
+  std::make_shared<Running>(call, std::move(generation), std::move(writer))->Start(*call.responder);
 }
 
 }  // namespace lull

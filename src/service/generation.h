@@ -1,5 +1,6 @@
-// What the two completion endpoints share: reading parameters, submitting, and turning the engine's
-// events into a whole answer or a stream.
+// From a client's request to the engine's and back: the model is acquired, the engine's requests
+// are submitted, timed, counted, logged and, where the client goes, cancelled. What the events
+// become on the wire is the business of an AnswerWriter.
 #pragma once
 
 #include <memory>
@@ -11,43 +12,47 @@
 
 namespace lull {
 
-// The parameters that chat and plain completions have in common.
-struct CompletionParams {
-  Request request;
-  bool stream = false;
-  bool include_usage = false;
-  int top_logprobs = 0;  // shown per token; request.logprobs is at least 1 where any are asked for
-};
-// Reads them from fields; prompt tokens are set by the caller before Submit. max_tokens 0: as many
-// as the context holds.
-CompletionParams ReadCompletionParams(const Service& service, JsonFields& fields);
-
-// How an endpoint words its answers.
-class AnswerShape {
- public:
-  virtual ~AnswerShape() = default;
-  // The choice object of a whole answer, without finish_reason.
-  virtual Json Whole(const std::string& text, const Json& logprobs) const = 0;
-  // The choice object of one piece of a stream; first: before any text.
-  virtual Json Piece(const std::string& text, const Json& logprobs, bool first) const = 0;
-  virtual const char* whole_object() const = 0;   // "chat.completion"
-  virtual const char* stream_object() const = 0;  // "chat.completion.chunk"
-  virtual const char* id_prefix() const = 0;      // "chatcmpl-"
-  virtual const char* prompt_field() const = 0;   // "messages"
-  // One token's logprobs appended to the accumulated object.
-  // text_offset: characters of the answer before it.
-  virtual void AddLogprobs(const Model& model, const Event& event, int64_t text_offset,
-                           Json* logprobs) const = 0;
+// A request whose body is parsed and whose model is there.
+struct ModelCall {
+  Service& service;
+  ServedModelPtr served;
+  HttpRequest request;
+  Json body;
+  ResponderPtr responder;
 };
 
-// Parses the body, acquires the model that it names and hands both to handle; an error of any of
-// them is sent.
-using ModelHandler = Status (*)(Service& service, ServedModelPtr served, const Json& body,
-                                const ResponderPtr& responder);
+// Parses the body, acquires the model that its field `model` names and hands both on; an error of
+// any of them is sent.
+using ModelHandler = Status (*)(ModelCall& call);
 void WithModel(Service& service, const HttpRequest& request, const ResponderPtr& responder,
                ModelHandler handle);
 
-void SubmitCompletion(Service& service, ServedModelPtr served, CompletionParams params,
-                      std::shared_ptr<AnswerShape> shape, ResponderPtr responder);
+// Turns the events of one generation into an answer. Called by one thread at a time, never after
+// OnError or after OnFinish with a total.
+class AnswerWriter {
+ public:
+  virtual ~AnswerWriter() = default;
+  // Event::Kind::kToken.
+  virtual void OnToken(size_t choice, const Event& event) = 0;
+  // The choice has ended as it should. total: of all choices, with the last one to end; else null.
+  virtual void OnFinish(size_t choice, const Event& event, const RequestStats* total) = 0;
+  virtual void OnError(const Error& error) = 0;
+};
+
+struct Generation {
+  std::string id;                // X-Request-Id; see NextId
+  std::vector<Request> choices;  // at least one
+  bool stream = false;
+  const char* prompt_field = "prompt";  // what an error about prompt_tokens names
+};
+
+// Submits all choices. An error, of the first or of a later one, goes to the writer.
+void StartGeneration(ModelCall& call, Generation generation, std::shared_ptr<AnswerWriter> writer);
+
+// Unique over the server's life and, by its time, beyond.
+std::string NextId(const char* prefix);
+int64_t UnixSeconds();
+// As text; bytes that are no UTF-8 become U+FFFD.
+std::string Dump(const Json& json);
 
 }  // namespace lull

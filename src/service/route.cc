@@ -25,11 +25,33 @@ bool Matches(std::string_view pattern, std::string_view path) {
   return path.size() > pattern.size() && path.starts_with(pattern);
 }
 
+int HexDigit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+// %41 is A; a % without two digits stands for itself.
+std::string PercentDecoded(std::string_view text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const bool escape = text[i] == '%' && i + 2 < text.size() && HexDigit(text[i + 1]) >= 0 &&
+                        HexDigit(text[i + 2]) >= 0;
+    if (!escape) {
+      out += text[i];
+      continue;
+    }
+    out += static_cast<char>(HexDigit(text[i + 1]) * 16 + HexDigit(text[i + 2]));
+    i += 2;
+  }
+  return out;
+}
+
 // What reads a body tokenizes, which may take long and sleep under a budget: off the HTTP thread.
 void Call(const Endpoint& endpoint, Service& service, const HttpRequest& request,
           const ResponderPtr& responder) {
-  if (std::string_view(endpoint.method) != "POST")
-    return endpoint.handle(service, request, responder);
+  const std::string_view method = endpoint.method;
+  if (method != "POST" && method != "PUT") return endpoint.handle(service, request, responder);
   if (service.draining.load()) {
     service.requests_refused.fetch_add(1);
     HttpResponse response = ErrorResponse(
@@ -60,6 +82,15 @@ void SendError(Service& service, Responder& responder, const Error& error) {
   else if (response.status < 500)
     service.requests_invalid.fetch_add(1);
   responder.Send(std::move(response));
+}
+
+void SendJson(Responder& responder, const Json& body) {
+  responder.Send(
+      {200, "application/json", body.dump(-1, ' ', false, Json::error_handler_t::replace), {}});
+}
+
+std::string PathRest(const HttpRequest& request, std::string_view pattern) {
+  return PercentDecoded(std::string_view(request.path).substr(pattern.size() - 1));
 }
 
 void Route(Service& service, const HttpRequest& request, ResponderPtr responder) {

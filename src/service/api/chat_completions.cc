@@ -1,31 +1,37 @@
 #include <algorithm>
 
-#include "service/generation.h"
+#include "service/openai_answer.h"
 
 namespace lull {
 namespace {
 
-class ChatShape : public AnswerShape {
+class ChatText : public ChoiceText {
  public:
-  explicit ChatShape(int top_logprobs) : top_logprobs_(static_cast<size_t>(top_logprobs)) {}
-
-  Json Whole(const std::string& text, const Json& logprobs) const override {
-    return {{"index", 0},
-            {"message", {{"role", "assistant"}, {"content", text}}},
-            {"logprobs", logprobs}};
+  Json Opening() const override { return {{"delta", {{"role", "assistant"}, {"content", ""}}}}; }
+  std::vector<Json> Push(const std::string& text) override {
+    text_ += text;
+    if (text.empty()) return {};
+    return {Json{{"delta", {{"content", text}}}}};
   }
-  Json Piece(const std::string& text, const Json& logprobs, bool first) const override {
-    Json delta = Json::object();
-    if (first)
-      delta = {{"role", "assistant"}, {"content", ""}};
-    else if (!text.empty())
-      delta = {{"content", text}};
-    return {{"index", 0}, {"delta", delta}, {"logprobs", logprobs}};
+  Json Ending() const override { return {{"delta", Json::object()}}; }
+  Json Whole() const override { return {{"message", {{"role", "assistant"}, {"content", text_}}}}; }
+
+ private:
+  std::string text_;
+};
+
+class ChatForm : public AnswerForm {
+ public:
+  explicit ChatForm(int top_logprobs) : top_logprobs_(static_cast<size_t>(top_logprobs)) {}
+
+  std::unique_ptr<ChoiceText> NewChoice(size_t) const override {
+    return std::make_unique<ChatText>();
   }
   const char* whole_object() const override { return "chat.completion"; }
   const char* stream_object() const override { return "chat.completion.chunk"; }
   const char* id_prefix() const override { return "chatcmpl-"; }
   const char* prompt_field() const override { return "messages"; }
+  bool prompt_ids_in_choice() const override { return false; }
 
   void AddLogprobs(const Model& model, const Event& event, int64_t, Json* logprobs) const override {
     if (logprobs->is_null()) *logprobs = {{"content", Json::array()}};
@@ -88,25 +94,34 @@ Result<std::vector<int32_t>> PromptTokens(const Model& model, const Json& messag
   return model.TokenizePrompt(prompt);
 }
 
-Status Handle(Service& service, ServedModelPtr served, const Json& body,
-              const ResponderPtr& responder) {
-  JsonFields fields(body);
-  CompletionParams params = ReadCompletionParams(service, fields);
-  params.top_logprobs = static_cast<int>(fields.Integer("top_logprobs", 0, 0, 20));
-  if (fields.Bool("logprobs", false))
-    params.request.logprobs = std::max(params.top_logprobs, 1);
-  else if (params.top_logprobs > 0)
-    fields.Fail("top_logprobs", "needs logprobs: true");
+// Fields of which only the value that asks for nothing is supported.
+void ReadNeutralFields(JsonFields& fields) {
+  if (const Json* tools = fields.Get("tools");
+      tools != nullptr && !(tools->is_array() && tools->empty()))
+    fields.Fail("tools", "not supported");
+  fields.Ignore("parallel_tool_calls");
+  if (const Json* format = fields.Get("response_format"); format != nullptr) {
+    const bool text = format->is_object() && format->value("type", Json()) == "text";
+    if (!text) fields.Fail("response_format", "only {\"type\": \"text\"} is supported");
+  }
+}
+
+Status Handle(ModelCall& call) {
+  JsonFields fields(call.body);
+  CompletionParams params = ReadCompletionParams(call, fields);
+  ReadNeutralFields(fields);
+  ReadLogprobs(fields, &params);
+  ReadTopLogprobs(fields, &params);
   const Json* messages = fields.Get("messages");
   const Json* variables = fields.Get("chat_template_kwargs");
   if (variables != nullptr && !variables->is_object())
     fields.Fail("chat_template_kwargs", "must be an object");
   LULL_RETURN_IF_ERROR(fields.Finish());
   if (messages == nullptr) return Status(ErrorCode::kUsage, "messages: missing", "messages");
-  LULL_ASSIGN_OR_RETURN(params.request.prompt_tokens,
-                        PromptTokens(*served->model, *messages, variables));
-  auto shape = std::make_shared<ChatShape>(params.top_logprobs);
-  SubmitCompletion(service, std::move(served), std::move(params), std::move(shape), responder);
+  LULL_ASSIGN_OR_RETURN(std::vector<int32_t> tokens,
+                        PromptTokens(*call.served->model, *messages, variables));
+  SubmitCompletion(call, params, {std::move(tokens)},
+                   std::make_shared<ChatForm>(params.top_logprobs));
   return Status();
 }
 

@@ -1,20 +1,38 @@
-#include "service/generation.h"
+#include "service/openai_answer.h"
 
 namespace lull {
 namespace {
 
-class TextShape : public AnswerShape {
+using Tokens = std::vector<int32_t>;
+
+class PlainText : public ChoiceText {
  public:
-  Json Whole(const std::string& text, const Json& logprobs) const override {
-    return {{"index", 0}, {"text", text}, {"logprobs", logprobs}};
+  explicit PlainText(std::string echo) : text_(echo), echo_(std::move(echo)) {}
+  Json Opening() const override { return {{"text", echo_}}; }
+  std::vector<Json> Push(const std::string& text) override {
+    text_ += text;
+    if (text.empty()) return {};
+    return {Json{{"text", text}}};
   }
-  Json Piece(const std::string& text, const Json& logprobs, bool) const override {
-    return {{"index", 0}, {"text", text}, {"logprobs", logprobs}};
+  Json Ending() const override { return {{"text", ""}}; }
+  Json Whole() const override { return {{"text", text_}}; }
+
+ private:
+  std::string text_;
+  const std::string echo_;
+};
+
+class TextForm : public AnswerForm {
+ public:
+  explicit TextForm(std::vector<std::string> echoes) : echoes_(std::move(echoes)) {}
+  std::unique_ptr<ChoiceText> NewChoice(size_t prompt) const override {
+    return std::make_unique<PlainText>(echoes_.empty() ? "" : echoes_[prompt]);
   }
   const char* whole_object() const override { return "text_completion"; }
   const char* stream_object() const override { return "text_completion"; }
   const char* id_prefix() const override { return "cmpl-"; }
   const char* prompt_field() const override { return "prompt"; }
+  bool prompt_ids_in_choice() const override { return true; }
 
   void AddLogprobs(const Model& model, const Event& event, int64_t text_offset,
                    Json* logprobs) const override {
@@ -31,25 +49,16 @@ class TextShape : public AnswerShape {
     (*logprobs)["top_logprobs"].push_back(top);
     (*logprobs)["text_offset"].push_back(text_offset);
   }
+
+ private:
+  const std::vector<std::string> echoes_;  // of every prompt, or none
 };
 
-// A string, or an array of token ids taken as they are.
-Result<std::vector<int32_t>> PromptTokens(const Model& model, const Json* prompt) {
-  if (prompt == nullptr) return Status(ErrorCode::kUsage, "prompt: missing", "prompt");
-  std::vector<int32_t> tokens;
-  if (prompt->is_array() && prompt->size() == 1 && prompt->front().is_string())
-    prompt = &prompt->front();
-  if (prompt->is_string()) {
-    TokenizeOptions options;
-    options.add_bos = true;
-    return model.Tokenize(prompt->get<std::string>(), options);
-  }
-  if (!prompt->is_array())
-    return Status(ErrorCode::kUsage, "prompt: must be a string or an array of token ids", "prompt");
-  for (const Json& id : *prompt) {
+Result<Tokens> TokensOf(const Model& model, const Json& ids) {
+  Tokens tokens;
+  for (const Json& id : ids) {
     if (!id.is_number_integer())
-      return Status(ErrorCode::kUnsupported,
-                    "prompt: must be one prompt, as a string or as token ids", "prompt");
+      return Status(ErrorCode::kUsage, "prompt: token ids must be integers", "prompt");
     const int64_t value =
         id.is_number_unsigned() && id.get<uint64_t>() > INT64_MAX ? -1 : id.get<int64_t>();
     if (value < 0 || value >= model.info().vocab_size)
@@ -60,19 +69,58 @@ Result<std::vector<int32_t>> PromptTokens(const Model& model, const Json* prompt
   return tokens;
 }
 
-Status Handle(Service& service, ServedModelPtr served, const Json& body,
-              const ResponderPtr& responder) {
-  JsonFields fields(body);
-  CompletionParams params = ReadCompletionParams(service, fields);
-  params.request.logprobs = static_cast<int>(fields.Integer("logprobs", 0, 0, 20));
+struct Prompt {
+  Tokens tokens;
+  std::string text;  // as echo shows it
+};
+
+// A string, or an array of token ids taken as they are.
+Result<Prompt> OnePrompt(const Model& model, const Json& prompt) {
+  if (prompt.is_array()) {
+    LULL_ASSIGN_OR_RETURN(Tokens tokens, TokensOf(model, prompt));
+    std::string text = model.Detokenize(tokens, false);
+    return Prompt{std::move(tokens), std::move(text)};
+  }
+  if (!prompt.is_string())
+    return Status(ErrorCode::kUsage,
+                  "prompt: must be a string, an array of token ids, or an array of those",
+                  "prompt");
+  TokenizeOptions options;
+  options.add_bos = true;
+  LULL_ASSIGN_OR_RETURN(Tokens tokens, model.Tokenize(prompt.get<std::string>(), options));
+  return Prompt{std::move(tokens), prompt.get<std::string>()};
+}
+
+Result<std::vector<Prompt>> Prompts(const Model& model, const Json* prompt) {
+  if (prompt == nullptr) return Status(ErrorCode::kUsage, "prompt: missing", "prompt");
+  const bool many = prompt->is_array() && !prompt->empty() && !prompt->front().is_number();
+  std::vector<Prompt> prompts;
+  for (const Json& entry : many ? *prompt : Json::array({*prompt})) {
+    LULL_ASSIGN_OR_RETURN(Prompt one, OnePrompt(model, entry));
+    prompts.push_back(std::move(one));
+  }
+  return prompts;
+}
+
+Status Handle(ModelCall& call) {
+  JsonFields fields(call.body);
+  CompletionParams params = ReadCompletionParams(call, fields);
+  ReadLogprobs(fields, &params);
   if (params.request.max_new_tokens == 0)
     params.request.max_new_tokens = 16;  // OpenAI's default here
   const Json* prompt = fields.Get("prompt");
-  if (fields.Bool("echo", false)) fields.Fail("echo", "not supported");
+  const bool echo = fields.Bool("echo", false);
+  if (echo && params.logprobs)
+    fields.Fail("echo", "the prompt's logprobs are not computed; leave out echo or logprobs");
   LULL_RETURN_IF_ERROR(fields.Finish());
-  LULL_ASSIGN_OR_RETURN(params.request.prompt_tokens, PromptTokens(*served->model, prompt));
-  SubmitCompletion(service, std::move(served), std::move(params), std::make_shared<TextShape>(),
-                   responder);
+  LULL_ASSIGN_OR_RETURN(std::vector<Prompt> prompts, Prompts(*call.served->model, prompt));
+  std::vector<Tokens> tokens;
+  std::vector<std::string> echoes;
+  for (Prompt& one : prompts) {
+    tokens.push_back(std::move(one.tokens));
+    if (echo) echoes.push_back(std::move(one.text));
+  }
+  SubmitCompletion(call, params, std::move(tokens), std::make_shared<TextForm>(std::move(echoes)));
   return Status();
 }
 

@@ -69,11 +69,12 @@ class Connection::Answer : public Responder {
   void Send(HttpResponse response) override {
     Post([r = std::move(response)](Connection& c) { c.Respond(r); });
   }
-  void StartStream(const std::string& content_type) override {
-    Post([content_type](Connection& c) {
+  void StartStream(const std::string& content_type, HttpFields headers) override {
+    headers.push_back({"Cache-Control", "no-cache"});
+    Post([content_type, headers = std::move(headers)](Connection& c) {
       if (!c.chunked_) c.keep_alive_ = false;
       c.stream_type_ = content_type;
-      c.Queue(c.Head(200, content_type, -1, {{"Cache-Control", "no-cache"}}), false);
+      c.Queue(c.Head(200, content_type, -1, headers), false);
     });
   }
   void Write(std::string chunk) override {
@@ -257,6 +258,7 @@ bool Connection::OnHeader() {
   request_.path = std::move(head.path);
   request_.query = std::move(head.query);
   request_.account = std::move(verdict.account);
+  request_.fields = std::move(head.fields);
   if (verdict.refusal) {
     keep_alive_ = keep_alive_ && parser_->is_done();
     BeginAnswer();

@@ -36,6 +36,14 @@ struct HttpRequest {
   std::string body;     // decoded from its transfer encoding
   std::string query;    // without the question mark
   std::string account;  // whose key came with it; empty where none was needed
+  HttpFields fields;    // of the header; names in lower case
+
+  // The first field of this lower-case name; "" where there is none.
+  std::string Field(std::string_view name) const {
+    for (const auto& [field, value] : fields)
+      if (field == name) return value;
+    return "";
+  }
 };
 
 struct HttpResponse {
@@ -60,7 +68,7 @@ class Responder {
  public:
   virtual ~Responder() = default;
   virtual void Send(HttpResponse response) = 0;
-  virtual void StartStream(const std::string& content_type) = 0;
+  virtual void StartStream(const std::string& content_type, HttpFields headers = {}) = 0;
   virtual void Write(std::string chunk) = 0;
   virtual void End() = 0;
   // Called once on the server's thread if the client goes before the answer has ended. A client

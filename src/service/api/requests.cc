@@ -1,0 +1,21 @@
+#include "service/endpoint.h"
+
+namespace lull {
+
+void HandleRequests(Service& service, const HttpRequest&, ResponderPtr responder) {
+  Json requests = Json::array();
+  for (const LoggedRequest& request : service.request_log.Newest(RequestLog::kCapacity))
+    requests.push_back(ToJson(request));
+  SendJson(*responder, {{"requests", std::move(requests)}});
+}
+
+void HandleRequestById(Service& service, const HttpRequest& request, ResponderPtr responder) {
+  const std::string id = PathRest(request, "/requests/*");
+  const auto found = service.request_log.Find(id);
+  if (found.has_value()) return SendJson(*responder, ToJson(*found));
+  SendError(service, *responder,
+            {ErrorCode::kNotFound, "no such request: " + id.substr(0, 200), "id",
+             "the last " + std::to_string(RequestLog::kCapacity) + " that ended are kept"});
+}
+
+}  // namespace lull
