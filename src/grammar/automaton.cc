@@ -485,6 +485,7 @@ Result<Automaton> AutomatonBuilder::Finish(int32_t root) {
   result_.nodes_ = std::move(nodes_);
   result_.rules_ = std::move(rules_);
   result_.common_nodes_ = common_nodes_;
+  result_.string_body_ = StringBody();
   return std::move(result_);
 }
 

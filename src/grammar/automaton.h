@@ -65,6 +65,8 @@ class Automaton {
   int32_t root() const { return root_; }
   // Nodes and rules below these numbers are the same in every automaton.
   int32_t common_nodes() const { return common_nodes_; }
+  // Within a string, between two code points.
+  int32_t string_body() const { return string_body_; }
   int64_t bytes() const;
 
   // Bytes of one class are never told apart.
@@ -82,6 +84,7 @@ class Automaton {
   std::vector<Rule> rules_;
   int32_t root_ = 0;
   int32_t common_nodes_ = 0;
+  int32_t string_body_ = 0;
   int num_classes_ = 0;
   std::array<uint8_t, 256> classes_{};
 };

@@ -1,6 +1,7 @@
 #include "grammar/constraint.h"
 
 #include <algorithm>
+#include <bit>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -27,7 +28,8 @@ Constraint::Constraint(std::shared_ptr<Grammar> grammar,
       vocabulary_(std::move(vocabulary)),
       ctx_(ctx),
       matcher_(grammar_->automaton(), ctx_),
-      path_(static_cast<size_t>(vocabulary_->trie().max_depth()) + 1) {
+      path_(static_cast<size_t>(vocabulary_->trie().max_depth()) + 1),
+      state_path_(path_.size()) {
   matcher_.Start(&position_);
 }
 
@@ -119,7 +121,9 @@ std::shared_ptr<const LocalMask> Constraint::MaskOf(int32_t state) {
   MaskCache& cache = shared ? vocabulary_->masks() : grammar_->masks();
   std::shared_ptr<const LocalMask> mask = cache.Find(nodes);
   if (mask == nullptr) {
-    mask = ComputeMask(matcher_.StateOf(nodes));
+    const bool in_string =
+        nodes.size() == 1 && nodes[0].node() == grammar_->automaton().string_body();
+    mask = in_string ? ComputeStringMask(nodes[0]) : ComputeMask(matcher_.StateOf(nodes));
     if (!matcher_.ok()) return mask;
     cache.Insert(nodes, mask);
   }
@@ -128,45 +132,101 @@ std::shared_ptr<const LocalMask> Constraint::MaskOf(int32_t state) {
 }
 
 std::shared_ptr<const LocalMask> Constraint::ComputeMask(int32_t state) {
+  constexpr int32_t kInPath = -1;  // not one state: see path_
   const TokenTrie& trie = vocabulary_->trie();
-  const size_t words = (static_cast<size_t>(vocabulary_->vocab_size()) + 31) / 32;
-  std::vector<uint32_t> bits(words);
+  std::vector<uint32_t> bits((static_cast<size_t>(vocabulary_->vocab_size()) + 31) / 32);
   std::vector<int32_t> left;  // nodes behind which the rule may have ended
-  path_[0].Clear();
-  path_[0].places.push_back({Matcher::kAnyStack, state});
-  size_t allowed = 0;
+  state_path_[0] = state;
   for (int32_t node = 0; node < trie.num_nodes() && matcher_.ok();) {
     const int32_t depth = trie.depth(node);
-    Position& here = path_[depth];
-    matcher_.Step(path_[depth - 1], trie.byte(node), &here);
+    const uint8_t byte = trie.byte(node);
+    const int32_t from = state_path_[depth - 1];
+    const int32_t next = from == kInPath ? Matcher::kSeveral : matcher_.Next(from, byte);
     meter_.Spend(1);
-    if (Alive(here)) {
-      allowed += trie.Tokens(node).size();
-      for (int32_t token : trie.Tokens(node)) Set(bits, token);
+    state_path_[depth] = next;
+    if (next == Matcher::kNone) {
+      node = trie.end(node);
+      continue;
     }
-    if (here.left && trie.end(node) > node + 1) left.push_back(node);
-    node = here.places.empty() ? trie.end(node) : node + 1;
+    bool goes_on = true;
+    if (next == Matcher::kSeveral) {
+      Position& above = path_[depth - 1];
+      if (from != kInPath) {
+        above.Clear();
+        above.places.push_back({Matcher::kAnyStack, from});
+      }
+      Position& here = path_[depth];
+      matcher_.Step(above, byte, &here);
+      state_path_[depth] = kInPath;
+      if (here.left && trie.end(node) > node + 1) left.push_back(node);
+      goes_on = !here.places.empty();
+      if (!Alive(here)) {
+        node = trie.end(node);
+        continue;
+      }
+    }
+    for (int32_t token : trie.Tokens(node)) Set(bits, token);
+    node = goes_on ? node + 1 : trie.end(node);
   }
   std::vector<TokenTrie::Entry> rest;
   for (int32_t node : left) {
     const size_t depth = static_cast<size_t>(trie.depth(node));
-    if (node + 1 == trie.end(node)) continue;
     for (int32_t token : trie.TokensBelow(node)) {
       meter_.Spend(1);
       const std::string_view bytes = vocabulary_->BytesOf(token);
       if (bytes.size() > depth && !Has(bits, token)) rest.push_back({bytes.substr(depth), token});
     }
   }
+  return MakeMask(std::move(bits), std::move(rest));
+}
+
+// As ComputeMask, from what is known of every token: no walk.
+std::shared_ptr<const LocalMask> Constraint::ComputeStringMask(Ref string) {
+  const StringTokens& tokens = vocabulary_->string_tokens();
+  const uint64_t least = string.a();
+  const uint64_t most = string.b() == 0 ? UINT64_MAX : string.b() - 1;
+  const auto first_longer =
+      std::partition_point(tokens.stays.begin(), tokens.stays.end(),
+                           [&](const auto& stay) { return stay.codes <= most; });
+  const size_t fitting = static_cast<size_t>(first_longer - tokens.stays.begin());
+  std::vector<uint32_t> bits;
+  meter_.Spend(std::min(fitting, tokens.stays.size() - fitting) / 8);
+  if (fitting > tokens.stays.size() / 2) {
+    bits = tokens.all_stays;
+    for (auto it = first_longer; it != tokens.stays.end(); ++it) {
+      bits[it->token / 32] &= ~(uint32_t{1} << (it->token % 32));
+    }
+  } else {
+    bits.resize(tokens.all_stays.size());
+    for (auto it = tokens.stays.begin(); it != first_longer; ++it) Set(bits, it->token);
+  }
+  std::vector<TokenTrie::Entry> rest;
+  for (const StringTokens::Close& close : tokens.closes) {
+    if (close.codes < least || close.codes > most) continue;
+    const std::string_view bytes = vocabulary_->BytesOf(close.token);
+    if (bytes.size() == close.bytes) {
+      Set(bits, close.token);
+    } else {
+      rest.push_back({bytes.substr(close.bytes), close.token});
+    }
+  }
+  return MakeMask(std::move(bits), std::move(rest));
+}
+
+std::shared_ptr<const LocalMask> Constraint::MakeMask(std::vector<uint32_t> bits,
+                                                      std::vector<TokenTrie::Entry> rest) {
   auto mask = std::make_shared<LocalMask>();
   mask->rest = TokenTrie(std::move(rest), &meter_);
-  if (allowed > words / 2) {
+  size_t allowed = 0;
+  for (uint32_t word : bits) allowed += static_cast<size_t>(std::popcount(word));
+  if (allowed > bits.size() / 2) {
     mask->bits = std::move(bits);
-  } else {
-    mask->tokens.reserve(allowed);
-    for (size_t word = 0; word < words; ++word) {
-      for (uint32_t left_bits = bits[word]; left_bits != 0; left_bits &= left_bits - 1) {
-        mask->tokens.push_back(static_cast<int32_t>(word * 32) + __builtin_ctz(left_bits));
-      }
+    return mask;
+  }
+  mask->tokens.reserve(allowed);
+  for (size_t word = 0; word < bits.size(); ++word) {
+    for (uint32_t left = bits[word]; left != 0; left &= left - 1) {
+      mask->tokens.push_back(static_cast<int32_t>(word * 32) + std::countr_zero(left));
     }
   }
   return mask;

@@ -34,6 +34,9 @@ class Constraint : public TokenConstraint {
   Status CheckWork() const;
   std::shared_ptr<const LocalMask> MaskOf(int32_t state);
   std::shared_ptr<const LocalMask> ComputeMask(int32_t state);
+  std::shared_ptr<const LocalMask> ComputeStringMask(Ref string);
+  std::shared_ptr<const LocalMask> MakeMask(std::vector<uint32_t> bits,
+                                            std::vector<TokenTrie::Entry> rest);
   void Walk(const TokenTrie& trie, int32_t begin, int32_t end, int32_t depth, const Position& from,
             std::span<uint32_t> mask);
 
@@ -45,7 +48,8 @@ class Constraint : public TokenConstraint {
   Position position_;
   bool at_first_ = true;  // no token yet
   bool ended_ = false;
-  std::vector<Position> path_;  // scratch, by depth
+  std::vector<Position> path_;       // scratch, by depth
+  std::vector<int32_t> state_path_;  // scratch, by depth
 };
 
 // Computes the masks of the states that every JSON text passes.

@@ -28,7 +28,8 @@ int32_t Matcher::StateOf(const std::vector<Ref>& nodes) {
   Work(4 + nodes.size());
   state_nodes_ += nodes.size();
   const int32_t state = static_cast<int32_t>(states_.size());
-  states_.push_back({nodes, std::vector<int32_t>(automaton_.num_classes(), int32_t{kUnknown}), {}});
+  states_.push_back({nodes, {}});
+  transitions_.resize(states_.size() * automaton_.num_classes(), int32_t{kUnknown});
   state_by_hash_.emplace(hash, state);
   return state;
 }
@@ -46,7 +47,7 @@ std::vector<Ref> Matcher::CutCounters(int32_t state, int32_t longest) const {
 }
 
 // What the nodes reach without a byte.
-int32_t Matcher::MakeTarget(std::vector<Ref>* kernel) {
+Matcher::Target Matcher::MakeTarget(std::vector<Ref>* kernel) {
   Target target;
   std::vector<Ref> waiting;
   ++visit_;
@@ -84,30 +85,35 @@ int32_t Matcher::MakeTarget(std::vector<Ref>* kernel) {
   std::sort(waiting.begin(), waiting.end());
   waiting.erase(std::unique(waiting.begin(), waiting.end()), waiting.end());
   if (!waiting.empty()) target.state = StateOf(waiting);
+  return target;
+}
+
+int32_t Matcher::KeepTarget(Target target) {
   targets_.push_back(std::move(target));
   return static_cast<int32_t>(targets_.size()) - 1;
 }
 
-int32_t Matcher::TargetOf(int32_t state, uint8_t byte) {
-  const int byte_class = automaton_.ClassOf(byte);
-  const int32_t known = states_[state].targets[byte_class];
-  if (known != kUnknown) return known;
+int32_t Matcher::MakeTransition(int32_t state, uint8_t byte) {
   kernel_.clear();
   Work(states_[state].nodes.size());
   for (Ref ref : states_[state].nodes) {
     Ref next;
     if (automaton_.Consume(ref, byte, &next)) kernel_.push_back(next);
   }
-  const int32_t target = kernel_.empty() ? kNone : MakeTarget(&kernel_);
-  states_[state].targets[byte_class] = target;
-  return target;
+  int32_t transition = kNone;
+  if (!kernel_.empty()) {
+    Target target = MakeTarget(&kernel_);
+    transition = target.simple() ? target.state : kSeveral - KeepTarget(std::move(target));
+  }
+  transitions_[TransitionIndex(state, byte)] = transition;
+  return transition;
 }
 
 int32_t Matcher::TargetOfNode(Ref node) {
   const auto [it, is_new] = target_by_node_.try_emplace(node.bits, kNone);
   if (is_new) {
     kernel_.assign(1, node);
-    it->second = MakeTarget(&kernel_);
+    it->second = KeepTarget(MakeTarget(&kernel_));
   }
   return it->second;
 }
@@ -129,12 +135,11 @@ void Matcher::Pop(int32_t stack, Position* to) {
 void Matcher::Step(const Position& from, uint8_t byte, Position* to) {
   to->Clear();
   for (const Place& place : from.places) {
-    const int32_t target = TargetOf(place.state, byte);
-    if (target == kNone) continue;
-    if (targets_[target].simple()) {
-      AddState(place.stack, targets_[target].state, to);
-    } else {
-      Follow(place.stack, target, to);
+    const int32_t transition = TransitionOf(place.state, byte);
+    if (transition >= 0) {
+      AddState(place.stack, transition, to);
+    } else if (transition <= kSeveral) {
+      Follow(place.stack, kSeveral - transition, to);
     }
   }
   if (!pending_.empty()) MakeCalls(to);
@@ -247,6 +252,7 @@ void Matcher::Compact(Position* position) {
   for (const Place& place : position->places) kept.push_back(std::move(states_[place.state]));
   states_.clear();
   state_by_hash_.clear();
+  transitions_.clear();
   targets_.clear();
   target_by_node_.clear();
   state_nodes_ = 0;

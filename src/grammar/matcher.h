@@ -3,6 +3,7 @@
 // of places that are open. One owner, not thread-safe.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -47,6 +48,13 @@ class Matcher {
   // Behind the end of the rule whose stack it is.
   void Pop(int32_t stack, Position* to);
 
+  // Where a state alone leads: another state on the same stack, or kNone (no text goes on with the
+  // byte), or kSeveral (rules are called or left: Step tells).
+  static constexpr int32_t kNone = -1, kSeveral = -2;
+  int32_t Next(int32_t state, uint8_t byte) {
+    return std::max(TransitionOf(state, byte), kSeveral);
+  }
+
   const std::vector<Ref>& Nodes(int32_t state) const { return states_[state].nodes; }
   int32_t StateOf(const std::vector<Ref>& nodes);  // sorted, each once
   // The nodes with the counters cut at what a token of `longest` bytes can tell.
@@ -68,7 +76,8 @@ class Matcher {
   static constexpr size_t kMaxStateNodes = 4'000'000;
   static constexpr size_t kManyStateNodes = 200'000;
   static constexpr size_t kManyStates = 10'000;
-  static constexpr int32_t kUnknown = -2, kNone = -1;
+  // Of a state and a class of bytes: the next state, kNone, kUnknown, or below that a target.
+  static constexpr int32_t kUnknown = INT32_MIN;
 
   struct Call {
     int32_t rule;
@@ -83,7 +92,6 @@ class Matcher {
   };
   struct State {
     std::vector<Ref> nodes;
-    std::vector<int32_t> targets;  // by class of bytes
     std::shared_ptr<const LocalMask> local;
   };
   struct Link {
@@ -101,9 +109,17 @@ class Matcher {
     auto operator<=>(const PendingCall&) const = default;
   };
 
-  int32_t TargetOf(int32_t state, uint8_t byte);
+  int32_t TransitionOf(int32_t state, uint8_t byte) {
+    const size_t at = TransitionIndex(state, byte);
+    return transitions_[at] != kUnknown ? transitions_[at] : MakeTransition(state, byte);
+  }
+  size_t TransitionIndex(int32_t state, uint8_t byte) const {
+    return static_cast<size_t>(state) * automaton_.num_classes() + automaton_.ClassOf(byte);
+  }
+  int32_t MakeTransition(int32_t state, uint8_t byte);
   int32_t TargetOfNode(Ref node);
-  int32_t MakeTarget(std::vector<Ref>* kernel);
+  Target MakeTarget(std::vector<Ref>* kernel);
+  int32_t KeepTarget(Target target);
   void Follow(int32_t stack, int32_t target, Position* to);
   void MakeCalls(Position* to);
   void AddTarget(int32_t stack, const Target& target, Position* to);
@@ -123,6 +139,7 @@ class Matcher {
   int64_t work_ = 0;
 
   std::vector<State> states_;
+  std::vector<int32_t> transitions_;  // [states][classes]
   size_t state_nodes_ = 0;
   std::unordered_multimap<uint64_t, int32_t> state_by_hash_;
   std::vector<Target> targets_;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "grammar/automaton.h"
+
 namespace lull::grammar {
 
 TokenVocabulary::TokenVocabulary(const Tokenizer& tokenizer, const ExecContext& ctx)
@@ -27,6 +29,46 @@ TokenVocabulary::TokenVocabulary(const Tokenizer& tokenizer, const ExecContext& 
     if (!BytesOf(token).empty()) entries.push_back({BytesOf(token), token});
   }
   trie_ = TokenTrie(std::move(entries), &meter);
+  FindStringTokens(&meter);
+}
+
+void TokenVocabulary::FindStringTokens(WorkMeter* meter) {
+  AutomatonBuilder builder(meter, {});
+  const int32_t root = builder.NewRule();
+  builder.SetRule(root, builder.Call(builder.object_rule(), builder.Return()));
+  const Result<Automaton> automaton = builder.Finish(root);
+  if (!automaton.ok()) return;  // cannot be: then no string takes any token
+  const uint64_t most = Ref::kCounterLimit - 1;
+  const int32_t body = automaton->string_body();
+  std::vector<Ref> path(static_cast<size_t>(trie_.max_depth()) + 1);
+  path[0] = Ref(body, 0, most);
+  string_tokens_.all_stays.resize((static_cast<size_t>(vocab_size()) + 31) / 32);
+  for (int32_t node = 0; node < trie_.num_nodes();) {
+    meter->Spend(1);
+    const size_t depth = static_cast<size_t>(trie_.depth(node));
+    const Ref from = path[depth - 1];
+    if (!automaton->Consume(from, trie_.byte(node), &path[depth])) {
+      node = trie_.end(node);
+      continue;
+    }
+    if (automaton->node(path[depth].node()).kind != Node::Kind::kString) {  // the closing quote
+      const uint32_t codes = static_cast<uint32_t>(most - from.b());
+      for (int32_t token : trie_.TokensBelow(node)) {
+        string_tokens_.closes.push_back({codes, static_cast<uint32_t>(depth), token});
+      }
+      node = trie_.end(node);
+      continue;
+    }
+    const uint32_t begun = path[depth].node() == body ? 0 : 1;
+    for (int32_t token : trie_.Tokens(node)) {
+      const uint32_t codes = static_cast<uint32_t>(most - path[depth].b()) + begun;
+      string_tokens_.stays.push_back({codes, token});
+      string_tokens_.all_stays[token / 32] |= uint32_t{1} << (token % 32);
+    }
+    ++node;
+  }
+  std::sort(string_tokens_.stays.begin(), string_tokens_.stays.end(),
+            [](const auto& a, const auto& b) { return a.codes < b.codes; });
 }
 
 bool TokenVocabulary::IsEnd(int32_t token) const {

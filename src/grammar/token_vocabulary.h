@@ -15,6 +15,23 @@
 
 namespace lull::grammar {
 
+// What the tokens do within a JSON string, by the code points that they need: masks of strings of
+// any length bounds follow from it without a walk.
+struct StringTokens {
+  struct Stay {
+    uint32_t codes;  // complete ones, and one more where it ends within one
+    int32_t token;
+  };
+  struct Close {
+    uint32_t codes;
+    uint32_t bytes;  // up to and with the closing quote
+    int32_t token;
+  };
+  std::vector<Stay> stays;  // ascending by codes
+  std::vector<Close> closes;
+  std::vector<uint32_t> all_stays;  // bits
+};
+
 class TokenVocabulary {
  public:
   // Keeps no reference to the tokenizer.
@@ -31,17 +48,21 @@ class TokenVocabulary {
   bool IsEnd(int32_t token) const;
   // The first blank of an answer is dropped when the tokens become text.
   bool strips_first_space() const { return strips_first_space_; }
+  const StringTokens& string_tokens() const { return string_tokens_; }
   // Of the states that every grammar has.
   MaskCache& masks() const { return masks_; }
 
  private:
   static constexpr int64_t kMaxMaskBytes = 32 << 20;
 
+  void FindStringTokens(WorkMeter* meter);
+
   std::string bytes_;
   std::vector<uint32_t> offsets_;  // [vocab_size + 1]
   std::vector<int32_t> ends_;
   bool strips_first_space_ = false;
   TokenTrie trie_;
+  StringTokens string_tokens_;
   mutable MaskCache masks_{kMaxMaskBytes};
 };
 
