@@ -11,6 +11,7 @@ lull_module(evidence  LAYER 1 DEPS base LIBS nlohmann_json::nlohmann_json)
 lull_module(budget    LAYER 1 DEPS base)
 lull_module(formats   LAYER 1 DEPS base TEST_LIBS lull_test_support)
 lull_module(simd      LAYER 1 DEPS base)
+lull_module(doctor    LAYER 2 DEPS base evidence)
 lull_module(store     LAYER 2 DEPS base LIBS nlohmann_json::nlohmann_json ZLIB::ZLIB CURL::libcurl)
 lull_module(quant     LAYER 2 DEPS base simd)
 lull_module(tokenizer LAYER 2 DEPS base formats)
@@ -24,12 +25,14 @@ lull_module(model     LAYER 6 DEPS base formats quant kernels ops cache TEST_LIB
 lull_module(decode    LAYER 7 DEPS base)
 lull_module(sched     LAYER 8 DEPS base tokenizer model decode)
 lull_module(engine    LAYER 9 DEPS base budget formats tokenizer chat grammar kernels model decode sched TEST_LIBS lull_test_support)
-lull_module(service   LAYER 12 DEPS base engine LIBS nlohmann_json::nlohmann_json Boost::headers OpenSSL::SSL
+lull_module(service   LAYER 12 DEPS base doctor evidence engine LIBS nlohmann_json::nlohmann_json Boost::headers OpenSSL::SSL
             TEST_LIBS lull_test_support)
 lull_module(bench     LAYER 12 DEPS base evidence LIBS nlohmann_json::nlohmann_json Boost::headers)
 lull_module(roof      LAYER 12 DEPS base simd)
-lull_module(cli       LAYER 13 DEPS base evidence store formats engine service roof bench LIBS nlohmann_json::nlohmann_json
+lull_module(cli       LAYER 13 DEPS base doctor evidence store formats engine service roof bench LIBS nlohmann_json::nlohmann_json
             TEST_LIBS lull_test_support)
+
+include(cmake/dash.cmake)
 
 # Tiny models and malformed files for tests; any test links it through TEST_LIBS.
 file(GLOB support_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/support/*.cc)
@@ -44,7 +47,8 @@ target_link_libraries(make_model PRIVATE lull_test_support)
 # Fuzz targets need clang: cmake --preset fuzz && ninja -C build/fuzz pack_fuzz
 option(LULL_FUZZ "Build the libFuzzer targets (clang only)" OFF)
 if(LULL_FUZZ)
-  foreach(pair gguf:lull_test_support chat_template:lull_chat pack:lull_model grammar:lull_grammar)
+  foreach(pair gguf:lull_test_support chat_template:lull_chat pack:lull_model grammar:lull_grammar
+               status_text:lull_cli)
     string(REPLACE ":" ";" pair ${pair})
     list(GET pair 0 parser)
     list(GET pair 1 library)
@@ -64,6 +68,14 @@ if(EXISTS ${PROJECT_SOURCE_DIR}/src/cli/lull_main.cc)
     add_dependencies(cli_test lull)
   endif()
 endif()
+# From outside: the README's curl lines; the dashboard in a browser, skipped where there is no Chromium.
+set(run_outside ${PROJECT_SOURCE_DIR}/tests/dash/run.sh)
+add_test(NAME readme COMMAND ${run_outside} readme_test.py $<TARGET_FILE:lull> $<TARGET_FILE:make_tiny_model>
+         ${PROJECT_SOURCE_DIR}/README.md)
+set_tests_properties(readme PROPERTIES LABELS cli TIMEOUT 300 SKIP_RETURN_CODE 77)
+add_test(NAME dash_browser COMMAND ${run_outside} browser_test.py $<TARGET_FILE:lull> $<TARGET_FILE:make_tiny_model>)
+set_tests_properties(dash_browser PROPERTIES LABELS browser TIMEOUT 300 SKIP_RETURN_CODE 77)
+
 add_executable(tokenize_dump EXCLUDE_FROM_ALL tools/tokenize_dump.cc)
 target_link_libraries(tokenize_dump PRIVATE lull_tokenizer)
 add_executable(render_template EXCLUDE_FROM_ALL tools/render_template.cc)

@@ -76,8 +76,10 @@ Result<HttpReply> Send(const std::string& host, int port, double timeout_s,
 }  // namespace
 
 Result<HttpReply> HttpGet(const std::string& host, int port, const std::string& path,
-                          double timeout_s) {
-  return Send(host, port, timeout_s, {http::verb::get, path, 11});
+                          double timeout_s, const std::string& api_key) {
+  http::request<http::string_body> request(http::verb::get, path, 11);
+  if (!api_key.empty()) request.set(http::field::authorization, "Bearer " + api_key);
+  return Send(host, port, timeout_s, std::move(request));
 }
 
 Result<HttpReply> HttpPostJson(const std::string& host, int port, const std::string& path,

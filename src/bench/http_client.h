@@ -12,9 +12,10 @@ struct HttpReply {
   std::string body;
 };
 
-// Thread-safe. host is an address or a name; bodies above 16 MiB are refused.
+// Thread-safe. host is an address or a name; bodies above 16 MiB are refused. api_key, if any, goes
+// along as a bearer token.
 Result<HttpReply> HttpGet(const std::string& host, int port, const std::string& path,
-                          double timeout_s);
+                          double timeout_s, const std::string& api_key = "");
 Result<HttpReply> HttpPostJson(const std::string& host, int port, const std::string& path,
                                const std::string& body, double timeout_s);
 

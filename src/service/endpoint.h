@@ -5,7 +5,9 @@
 #include <atomic>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "doctor/doctor.h"
 #include "lull/engine.h"
 #include "lull/runtime.h"
 #include "service/http/message.h"
@@ -16,11 +18,16 @@
 
 namespace lull {
 
+class LoadSampler;
+
 // What endpoints share. Outlives every request.
 struct Service {
   ModelHub* hub = nullptr;
   Runtime* runtime = nullptr;
-  Worker* worker = nullptr;  // runs the endpoints that tokenize
+  Worker* worker = nullptr;       // runs the endpoints that tokenize
+  LoadSampler* load = nullptr;    // what /dash shows of the last minute; null: not kept
+  std::string evidence_path;      // whose last record /dash shows; "": none
+  std::vector<Finding> warnings;  // of this machine, as /dash shows them
   int64_t start_unix_s = 0;
   double default_temperature = 1.0;
   std::atomic<bool> draining{false};

@@ -1,6 +1,7 @@
 #include <exception>
 #include <string_view>
 
+#include "service/dash/load_sampler.h"
 #include "service/endpoint.h"
 #include "service/status_map.h"
 
@@ -59,6 +60,7 @@ void Call(const Endpoint& endpoint, Service& service, const HttpRequest& request
     response.status = 503;
     return responder->Send(std::move(response));
   }
+  if (service.load != nullptr) service.load->Wake();
   const bool posted =
       service.worker->Post([&service, handle = endpoint.handle, request, responder] {
         try {  // a third party's exception ends its request, not the server

@@ -16,6 +16,7 @@
 #include <thread>
 
 #include "lull/engine.h"
+#include "service/dash/load_sampler.h"
 #include "service/endpoint.h"
 #include "service/http/server.h"
 #include "service/json_request.h"
@@ -70,6 +71,8 @@ class ServiceTest : public testing::Test {
     service_.hub = hub_.get();
     worker_ = std::make_unique<Worker>();
     service_.worker = worker_.get();
+    load_ = std::make_unique<LoadSampler>(*runtime_, *hub_);
+    service_.load = load_.get();
     thread_ = std::thread([this] {
       server_->Run(false, [this] {
         service_.draining.store(true);
@@ -82,6 +85,7 @@ class ServiceTest : public testing::Test {
     server_->Stop();
     thread_.join();
     worker_.reset();
+    load_.reset();
     engine_.reset();
     server_.reset();
     std::filesystem::remove(path_);
@@ -132,6 +136,7 @@ class ServiceTest : public testing::Test {
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<SingleModelHub> hub_;
   std::unique_ptr<Worker> worker_;
+  std::unique_ptr<LoadSampler> load_;
   std::thread thread_;
   int port_ = 0;
   std::atomic<bool> ended_{false};  // the server has stopped

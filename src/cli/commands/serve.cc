@@ -7,7 +7,9 @@
 #include "cli/guard_flags.h"
 #include "cli/output.h"
 #include "cli/session.h"
+#include "doctor/doctor.h"
 #include "lull/engine.h"
+#include "service/dash/load_sampler.h"
 #include "service/endpoint.h"
 #include "service/http/server.h"
 
@@ -51,6 +53,7 @@ class ServeCommand : public Command {
                    "seconds that running requests get after SIGTERM or SIGINT (default 10)")
         ->check(CLI::Range(0.0, 86400.0));
     app.add_option("--temp", temperature_, "temperature where a request names none (default 1)");
+    app.add_option("--evidence", evidence_, "file of bench records whose last one /dash shows");
     guard_.AddTo(app, &http_);
     runtime_.courteous = true;
     runtime_.AddTo(app);
@@ -87,6 +90,12 @@ class ServeCommand : public Command {
     Worker worker;
     LULL_RETURN_IF_ERROR(worker.start_status());
     service.worker = &worker;
+    LoadSampler load(*session.runtime, hub);
+    LULL_RETURN_IF_ERROR(load.start_status());
+    service.load = &load;
+    service.evidence_path = evidence_;
+    service.warnings = ExamineMachine(ThisMachine());
+    std::erase_if(service.warnings, [](const Finding& finding) { return finding.ok; });
     Announce(session, server->port());
     server->Run(/*handle_signals=*/true, [&service, &engine = *engine, &server = *server] {
       service.draining.store(true);
@@ -117,6 +126,7 @@ class ServeCommand : public Command {
   }
 
   std::string model_;
+  std::string evidence_;
   double temperature_ = 1.0;
   HttpServerOptions http_ = [] {
     HttpServerOptions options;
