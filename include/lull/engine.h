@@ -26,7 +26,7 @@ struct EngineOptions {
   // Prompts that begin like earlier ones, answers included, take over their K and V, in whole pages
   // of 64 tokens. The cache lives in the pool: what nobody uses is given up where room is short.
   bool prefix_cache = true;
-  int64_t prefix_cache_tokens = 0;  // kept at most when nobody uses them; 0: 4096
+  int64_t prefix_cache_tokens = 0;  // kept at most; 0: 512 to 4096, by a quarter of the weights
 };
 
 using RequestId = uint64_t;

@@ -12,8 +12,8 @@ namespace lull {
 namespace {
 
 constexpr int64_t kDefaultContextTokens = 8192;
-constexpr int64_t kDefaultPrefixCacheTokens = 4096;
-
+constexpr int64_t kLeastPrefixCacheTokens = 512;
+constexpr int64_t kMostPrefixCacheTokens = 4096;
 constexpr double kMaxStepSeconds = 0.25;
 
 double MaxStepSeconds(double p95_latency_s) {
@@ -21,9 +21,12 @@ double MaxStepSeconds(double p95_latency_s) {
   return std::min(kMaxStepSeconds, p95_latency_s / 10.0);
 }
 
-int64_t PrefixCacheTokens(const EngineOptions& options) {
+// A small model's cache should not weigh as much as the model.
+int64_t PrefixCacheTokens(const EngineOptions& options, const ModelInfo& info) {
   if (!options.prefix_cache) return 0;
-  return options.prefix_cache_tokens != 0 ? options.prefix_cache_tokens : kDefaultPrefixCacheTokens;
+  if (options.prefix_cache_tokens != 0) return options.prefix_cache_tokens;
+  return std::clamp(info.weight_bytes / 4 / std::max<int64_t>(info.kv_bytes_per_token, 1),
+                    kLeastPrefixCacheTokens, kMostPrefixCacheTokens);
 }
 
 }  // namespace
@@ -50,7 +53,7 @@ Result<std::unique_ptr<Engine>> Engine::Create(const Model& model, Runtime& runt
   request.max_context_tokens = options.max_context_tokens;
   request.default_context_tokens = std::min(model.info().context_tokens, kDefaultContextTokens);
   request.kv_pool_tokens = options.kv_pool_tokens;
-  request.prefix_cache_tokens = PrefixCacheTokens(options);
+  request.prefix_cache_tokens = PrefixCacheTokens(options, model.info());
   request.max_sequences = options.max_sequences;
   request.max_batch_rows = static_cast<int>(std::clamp<int64_t>(
       int64_t{options.max_sequences} + options.prefill_chunk_tokens, 1, 1 << 20));

@@ -15,6 +15,12 @@ class FairMutex {
     const uint64_t ticket = next_++;
     turn_.wait(guard, [&] { return serving_ == ticket; });
   }
+  bool try_lock() {
+    std::lock_guard<std::mutex> guard(mutex_);
+    if (serving_ != next_) return false;
+    ++next_;
+    return true;
+  }
   void unlock() {
     {
       std::lock_guard<std::mutex> guard(mutex_);

@@ -65,6 +65,15 @@ class SharedRunner : public Runner {
     std::lock_guard<FairMutex> lock(compute_);
     return runner_->Forward(ctx, rows, logits_rows, logits);
   }
+  // Not worth waiting for another engine's pass.
+  void ForEachRow(const ExecContext& ctx, size_t n,
+                  const std::function<void(size_t)>& fn) override {
+    if (n < 2) return runner_->ForEachRow(ctx, n, fn);
+    std::unique_lock<FairMutex> lock(compute_, std::try_to_lock);
+    ExecContext here = ctx;
+    if (!lock.owns_lock()) here.pool = nullptr;
+    runner_->ForEachRow(here, n, fn);
+  }
 
  private:
   std::unique_ptr<Runner> runner_;

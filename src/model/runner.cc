@@ -83,6 +83,11 @@ class ModelRunner : public Runner {
   int64_t bytes_moved() const override { return bytes_moved_; }
   Status Forward(const ExecContext& ctx, std::span<const BatchRow> rows,
                  std::span<const int32_t> logits_rows, float* logits) override;
+  void ForEachRow(const ExecContext& ctx, size_t n,
+                  const std::function<void(size_t)>& fn) override {
+    if (n == 1) return fn(0);  // not worth waking anyone
+    ParallelFor(ctx, n, [&fn](size_t row, int) { fn(row); });
+  }
 
  private:
   ModelRunner(const LoadedModel& model, const Kernels& kernels, const RunnerOptions& options)

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 
@@ -57,6 +58,10 @@ class Runner {
   // ascending order, the first being its length. On error no sequence has changed its length.
   virtual Status Forward(const ExecContext& ctx, std::span<const BatchRow> rows,
                          std::span<const int32_t> logits_rows, float* logits) = 0;
+  // fn(0) to fn(n - 1), on the threads of the context's pool where they are free now, and returns
+  // when all are done. For what follows a pass row by row; each checkpoints for itself.
+  virtual void ForEachRow(const ExecContext& ctx, size_t n,
+                          const std::function<void(size_t)>& fn) = 0;
 };
 
 // The model outlives the runner.

@@ -355,12 +355,23 @@ void Batcher::ComputeAlone(const Share& share) {
   share.sequence->End(reason, status.error());
 }
 
+// The choice over the vocabulary is most of the work beside the pass, and each row's is its own.
 void Batcher::Sample(std::vector<Delivery>* out) {
   const size_t vocab = static_cast<size_t>(limits_.vocab_size);
+  choosing_.clear();
   for (const Share& share : shares_) {
     if (share.logits_slot < 0 || share.sequence->finished()) continue;
+    share.sequence->PrepareChoice(vocab);
+    ctx_.Checkpoint();
+    choosing_.push_back(&share);
+  }
+  runner_.ForEachRow(ctx_, choosing_.size(), [&](size_t i) {
+    const Share& share = *choosing_[i];
     float* logits = logits_.get() + static_cast<size_t>(share.logits_slot) * vocab;
-    share.sequence->Advance(ctx_, {logits, vocab}, options_.now_ns(), out);
+    share.sequence->Choose(ctx_, {logits, vocab});
+  });
+  for (const Share* share : choosing_) {
+    share->sequence->Advance(options_.now_ns(), out);
     ctx_.Checkpoint();
   }
 }

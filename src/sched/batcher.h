@@ -125,6 +125,7 @@ class Batcher {
   std::vector<BatchRow> rows_;
   std::vector<int32_t> logits_rows_;
   std::vector<Share> shares_;
+  std::vector<const Share*> choosing_;    // of these, the ones with logits
   std::vector<Sequence*> prompts_;        // still to be computed, in the order of their turn
   std::vector<const Sequence*> leaders_;  // of these, those that wait for nobody's pages
   std::unique_ptr<float[]> logits_;       // [num_logits_]

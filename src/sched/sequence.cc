@@ -2,8 +2,6 @@
 
 #include <utility>
 
-#include "decode/logprobs.h"
-
 namespace lull {
 namespace {
 
@@ -27,17 +25,29 @@ Sequence::Sequence(const ExecContext& ctx, Submission submission, const Tokenize
   sampler_.AcceptAll(ctx, tokens_);
 }
 
-void Sequence::Advance(const ExecContext& ctx, std::span<float> logits, int64_t now_ns,
-                       std::vector<Delivery>* out) {
+void Sequence::PrepareChoice(size_t vocab_size) {
+  chosen_ = int32_t{-1};
+  if (request_.constraint == nullptr) return;
+  allowed_.resize((vocab_size + 31) / 32);
+  const Status filled = request_.constraint->FillMask(allowed_);
+  if (!filled.ok()) chosen_ = filled.error();
+}
+
+void Sequence::Choose(const ExecContext& ctx, std::span<float> logits) {
+  if (!chosen_.ok()) return;
+  chosen_ = sampler_.Sample(ctx, logits, static_cast<int64_t>(tokens_.size()), allowed_);
+  if (!chosen_.ok() || request_.logprobs == 0) return;
+  logprobs_ = ComputeLogprobs(ctx, logits, *chosen_, request_.logprobs);
+}
+
+void Sequence::Advance(int64_t now_ns, std::vector<Delivery>* out) {
   if (text_ == nullptr) text_ = tokenizer_.NewTextStream(false);
-  const int64_t position = static_cast<int64_t>(tokens_.size());
-  const Result<int32_t> sampled = Choose(ctx, logits, position);
-  if (!sampled.ok()) return End(FinishReason::kError, sampled.error());
-  const int32_t token = *sampled;
+  if (!chosen_.ok()) return End(FinishReason::kError, chosen_.error());
+  const int32_t token = *chosen_;
   if (first_token_ns_ == 0) first_token_ns_ = now_ns;
   last_token_ns_ = now_ns;
   if (EndsAnswer(token)) return End(FinishReason::kEog);
-  DeliverToken(ctx, token, logits, out);
+  DeliverToken(token, out);
   tokens_.push_back(token);
   sampler_.Accept(token);
   if (stop_.stopped()) return End(FinishReason::kStop);
@@ -46,15 +56,8 @@ void Sequence::Advance(const ExecContext& ctx, std::span<float> logits, int64_t 
     if (!accepted.ok()) return End(FinishReason::kError, accepted.error());
     if (request_.constraint->finished()) return End(FinishReason::kStop);
   }
-  if (position + 1 - prompt_tokens_ >= max_new_tokens_) End(FinishReason::kLength);
-}
-
-Result<int32_t> Sequence::Choose(const ExecContext& ctx, std::span<float> logits,
-                                 int64_t position) {
-  if (request_.constraint == nullptr) return sampler_.Sample(ctx, logits, position);
-  allowed_.resize((logits.size() + 31) / 32);
-  LULL_RETURN_IF_ERROR(request_.constraint->FillMask(allowed_));
-  return sampler_.Sample(ctx, logits, position, allowed_);
+  if (static_cast<int64_t>(tokens_.size()) - prompt_tokens_ >= max_new_tokens_)
+    End(FinishReason::kLength);
 }
 
 // A constraint that allows an end-of-generation token says that the text may end there.
@@ -63,16 +66,14 @@ bool Sequence::EndsAnswer(int32_t token) const {
   return may_end && tokenizer_.IsEndOfGeneration(token);
 }
 
-void Sequence::DeliverToken(const ExecContext& ctx, int32_t token, std::span<const float> logits,
-                            std::vector<Delivery>* out) {
+void Sequence::DeliverToken(int32_t token, std::vector<Delivery>* out) {
   Event event;
   event.kind = Event::Kind::kToken;
   event.token = token;
   event.text = stop_.Push(text_->Push(token));
   if (request_.logprobs > 0) {
-    Logprobs logprobs = ComputeLogprobs(ctx, logits, token, request_.logprobs);
-    event.chosen = logprobs.chosen;
-    event.top = std::move(logprobs.top);
+    event.chosen = logprobs_.chosen;
+    event.top = std::move(logprobs_.top);
   }
   out->push_back({id_, on_event_, std::move(event)});
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/exec_context.h"
+#include "decode/logprobs.h"
 #include "decode/sampler.h"
 #include "decode/stop.h"
 #include "lull/request.h"
@@ -58,10 +59,12 @@ class Sequence {
     return has_answer() && computed + 1 == static_cast<int64_t>(tokens_.size());
   }
 
-  // Chooses the next token from the logits of the last one, and appends what the caller is to see:
-  // a token, or nothing where the answer has ended; finished() tells.
-  void Advance(const ExecContext& ctx, std::span<float> logits, int64_t now_ns,
-               std::vector<Delivery>* out);
+  // The next token, in three steps: what the constraint allows; the choice from the logits of the
+  // last one, which several sequences may make at once on different threads; and what the caller is
+  // to see of it: a token, or nothing where the answer has ended; finished() tells.
+  void PrepareChoice(size_t vocab_size);
+  void Choose(const ExecContext& ctx, std::span<float> logits);
+  void Advance(int64_t now_ns, std::vector<Delivery>* out);
   void End(FinishReason reason, Error error = {});
   // The last event. Requires: finished().
   Delivery TakeFinish(const ExecContext& ctx, int64_t now_ns);
@@ -79,10 +82,8 @@ class Sequence {
   int64_t cached_tokens = 0;  // of the prompt, found in the prefix cache
 
  private:
-  Result<int32_t> Choose(const ExecContext& ctx, std::span<float> logits, int64_t position);
   bool EndsAnswer(int32_t token) const;
-  void DeliverToken(const ExecContext& ctx, int32_t token, std::span<const float> logits,
-                    std::vector<Delivery>* out);
+  void DeliverToken(int32_t token, std::vector<Delivery>* out);
 
   uint64_t id_;
   Request request_;
@@ -96,6 +97,8 @@ class Sequence {
   Sampler sampler_;
   StopMatcher stop_;
   std::vector<uint32_t> allowed_;  // of the constraint, where there is one
+  Result<int32_t> chosen_ = int32_t{-1};
+  Logprobs logprobs_;  // of the choice, where they are asked for
   std::unique_ptr<TextStream> text_;
   int64_t first_token_ns_ = 0;
   int64_t last_token_ns_ = 0;

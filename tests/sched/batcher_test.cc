@@ -6,6 +6,7 @@
 #include <random>
 
 #include "base/os/os.h"
+#include "base/thread_pool.h"
 #include "tests/support/fake_runner.h"
 
 namespace lull {
@@ -508,7 +509,9 @@ TEST(Batcher, HalfCharactersNeverLeave) {
   for (const int32_t token : forced) {
     std::vector<float> logits(6, 0.0f);
     logits[static_cast<size_t>(token)] = 1.0f;
-    sequence.Advance({}, logits, 1, &out);
+    sequence.PrepareChoice(logits.size());
+    sequence.Choose({}, logits);
+    sequence.Advance(1, &out);
   }
   for (const Delivery& delivery : out) texts.push_back(delivery.event.text);
   EXPECT_EQ(texts, (std::vector<std::string>{"", "é", "", "", "日", "x", ""}));
@@ -740,6 +743,32 @@ TEST(Batcher, ACancelledLeaderLeavesItsPages) {
   EXPECT_EQ(world.answers[2].stats.cached_tokens, 128);
   EXPECT_EQ(world.answers[3].stats.cached_tokens, 192);
   ExpectSame(world.answers[3], Solo(Alike(200, 4, 7)), "after a cancel");
+}
+
+// Choices are made on the threads of the pool, each row for itself.
+TEST(Batcher, ManyThreadsChooseTheSame) {
+  ThreadPool pool(4);
+  FakeTokenizer tokenizer = FakeTokenizer::Letters(64);
+  FakeRunner runner({.pool_pages = 400});
+  Batcher batcher(runner, tokenizer, {&pool, nullptr, nullptr}, {});
+  std::mt19937 rng(11);
+  std::vector<Request> requests;
+  for (uint64_t id = 0; id < 40; ++id) {
+    requests.push_back(RandomRequest(rng));
+    batcher.Add({id, requests.back(), [](const Event&) {}, 0});
+  }
+  std::map<uint64_t, Answer> answers;
+  std::vector<Delivery> out;
+  while (!batcher.idle()) batcher.Step(&out);
+  for (const Delivery& delivery : out) {
+    Answer& answer = answers[delivery.id];
+    answer.text += delivery.event.text;
+    answer.reason = delivery.event.reason;
+    if (delivery.event.kind != Event::Kind::kToken) continue;
+    answer.tokens.push_back(delivery.event.token);
+    answer.chosen.push_back(delivery.event.chosen);
+  }
+  for (uint64_t id = 0; id < 40; ++id) ExpectSame(answers[id], Solo(requests[id]), "threads");
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "base/os/os.h"
+#include "base/thread_pool.h"
 #include "tests/support/fake_runner.h"
 
 namespace lull {
@@ -303,6 +304,50 @@ TEST(StepLoop, ManyThreads) {
   EXPECT_EQ(stats.requests_finished + stats.requests_cancelled, kThreads * kEach);
   EXPECT_EQ(stats.kv.pages_used, 0);
   EXPECT_EQ(world.runner->misuse(), "");
+}
+
+// Submitting, cancelling, asking, draining and stopping from many threads, until the loop goes away
+// under them: who was accepted gets exactly one last event.
+TEST(StepLoop, StopsUnderLoadFromEverySide) {
+  for (uint32_t round = 0; round < 6; ++round) {
+    Inbox inbox;
+    std::atomic<int> accepted{0};
+    ThreadPool pool(3);
+    World world({.batcher = {.max_sequences = 4,
+                             .prefill_chunk_tokens = 16,
+                             .kv_pool_tokens = 512,
+                             .answer_room_tokens = 16,
+                             .prefix_cache = true},
+                 .max_queue = 40},
+                {.pool_pages = 8, .prefix_cache = true}, {&pool, nullptr, nullptr});
+    std::vector<std::thread> threads;
+    for (uint32_t t = 0; t < 4; ++t) {
+      threads.emplace_back([&, t] {
+        std::mt19937 rng(round * 100 + t);
+        for (int i = 0; i < 60; ++i) {
+          Request request = Endless(static_cast<int32_t>(rng() % 32), 1 + rng() % 60);
+          request.prompt_tokens.resize(1 + rng() % 150, 3);
+          request.priority = static_cast<Priority>(rng() % 3);
+          request.account = std::string(1, static_cast<char>('a' + rng() % 3));
+          if (rng() % 3 == 0) request.deadline_ms = 1 + static_cast<int64_t>(rng() % 20);
+          if (world.loop->Submit(request, inbox.For(static_cast<int>(t) * 1000 + i)).ok())
+            ++accepted;
+          if (rng() % 4 == 0) world.loop->Cancel(1 + rng() % 100);
+          if (rng() % 8 == 0) world.loop->stats();
+          if (t == 0 && i == 50) {
+            if (round % 2 == 0) world.loop->Drain();
+            world.loop->Stop(round % 3 * 5);
+          }
+        }
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    const std::string misuse = world.runner->misuse();
+    world.loop.reset();
+    EXPECT_EQ(misuse, "");
+    EXPECT_EQ(inbox.reasons().size(), static_cast<size_t>(accepted));
+    for (const auto& [key, reasons] : inbox.reasons()) EXPECT_EQ(reasons.size(), 1u) << key;
+  }
 }
 
 // What was measured decides: steps of 10 ms, so 400 tokens take 4 s.

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "base/thread_pool.h"
 #include "model/runner.h"
 #include "tokenizer/tokenizer.h"
 
@@ -107,6 +108,10 @@ class FakeRunner : public Runner {
   }
   int64_t bytes_moved() const override { return forwards * kBytesPerPass; }
 
+  void ForEachRow(const ExecContext& ctx, size_t n,
+                  const std::function<void(size_t)>& fn) override {
+    ParallelFor(ctx, n, [&fn](size_t row, int) { fn(row); });
+  }
   Status Forward(const ExecContext& ctx, std::span<const BatchRow> rows,
                  std::span<const int32_t> logits_rows, float* logits) override {
     ++forwards;

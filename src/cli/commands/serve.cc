@@ -47,7 +47,7 @@ class ServeCommand : public Command {
     app.add_flag("!--no-prefix-cache", engine_.prefix_cache,
                  "compute every prompt anew, also where it begins like an earlier one");
     app.add_option("--prefix-cache-tokens", engine_.prefix_cache_tokens,
-                   "tokens of earlier prompts and answers kept at most (default 4096)")
+                   "tokens of earlier prompts and answers kept at most (default 512 to 4096)")
         ->check(CLI::Range(1, 1 << 30));
     app.add_option("--drain-timeout", http_.drain_timeout_s,
                    "seconds that running requests get after SIGTERM or SIGINT (default 10)")
