@@ -47,7 +47,7 @@ target_link_libraries(make_model PRIVATE lull_test_support)
 # Fuzz targets need clang: cmake --preset fuzz && ninja -C build/fuzz pack_fuzz
 option(LULL_FUZZ "Build the libFuzzer targets (clang only)" OFF)
 if(LULL_FUZZ)
-  foreach(pair gguf:lull_test_support chat_template:lull_chat pack:lull_model grammar:lull_grammar
+  foreach(pair gguf:lull_test_support budget:lull_budget chat_template:lull_chat pack:lull_model grammar:lull_grammar
                status_text:lull_cli)
     string(REPLACE ":" ";" pair ${pair})
     list(GET pair 0 parser)

@@ -13,12 +13,13 @@ namespace lull {
 
 struct EngineOptions {
   std::string kv_type = "f16";
-  std::string activation_type = "q8_0";  // as DecoderOptions'
-  int64_t max_context_tokens = 0;        // per request; 0: the model's own, at most 8192
-  int64_t kv_pool_tokens = 0;            // 0: max_context_tokens
-  int max_sequences = 64;                // decoding at once
-  int max_queue = 256;                   // waiting; more are refused with kBusy
-  int prefill_chunk_tokens = 128;        // rows of prompt in one step beside the decoding rows
+  std::string activation_type = "q8_0";   // as DecoderOptions'
+  int64_t max_context_tokens = 0;         // per request; 0: the model's own, cut as below
+  int64_t default_context_tokens = 8192;  // most of a context left open; less where KV is short
+  int64_t kv_pool_tokens = 0;             // 0: up to 4 contexts, fewer where the RAM says so
+  int max_sequences = 64;                 // decoding at once
+  int max_queue = 256;                    // waiting; more are refused with kBusy
+  int prefill_chunk_tokens = 128;         // rows of prompt in one step beside the decoding rows
   // Budget::p95_latency_s; 0: the runtime's. Beside answers in progress a step takes no more prompt
   // than it can compute, by what was measured, in a tenth of it and at most 250 ms; where none is
   // declared, in 250 ms.

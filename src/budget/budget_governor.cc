@@ -81,6 +81,7 @@ void BudgetGovernor::SetBudget(const Budget& budget) {
   std::lock_guard<std::mutex> lock(mutex_);
   declared_ = budget.cpu;
   Apply();
+  if (budget.mem_bw_bytes_per_s == bus_.rate()) return;
   bus_.SetRate(budget.mem_bw_bytes_per_s, clock_.MonotonicNs(), bytes_moved());
 }
 

@@ -105,7 +105,6 @@ struct CpuGovernor::Rep {
   std::atomic<int64_t> tat{0};        // when the bucket will have paid for all that is charged
   std::atomic<int64_t> accounted{0};  // process CPU time charged so far
   std::atomic<int64_t> charged_at{0};
-  std::atomic<int64_t> throttled_ns{0};
   std::atomic<int64_t> checkpoints{0};
   std::atomic<int64_t> charged_cpu_ns{0};
 };
@@ -143,17 +142,6 @@ CpuGovernor::CpuGovernor(const CpuBudget& budget, int cpus, GovernorClock& clock
 }
 
 CpuGovernor::~CpuGovernor() = default;
-
-void CpuGovernor::Checkpoint() {
-  static thread_local ThreadState thread;
-  int64_t slept_from = 0;
-  while (const int64_t wake = Poll(thread)) {
-    if (slept_from == 0) slept_from = rep_->clock.MonotonicNs();
-    rep_->clock.SleepUntilNs(wake);
-  }
-  if (slept_from == 0) return;
-  rep_->throttled_ns.fetch_add(rep_->clock.MonotonicNs() - slept_from, std::memory_order_relaxed);
-}
 
 int64_t CpuGovernor::Poll(ThreadState& thread) {
   const uint64_t packed = rep_->word.load(std::memory_order_relaxed);
@@ -208,8 +196,7 @@ void CpuGovernor::SetBudget(const CpuBudget& budget) {
 }
 
 GovernorStats CpuGovernor::stats() const {
-  return {rep_->throttled_ns.load(std::memory_order_relaxed),
-          rep_->checkpoints.load(std::memory_order_relaxed),
+  return {rep_->checkpoints.load(std::memory_order_relaxed),
           rep_->charged_cpu_ns.load(std::memory_order_relaxed)};
 }
 

@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <memory>
 
-#include "base/exec_context.h"
 #include "lull/budget.h"
 
 namespace lull {
@@ -23,8 +22,7 @@ class GovernorClock {
 };
 
 struct GovernorStats {
-  int64_t throttled_ns = 0;  // slept, summed over threads
-  int64_t checkpoints = 0;   // calls while capped; up to one skip interval late per thread
+  int64_t checkpoints = 0;  // calls while capped; up to one skip interval late per thread
   int64_t charged_cpu_ns = 0;
 };
 
@@ -39,7 +37,7 @@ struct GovernorLimits {
 // The one place that turns a declared budget into limits. Requires: cpus >= 1.
 GovernorLimits LimitsOf(const CpuBudget& budget, int cpus);
 
-class CpuGovernor : public Pacer {
+class CpuGovernor {
  public:
   // What the governor remembers of one thread.
   struct ThreadState {
@@ -50,14 +48,12 @@ class CpuGovernor : public Pacer {
 
   // cpus: what 100 % means. An uncapped budget gives a governor that never sleeps.
   CpuGovernor(const CpuBudget& budget, int cpus, GovernorClock& clock = GovernorClock::System());
-  ~CpuGovernor() override;
+  ~CpuGovernor();
 
-  void Checkpoint() override;
   // One look at the bucket, without sleeping: 0 to go on, else the time to sleep until and ask
-  // again. Checkpoint() is this in a loop.
+  // again. BudgetGovernor::Checkpoint() is this in a loop.
   int64_t Poll(ThreadState& thread);
-  bool capped() const override;
-  int64_t PausedNs() const override { return stats().throttled_ns; }
+  bool capped() const;
   // While running; sleepers notice within 20 ms. A debt keeps its CPU time across the change.
   void SetBudget(const CpuBudget& budget);
   GovernorStats stats() const;

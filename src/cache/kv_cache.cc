@@ -16,34 +16,57 @@ int64_t PagesFor(int64_t tokens) { return (tokens + kPage - 1) / kPage; }
 // Pages of one window that a single sequence can hold outside of a pass.
 int64_t WindowPages(int64_t window) { return PagesFor(window) + 1 + kSlackPages; }
 
+// A window never needs more than this, whatever the sequences' lengths.
+int64_t PoolPages(const KvGroup& group, const KvCacheOptions& options) {
+  const int64_t full = PagesFor(options.pool_tokens);
+  if (group.window == 0) return full;
+  return std::min(full, options.max_sequences * (WindowPages(group.window) + 1) +
+                            PagesFor(options.max_batch_rows) +
+                            PagesFor(options.prefix_cache_tokens));
+}
+
+// Recurrent states at page ends, one beside each page that the prefix cache may keep.
+int64_t SnapshotPages(const KvLayout& layout, const KvCacheOptions& options) {
+  if (layout.state_floats() == 0) return 0;
+  return std::min(PagesFor(options.pool_tokens), PagesFor(options.prefix_cache_tokens));
+}
+
+size_t StateBytes(const KvLayout& layout) { return layout.state_floats() * sizeof(float) * 2; }
+
 }  // namespace
+
+KvBytes KvCacheBytes(const KvLayout& layout, const KvCacheOptions& options) {
+  KvBytes bytes;
+  const int64_t context = PagesFor(options.max_context_tokens);
+  for (const KvGroup& group : layout.groups()) {
+    const int64_t held =
+        group.window == 0 ? context : std::min(context, WindowPages(group.window) + 1);
+    bytes.all += static_cast<size_t>(PoolPages(group, options)) * group.page_bytes;
+    bytes.sequence += static_cast<size_t>(held) * group.page_bytes;
+  }
+  bytes.all += StateBytes(layout) * static_cast<size_t>(options.max_sequences);
+  bytes.all +=
+      layout.state_floats() * sizeof(float) * static_cast<size_t>(SnapshotPages(layout, options));
+  bytes.sequence += StateBytes(layout);
+  return bytes;
+}
 
 Result<std::unique_ptr<KvCache>> KvCache::Create(const KvLayout& layout,
                                                  const KvCacheOptions& options) {
   std::unique_ptr<KvCache> cache(new KvCache(layout));
   cache->options_ = options;
-  const int64_t full_pages = PagesFor(options.pool_tokens);
   for (const KvGroup& group : layout.groups()) {
-    int64_t pages = full_pages;
-    // A window never needs more than this, whatever the sequences' lengths.
-    if (group.window > 0)
-      pages = std::min(pages, options.max_sequences * (WindowPages(group.window) + 1) +
-                                  PagesFor(options.max_batch_rows) +
-                                  PagesFor(options.prefix_cache_tokens));
-    LULL_ASSIGN_OR_RETURN(BlockPool pool,
-                          BlockPool::Create(group.page_bytes, static_cast<size_t>(pages)));
+    const auto pages = static_cast<size_t>(PoolPages(group, options));
+    LULL_ASSIGN_OR_RETURN(BlockPool pool, BlockPool::Create(group.page_bytes, pages));
     cache->pools_.push_back(std::move(pool));
   }
-  const int64_t snapshots =
-      cache->has_state() ? std::min(full_pages, PagesFor(options.prefix_cache_tokens)) : 0;
-  LULL_ASSIGN_OR_RETURN(
-      BlockPool snapshot_pool,
-      BlockPool::Create(layout.state_floats() * sizeof(float), static_cast<size_t>(snapshots)));
+  LULL_ASSIGN_OR_RETURN(BlockPool snapshot_pool,
+                        BlockPool::Create(layout.state_floats() * sizeof(float),
+                                          static_cast<size_t>(SnapshotPages(layout, options))));
   cache->pools_.push_back(std::move(snapshot_pool));
-  const size_t state_bytes = layout.state_floats() * sizeof(float) * 2;
   LULL_ASSIGN_OR_RETURN(
       cache->states_,
-      os::Memory::Allocate(state_bytes * static_cast<size_t>(options.max_sequences)));
+      os::Memory::Allocate(StateBytes(layout) * static_cast<size_t>(options.max_sequences)));
   cache->sequences_.resize(static_cast<size_t>(options.max_sequences));
   for (Sequence& s : cache->sequences_) {
     s.tables.resize(layout.groups().size());

@@ -30,6 +30,13 @@ struct KvCacheOptions {
   int64_t prefix_cache_tokens = 0;
 };
 
+// What Create allocates, and what one sequence of max_context_tokens holds at most.
+struct KvBytes {
+  size_t all = 0;
+  size_t sequence = 0;
+};
+KvBytes KvCacheBytes(const KvLayout& layout, const KvCacheOptions& options);
+
 // Not thread-safe.
 class KvCache {
  public:

@@ -103,6 +103,8 @@ Result<Session> Session::Open(const std::string& model, const RuntimeFlags& flag
     fprintf(stderr, "lull: %d thread%s, not %d: the control group's CPU quota keeps no more busy\n",
             session.runtime->threads(), session.runtime->threads() == 1 ? "" : "s",
             options.threads);
+  if (!session.runtime->backstop_note().empty())
+    fprintf(stderr, "lull: %s\n", session.runtime->backstop_note().c_str());
   LULL_ASSIGN_OR_RETURN(session.model, Model::Load(path, *session.runtime));
   const std::string& note = session.model->info().pack_note;
   if (!note.empty()) fprintf(stderr, "lull: repacking the weights: %s\n", note.c_str());

@@ -8,6 +8,7 @@
 
 #include "decode/logprobs.h"
 #include "engine/kv_options.h"
+#include "engine/memory_plan.h"
 #include "engine/runtime_rep.h"
 
 namespace lull {
@@ -34,10 +35,10 @@ Result<std::unique_ptr<Decoder>> Decoder::Create(const Model& model, Runtime& ru
   request.kv_pool_tokens = options.kv_pool_tokens;
   request.max_sequences = options.max_sequences;
   request.max_batch_rows = options.max_batch_rows;
-  LULL_ASSIGN_OR_RETURN(const RunnerOptions runner_options, ToRunnerOptions(model.info(), request));
+  LULL_ASSIGN_OR_RETURN(RunnerPlan plan, PlanRunner(model, runtime, request));
   auto rep = std::make_unique<Rep>();
   rep->runtime = &runtime.rep();
-  LULL_ASSIGN_OR_RETURN(rep->runner, MakeSharedRunner(model, runtime, runner_options));
+  LULL_ASSIGN_OR_RETURN(rep->runner, MakeSharedRunner(model, runtime, std::move(plan)));
   return std::unique_ptr<Decoder>(new Decoder(std::move(rep)));
 }
 

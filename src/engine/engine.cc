@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "engine/kv_options.h"
+#include "engine/memory_plan.h"
 #include "engine/model_rep.h"
 #include "engine/runtime_rep.h"
 #include "sched/step_loop.h"
@@ -11,7 +12,7 @@
 namespace lull {
 namespace {
 
-constexpr int64_t kDefaultContextTokens = 8192;
+constexpr int64_t kDefaultContexts = 4;  // in a pool whose size was left open
 constexpr int64_t kLeastPrefixCacheTokens = 512;
 constexpr int64_t kMostPrefixCacheTokens = 4096;
 constexpr double kMaxStepSeconds = 0.25;
@@ -51,15 +52,19 @@ Result<std::unique_ptr<Engine>> Engine::Create(const Model& model, Runtime& runt
   request.kv_type = options.kv_type;
   request.activation_type = options.activation_type;
   request.max_context_tokens = options.max_context_tokens;
-  request.default_context_tokens = std::min(model.info().context_tokens, kDefaultContextTokens);
+  request.default_context_tokens =
+      std::min(model.info().context_tokens, std::max<int64_t>(options.default_context_tokens, 1));
   request.kv_pool_tokens = options.kv_pool_tokens;
   request.prefix_cache_tokens = PrefixCacheTokens(options, model.info());
   request.max_sequences = options.max_sequences;
   request.max_batch_rows = static_cast<int>(std::clamp<int64_t>(
       int64_t{options.max_sequences} + options.prefill_chunk_tokens, 1, 1 << 20));
-  LULL_ASSIGN_OR_RETURN(const RunnerOptions runner_options, ToRunnerOptions(model.info(), request));
+  request.default_contexts = kDefaultContexts;
+  request.logits_rows = options.max_sequences;
+  LULL_ASSIGN_OR_RETURN(RunnerPlan plan, PlanRunner(model, runtime, request));
+  const RunnerOptions runner_options = plan.options;
   LULL_ASSIGN_OR_RETURN(std::unique_ptr<Runner> runner,
-                        MakeSharedRunner(model, runtime, runner_options));
+                        MakeSharedRunner(model, runtime, std::move(plan)));
   StepLoopOptions loop;
   loop.batcher.max_sequences = options.max_sequences;
   loop.batcher.prefill_chunk_tokens = options.prefill_chunk_tokens;

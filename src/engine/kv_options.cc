@@ -4,6 +4,7 @@
 #include <mutex>
 #include <utility>
 
+#include "engine/memory_plan.h"
 #include "engine/model_rep.h"
 #include "engine/runtime_rep.h"
 
@@ -37,8 +38,8 @@ Result<bool> ParseWideActivations(const std::string& name) {
 
 class SharedRunner : public Runner {
  public:
-  SharedRunner(std::unique_ptr<Runner> runner, FairMutex& compute)
-      : runner_(std::move(runner)), compute_(compute) {}
+  SharedRunner(std::unique_ptr<Runner> runner, FairMutex& compute, RunnerPlan plan)
+      : plan_(std::move(plan)), runner_(std::move(runner)), compute_(compute) {}
 
   int64_t vocab_size() const override { return runner_->vocab_size(); }
   int64_t max_context_tokens() const override { return runner_->max_context_tokens(); }
@@ -76,6 +77,7 @@ class SharedRunner : public Runner {
   }
 
  private:
+  const RunnerPlan plan_;  // its promises end after the memory
   std::unique_ptr<Runner> runner_;
   FairMutex& compute_;
 };
@@ -101,8 +103,10 @@ Result<RunnerOptions> ToRunnerOptions(const ModelInfo& info, const KvRequest& re
   options.max_context_tokens =
       request.max_context_tokens > 0 ? request.max_context_tokens : request.default_context_tokens;
   const int64_t page = static_cast<int64_t>(kPageTokens);
-  const int64_t pool =
-      request.kv_pool_tokens > 0 ? request.kv_pool_tokens : options.max_context_tokens;
+  const int64_t pool = request.kv_pool_tokens > 0 ? request.kv_pool_tokens
+                                                  : std::clamp<int64_t>(request.default_contexts, 1,
+                                                                        request.max_sequences) *
+                                                        options.max_context_tokens;
   options.kv_pool_tokens = (pool + page - 1) / page * page;
   options.max_context_tokens = std::min(options.max_context_tokens, options.kv_pool_tokens);
   options.prefix_cache_tokens = std::min(request.prefix_cache_tokens, options.kv_pool_tokens);
@@ -112,15 +116,11 @@ Result<RunnerOptions> ToRunnerOptions(const ModelInfo& info, const KvRequest& re
 }
 
 Result<std::unique_ptr<Runner>> MakeSharedRunner(const Model& model, Runtime& runtime,
-                                                 const RunnerOptions& options) {
-  const LoadedModel* loaded = model.rep().loaded.get();
-  if (loaded == nullptr) {
-    return Error{ErrorCode::kUsage, "the model was loaded without its weights", model.info().path,
-                 "load it with Model::Load"};
-  }
+                                                 RunnerPlan plan) {
   LULL_ASSIGN_OR_RETURN(std::unique_ptr<Runner> runner,
-                        MakeRunner(*loaded, runtime.rep().kernels, options));
-  return std::unique_ptr<Runner>(new SharedRunner(std::move(runner), runtime.rep().compute));
+                        MakeRunner(*model.rep().loaded, runtime.rep().kernels, plan.options));
+  return std::unique_ptr<Runner>(
+      new SharedRunner(std::move(runner), runtime.rep().compute, std::move(plan)));
 }
 
 }  // namespace lull

@@ -16,19 +16,23 @@ struct KvRequest {
   std::string activation_type = "q8_0";
   int64_t max_context_tokens = 0;  // 0: default_context_tokens
   int64_t default_context_tokens = 0;
-  int64_t kv_pool_tokens = 0;       // 0: max_context_tokens
+  int64_t kv_pool_tokens = 0;  // 0: default_contexts of them
+  int64_t default_contexts = 1;
   int64_t prefix_cache_tokens = 0;  // 0: none
   int max_sequences = 1;
   int max_batch_rows = 512;
+  int64_t logits_rows = 0;  // that the caller keeps beside the runner
 };
 
 // kUsage naming the option. The pool is rounded up to whole pages; a pool smaller than the context
 // shortens the context.
 Result<RunnerOptions> ToRunnerOptions(const ModelInfo& info, const KvRequest& request);
 
-// A runner whose forward passes hold the runtime's lock: pool and kernels serve one at a time.
-// kUsage where the model was loaded without weights. Model and runtime outlive it.
+struct RunnerPlan;  // engine/memory_plan.h
+
+// A runner whose forward passes hold the runtime's lock: pool and kernels serve one at a time. It
+// keeps the plan's promises. Model and runtime outlive it.
 Result<std::unique_ptr<Runner>> MakeSharedRunner(const Model& model, Runtime& runtime,
-                                                 const RunnerOptions& options);
+                                                 RunnerPlan plan);
 
 }  // namespace lull

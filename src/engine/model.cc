@@ -48,6 +48,20 @@ void LoadTemplate(const GgufFile& file, const ExecContext& ctx, Model::Rep* rep)
   }
 }
 
+// Of a vocabulary entry: text, merges and the tables that find them.
+constexpr int64_t kVocabularyBytesPerToken = 512;
+
+// Refuses what the budget cannot hold or compute, before weights are read.
+Status Approve(const ModelInfo& info, Runtime::Rep* runtime, Model::Rep* rep) {
+  LULL_ASSIGN_OR_RETURN(rep->cost, runtime->Admit(info));
+  LULL_ASSIGN_OR_RETURN(
+      rep->vocabulary_memory,
+      runtime->memory.Promise(MemoryPart::kOther, info.vocab_size * kVocabularyBytesPerToken));
+  const MemoryPart part = info.mapped_pack ? MemoryPart::kWeights : MemoryPart::kPacked;
+  LULL_ASSIGN_OR_RETURN(rep->weight_memory, runtime->memory.Promise(part, info.weight_bytes));
+  return Status();
+}
+
 std::string TokenTextOr(const Tokenizer& tokenizer, int32_t token) {
   return token < 0 ? std::string() : tokenizer.TokenText(token);
 }
@@ -79,7 +93,8 @@ Result<std::unique_ptr<Model>> Model::Rep::Load(const std::string& path, Runtime
   } else {
     std::lock_guard<FairMutex> lock(runtime->compute);
     Result<std::unique_ptr<LoadedModel>> loaded = LoadedModel::Load(
-        runtime->Context(), *file, options.use_pack ? PackUse::kPrefer : PackUse::kIgnore);
+        runtime->Context(), *file, options.use_pack ? PackUse::kPrefer : PackUse::kIgnore,
+        [&](const ModelInfo& info) { return Approve(info, runtime, rep.get()); });
     if (!loaded.ok()) return file->Locate(loaded.error());
     rep->loaded = std::move(*loaded);
     rep->info = rep->loaded->info();

@@ -34,7 +34,9 @@ struct Model::Rep {
   std::unique_ptr<ChatTemplate> chat_template;  // null: see chat_status
   Status chat_status;                           // why there is none
   bool has_chat_template = false;               // the file has one, whether it parsed or not
-  std::unique_ptr<LoadedModel> loaded;          // null: vocabulary only
+  MemoryPromise weight_memory, vocabulary_memory;
+  std::shared_ptr<const TokenCost> cost;  // what the budget must allow while the model is loaded
+  std::unique_ptr<LoadedModel> loaded;    // null: vocabulary only
   Runtime::Rep* runtime = nullptr;
   UnixClock now_unix_s;
 };

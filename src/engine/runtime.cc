@@ -9,6 +9,7 @@
 #include "base/os/os.h"
 #include "base/os/process_tree.h"
 #include "engine/runtime_rep.h"
+#include "lull/model.h"
 
 namespace lull {
 namespace {
@@ -44,6 +45,38 @@ Result<int> ChooseThreads(int threads, const CpuBudget& budget, int cpus, double
   return Error{ErrorCode::kUsage, "threads is " + std::to_string(threads), "threads",
                "give a count from 1 to " + std::to_string(kMaxThreads) +
                    ", or 0 for the CPUs the process may use"};
+}
+
+// Code, stacks, allocator and buffers beside all that grows with a model: measured at about half of
+// it.
+constexpr int64_t kOwnBytes = int64_t{24} << 20;
+
+// Four times the rough speed of a kernel, and more than any CPU reads from memory: whoever fails by
+// this fails for certain.
+CpuRoof RoofOf(const Kernels& kernels) {
+  return {4.0e6 * std::max(kernels.macs_per_us, kernels.super_macs_per_us), 60e9};
+}
+
+// What a control group grants at most: 15 % above the rate, and more than the governor's own bound
+// for its period of 100 ms, so that it never stops what keeps the cap. 0: no quota.
+double BackstopCpus(const CpuBudget& budget, int cpus) {
+  constexpr double kMargin = 1.15, kBoundMargin = 1.05, kPeriodNs = 1e8;
+  const GovernorLimits limits = LimitsOf(budget, cpus);
+  if (limits.rate <= 0.0) return 0.0;
+  const double ahead = static_cast<double>(limits.burst_ns + cpus * limits.quantum_ns) / kPeriodNs;
+  return std::max(limits.rate * kMargin, (limits.rate + ahead) * kBoundMargin);
+}
+
+void StartBackstop(const RuntimeOptions& options, Runtime::Rep* rep) {
+  if (!options.backstop) return;
+  Result<std::unique_ptr<os::CpuBackstop>> made =
+      os::CpuBackstop::Create(BackstopCpus(options.budget.cpu, rep->cpus), options.system_root);
+  if (made.ok()) {
+    rep->backstop = std::move(*made);
+    rep->backstop_note = "backstop: control group " + rep->backstop->group();
+  } else {
+    rep->backstop_note = "no backstop: " + made.status().ToString();
+  }
 }
 
 // Of this process and its children; the resident size where the system does not tell.
@@ -91,7 +124,26 @@ Runtime::Rep::Rep(const RuntimeOptions& options_in, int cpus_in, bool threads_po
       budget(options_in.budget),
       governor(options_in.budget, cpus_in, MakeCourtesy(options_in)),
       usage({os::MonotonicNs(), os::ProcessCpuNs(), 0}),
+      memory(options_in.budget.ram_bytes),
       pool(options_in.threads, options_in.idle_priority, threads_poll) {}
+
+Status Runtime::Rep::Check(const Budget& declared) {
+  LULL_RETURN_IF_ERROR(CheckCpuBudget(declared.cpu, cpus));
+  std::erase_if(models, [](const auto& model) { return model.expired(); });
+  for (const auto& model : models)
+    if (const auto cost = model.lock())
+      LULL_RETURN_IF_ERROR(CheckLatency(declared, *cost, RoofOf(kernels), cpus));
+  return Status();
+}
+
+Result<std::shared_ptr<const TokenCost>> Runtime::Rep::Admit(const ModelInfo& info) {
+  const auto cost = std::make_shared<const TokenCost>(
+      TokenCost{info.active_bytes_per_token, info.macs_per_token});
+  std::lock_guard<std::mutex> lock(budget_mutex);
+  LULL_RETURN_IF_ERROR(CheckLatency(budget, *cost, RoofOf(kernels), cpus));
+  models.push_back(cost);
+  return cost;
+}
 
 Result<std::unique_ptr<Runtime>> Runtime::Create(const RuntimeOptions& options) {
   const int cpus = os::AvailableCpus();
@@ -105,6 +157,8 @@ Result<std::unique_ptr<Runtime>> Runtime::Create(const RuntimeOptions& options) 
       resolved.threads <= cpus && (quota_cpus == 0 || quota_cpus >= resolved.threads);
   auto rep = std::make_unique<Rep>(resolved, cpus, threads_poll, *kernels);
   LULL_RETURN_IF_ERROR(rep->pool.start_status());
+  LULL_ASSIGN_OR_RETURN(rep->own_memory, rep->memory.Promise(MemoryPart::kOther, kOwnBytes));
+  StartBackstop(resolved, rep.get());
   return std::unique_ptr<Runtime>(new Runtime(std::move(rep)));
 }
 
@@ -120,10 +174,14 @@ Budget Runtime::budget() const {
 }
 
 Status Runtime::SetBudget(const Budget& budget) {
-  LULL_RETURN_IF_ERROR(CheckCpuBudget(budget.cpu, rep_->cpus));
   std::lock_guard<std::mutex> lock(rep_->budget_mutex);
+  LULL_RETURN_IF_ERROR(rep_->Check(budget));
+  LULL_RETURN_IF_ERROR(rep_->memory.SetLimit(budget.ram_bytes));
   rep_->budget = budget;
   rep_->governor.SetBudget(budget);
+  // The cap holds without it.
+  if (rep_->backstop != nullptr)
+    (void)rep_->backstop->Set(BackstopCpus(budget.cpu, rep_->cpus)).ok();
   return Status();
 }
 
@@ -153,9 +211,8 @@ BudgetUsage Runtime::usage() const {
 }
 
 MemoryLedger Runtime::memory() const {
-  MemoryLedger ledger;
+  MemoryLedger ledger = rep_->memory.ledger();
   ledger.pss_bytes = PssBytes();
-  ledger.limit_bytes = budget().ram_bytes;
   return ledger;
 }
 

@@ -151,23 +151,26 @@ Status ResolveVocab(const GgufFile& file, const Architecture& architecture, Hpar
   return Status::Ok();
 }
 
-// Of a matrix that every token reads: bytes and multiply-accumulates.
-void CountActive(const PackedMatrix& m, ModelInfo* info) {
-  info->active_bytes_per_token += static_cast<int64_t>(m.packed_bytes());
-  info->macs_per_token += static_cast<int64_t>(m.rows * m.k);
+// What every token reads of a matrix: all of it, or of experts those that are used. The embedding
+// is read in rows, unless it is the output matrix too.
+size_t ActiveSlices(const WeightPlacement& p, const Hparams& h, bool tied) {
+  const auto* model_matrix = std::get_if<PackedMatrix ModelWeights::*>(&p.spec->target);
+  const bool embedding = model_matrix != nullptr && *model_matrix == &ModelWeights::token_embd;
+  if (p.format == nullptr || (embedding && !tied)) return 0;
+  const bool experts =
+      std::holds_alternative<std::vector<PackedMatrix> LayerWeights::*>(p.spec->target);
+  return experts ? std::min(p.slices, static_cast<size_t>(h.experts_used)) : p.slices;
 }
 
-void CountActiveLayer(const LayerWeights& w, const Hparams& h, ModelInfo* info) {
-  for (const PackedMatrix* m :
-       {&w.q, &w.k, &w.v, &w.o, &w.gate, &w.up, &w.down, &w.router, &w.conv_in, &w.conv_out})
-    CountActive(*m, info);
-  for (const auto* experts : {&w.gate_experts, &w.up_experts, &w.down_experts})
-    for (size_t e = 0; e < experts->size() && e < static_cast<size_t>(h.experts_used); ++e)
-      CountActive((*experts)[e], info);
+bool HasOutputMatrix(const std::vector<WeightPlacement>& placements) {
+  return std::any_of(placements.begin(), placements.end(), [](const WeightPlacement& p) {
+    const auto* matrix = std::get_if<PackedMatrix ModelWeights::*>(&p.spec->target);
+    return matrix != nullptr && *matrix == &ModelWeights::output;
+  });
 }
 
 ModelInfo Describe(const GgufFile& file, const Architecture& architecture, const Hparams& h,
-                   const ModelWeights& weights, const std::vector<WeightPlacement>& placements) {
+                   const std::vector<WeightPlacement>& placements) {
   ModelInfo info;
   info.path = file.path();
   info.name = info.path.substr(info.path.find_last_of('/') + 1);
@@ -179,7 +182,11 @@ ModelInfo Describe(const GgufFile& file, const Architecture& architecture, const
   info.embedding_length = h.embedding;
   info.file_bytes = static_cast<int64_t>(file.file_bytes());
   std::map<std::string, size_t> bytes_of_type;
+  const bool tied = !HasOutputMatrix(placements);
   for (const WeightPlacement& p : placements) {
+    const size_t active = ActiveSlices(p, h, tied);
+    info.active_bytes_per_token += static_cast<int64_t>(p.groups() * p.group_bytes * active);
+    info.macs_per_token += static_cast<int64_t>(p.rows * p.k * active);
     info.parameters += static_cast<int64_t>(p.k * p.rows * p.slices);
     info.weight_bytes += static_cast<int64_t>(p.bytes());
     if (p.format != nullptr) bytes_of_type[p.format->name] += p.tensor->data.size();
@@ -189,8 +196,6 @@ ModelInfo Describe(const GgufFile& file, const Architecture& architecture, const
     if (bytes > most) info.file_type = type;
     most = std::max(most, bytes);
   }
-  for (const LayerWeights& layer : weights.layers) CountActiveLayer(layer, h, &info);
-  CountActive(weights.output, &info);
   for (const LayerPlan& layer : h.layers)
     if (!layer.conv && layer.window == 0)
       info.kv_bytes_per_token += 2 * layer.kv_heads * h.head_dim * 2;
@@ -200,7 +205,7 @@ ModelInfo Describe(const GgufFile& file, const Architecture& architecture, const
 }  // namespace
 
 Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ExecContext& ctx, const GgufFile& file,
-                                                       PackUse use) {
+                                                       PackUse use, const ApproveFn& approve) {
   const int64_t start_ns = os::MonotonicNs();
   LULL_ASSIGN_OR_RETURN(const std::string_view name, file.GetString("general.architecture"));
   std::unique_ptr<LoadedModel> model(new LoadedModel());
@@ -221,14 +226,15 @@ Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ExecContext& ctx, c
   if (use != PackUse::kIgnore) {
     LULL_ASSIGN_OR_RETURN(pack_note, model->MapPack(ctx, file, use));
   }
+  model->info_ = Describe(file, architecture, model->hparams_, plan.placements);
+  model->info_.pack_note = std::move(pack_note);
+  model->info_.mapped_pack = model->pack_ != nullptr;
+  if (approve) LULL_RETURN_IF_ERROR(approve(model->info_));
   if (model->pack_ == nullptr) LULL_RETURN_IF_ERROR(model->Repack(ctx, file, plan));
   model->weights_.layers.resize(static_cast<size_t>(model->hparams_.num_layers));
   for (const WeightPlacement& p : plan.placements)
     Bind(p, model->weight_memory().data(), &model->weights_);
   if (model->weights_.output.format == nullptr) model->weights_.output = model->weights_.token_embd;
-  model->info_ = Describe(file, architecture, model->hparams_, model->weights_, plan.placements);
-  model->info_.pack_note = std::move(pack_note);
-  model->info_.mapped_pack = model->pack_ != nullptr;
   model->info_.load_s = static_cast<double>(os::MonotonicNs() - start_ns) * 1e-9;
   return model;
 }

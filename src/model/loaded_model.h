@@ -2,6 +2,7 @@
 // the packed layout, in memory of our own or mapped from the pack file beside it.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -33,15 +34,19 @@ class LoadedModel {
   // Checks every key and shape, then maps the pack file or repacks under ctx (tiles, checkpoints,
   // cancel). Source pages are dropped on the way: peak memory is about one copy. The file may be
   // closed afterwards.
+  // approve, where given, is asked before weights are repacked, with all of info() but load_s; its
+  // error ends the load.
+  using ApproveFn = std::function<Status(const ModelInfo&)>;
   static Result<std::unique_ptr<LoadedModel>> Load(const ExecContext& ctx, const GgufFile& file,
-                                                   PackUse use = PackUse::kPrefer);
+                                                   PackUse use = PackUse::kPrefer,
+                                                   const ApproveFn& approve = nullptr);
 
   const ModelInfo& info() const { return info_; }
   const Architecture& architecture() const { return *architecture_; }
   const Hparams& hparams() const { return hparams_; }
   const ModelWeights& weights() const { return weights_; }
-  // All of them, as a pack file holds them, and what makes such a file this model's: file is the one
-  // it was loaded from.
+  // All of them, as a pack file holds them, and what makes such a file this model's: file is the
+  // one it was loaded from.
   std::span<const uint8_t> weight_memory() const;
   PackIdentity PackIdentityOf(const ExecContext& ctx, const GgufFile& file) const;
   const PackFile* pack() const { return pack_.get(); }  // null: repacked

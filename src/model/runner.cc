@@ -60,7 +60,9 @@ ThreadScratch::Sizes ScratchSizes(const LoadedModel& model, const Kernels& kerne
 class ModelRunner : public Runner {
  public:
   static Result<std::unique_ptr<Runner>> Make(const LoadedModel& model, const Kernels& kernels,
-                                              RunnerOptions options);
+                                              const RunnerOptions& options);
+  static Result<RunnerMemory> Measure(const LoadedModel& model, const Kernels& kernels,
+                                      const RunnerOptions& options, int threads);
 
   int64_t vocab_size() const override { return h_.vocab; }
   int64_t max_context_tokens() const override { return options_.max_context_tokens; }
@@ -90,6 +92,9 @@ class ModelRunner : public Runner {
   }
 
  private:
+  // Nothing is allocated yet. kUsage where the options are not possible.
+  static Result<std::unique_ptr<ModelRunner>> Begin(const LoadedModel& model,
+                                                    const Kernels& kernels, RunnerOptions options);
   ModelRunner(const LoadedModel& model, const Kernels& kernels, const RunnerOptions& options)
       : h_(model.hparams()),
         weights_(model.weights()),
@@ -98,6 +103,8 @@ class ModelRunner : public Runner {
         scratch_(ScratchSizes(model, kernels)),
         env_{kernels, scratch_, plan_} {}
 
+  KvCacheOptions CacheOptions() const;
+  void PlanBuffers(ArenaPlan* plan);
   Status AllocateBuffers();
   void BuildRope();
   Status SplitRuns(std::span<const BatchRow> rows);
@@ -130,8 +137,9 @@ class ModelRunner : public Runner {
   std::vector<char> sequence_seen_;
 };
 
-Result<std::unique_ptr<Runner>> ModelRunner::Make(const LoadedModel& model, const Kernels& kernels,
-                                                  RunnerOptions options) {
+Result<std::unique_ptr<ModelRunner>> ModelRunner::Begin(const LoadedModel& model,
+                                                        const Kernels& kernels,
+                                                        RunnerOptions options) {
   const Hparams& h = model.hparams();
   if (options.max_context_tokens < 0 || options.kv_pool_tokens < 0 || options.max_sequences < 1 ||
       options.max_sequences > (1 << 16) || options.max_batch_rows < 1 ||
@@ -141,21 +149,46 @@ Result<std::unique_ptr<Runner>> ModelRunner::Make(const LoadedModel& model, cons
   if (options.max_context_tokens == 0) options.max_context_tokens = h.context;
   options.max_context_tokens = std::min(options.max_context_tokens, h.context);
   if (options.kv_pool_tokens == 0) options.kv_pool_tokens = options.max_context_tokens;
-  std::unique_ptr<ModelRunner> runner(new ModelRunner(model, kernels, options));
+  return std::unique_ptr<ModelRunner>(new ModelRunner(model, kernels, options));
+}
+
+KvCacheOptions ModelRunner::CacheOptions() const {
   KvCacheOptions cache;
-  cache.pool_tokens = options.kv_pool_tokens;
-  cache.max_context_tokens = options.max_context_tokens;
-  cache.max_sequences = options.max_sequences;
-  cache.max_batch_rows = options.max_batch_rows;
-  cache.prefix_cache_tokens = options.prefix_cache_tokens;
+  cache.pool_tokens = options_.kv_pool_tokens;
+  cache.max_context_tokens = options_.max_context_tokens;
+  cache.max_sequences = options_.max_sequences;
+  cache.max_batch_rows = options_.max_batch_rows;
+  cache.prefix_cache_tokens = options_.prefix_cache_tokens;
+  return cache;
+}
+
+Result<std::unique_ptr<Runner>> ModelRunner::Make(const LoadedModel& model, const Kernels& kernels,
+                                                  const RunnerOptions& options) {
+  LULL_ASSIGN_OR_RETURN(std::unique_ptr<ModelRunner> runner, Begin(model, kernels, options));
   LULL_ASSIGN_OR_RETURN(runner->cache_,
-                        KvCache::Create(KvLayout(options.kv_type, KvShapes(h)), cache));
+                        KvCache::Create(KvLayout(options.kv_type, KvShapes(model.hparams())),
+                                        runner->CacheOptions()));
   LULL_RETURN_IF_ERROR(runner->AllocateBuffers());
   runner->BuildRope();
   return std::unique_ptr<Runner>(std::move(runner));
 }
 
-Status ModelRunner::AllocateBuffers() {
+Result<RunnerMemory> ModelRunner::Measure(const LoadedModel& model, const Kernels& kernels,
+                                          const RunnerOptions& options, int threads) {
+  LULL_ASSIGN_OR_RETURN(const std::unique_ptr<ModelRunner> runner, Begin(model, kernels, options));
+  const KvBytes kv =
+      KvCacheBytes(KvLayout(options.kv_type, KvShapes(model.hparams())), runner->CacheOptions());
+  ArenaPlan plan;
+  runner->PlanBuffers(&plan);
+  RunnerMemory memory;
+  memory.kv_bytes = static_cast<int64_t>(kv.all);
+  memory.sequence_kv_bytes = static_cast<int64_t>(kv.sequence);
+  memory.activation_bytes = static_cast<int64_t>(plan.bytes() + runner->scratch_.Bytes(threads));
+  return memory;
+}
+
+void ModelRunner::PlanBuffers(ArenaPlan* plan_out) {
+  ArenaPlan& plan = *plan_out;
   const auto rows = static_cast<size_t>(options_.max_batch_rows);
   const auto n = static_cast<size_t>(h_.embedding);
   const auto used = static_cast<size_t>(h_.experts_used);
@@ -168,7 +201,6 @@ Status ModelRunner::AllocateBuffers() {
   const bool moe = expert_ffn > 0;
   const bool conv = h_.has_conv();
   const auto q_dim = static_cast<size_t>(h_.q_dim());
-  ArenaPlan plan;
   plan.Add(&s_.x, rows * n);
   plan.Add(&s_.delta, rows * n);
   plan.Add(&s_.q, rows * std::max(q_dim, conv ? 3 * n : 0));
@@ -204,6 +236,12 @@ Status ModelRunner::AllocateBuffers() {
     plan.Add(&s_.conv_input, (rows + state_rows) * n);
     plan.Add(&s_.conv_row, rows);
   }
+}
+
+Status ModelRunner::AllocateBuffers() {
+  const auto rows = static_cast<size_t>(options_.max_batch_rows);
+  ArenaPlan plan;
+  PlanBuffers(&plan);
   LULL_ASSIGN_OR_RETURN(memory_, plan.Allocate());
   s_.architecture = &architecture_;
   s_.h = &h_;
@@ -401,6 +439,11 @@ Status ModelRunner::Forward(const ExecContext& ctx, std::span<const BatchRow> ro
 }
 
 }  // namespace
+
+Result<RunnerMemory> MeasureRunner(const LoadedModel& model, const Kernels& kernels,
+                                   const RunnerOptions& options, int threads) {
+  return ModelRunner::Measure(model, kernels, options, threads);
+}
 
 Result<std::unique_ptr<Runner>> MakeRunner(const LoadedModel& model, const Kernels& kernels,
                                            const RunnerOptions& options) {

@@ -26,6 +26,16 @@ struct RunnerOptions {
   bool wide_activations = false;    // K-quants read activations in blocks of 256, not of 32
 };
 
+// What a runner allocates, in bytes.
+struct RunnerMemory {
+  int64_t kv_bytes = 0;           // pools and recurrent state
+  int64_t sequence_kv_bytes = 0;  // of it, what one sequence of max_context_tokens holds at most
+  int64_t activation_bytes = 0;   // buffers of max_batch_rows rows, scratch of the threads
+};
+// Of MakeRunner with these arguments; allocates nothing. kUsage as MakeRunner.
+Result<RunnerMemory> MeasureRunner(const LoadedModel& model, const Kernels& kernels,
+                                   const RunnerOptions& options, int threads);
+
 class Runner {
  public:
   virtual ~Runner() = default;

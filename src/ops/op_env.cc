@@ -16,18 +16,27 @@ Status ThreadScratch::Ensure(int threads) {
   if (threads <= num_threads_) return Status::Ok();
   auto slots = std::make_unique<PerThread[]>(static_cast<size_t>(threads));
   ArenaPlan plan;
-  for (int i = 0; i < threads; ++i) {
-    plan.Add(&slots[i].matmul, sizes_.matmul_bytes);
-    plan.Add(&slots[i].a, kScratchFloats);
-    plan.Add(&slots[i].b, kScratchFloats);
-    plan.Add(&slots[i].row, sizes_.row);
-    plan.Add(&slots[i].page, 2 * kPageTokens * sizes_.head_dim);
-    plan.Add(&slots[i].heads, 2 * kBlockRows * sizes_.heads);
-  }
+  for (int i = 0; i < threads; ++i) AddTo(&plan, &slots[i]);
   LULL_ASSIGN_OR_RETURN(memory_, plan.Allocate());
   threads_ = std::move(slots);
   num_threads_ = threads;
   return Status::Ok();
+}
+
+void ThreadScratch::AddTo(ArenaPlan* plan, PerThread* slot) const {
+  plan->Add(&slot->matmul, sizes_.matmul_bytes);
+  plan->Add(&slot->a, kScratchFloats);
+  plan->Add(&slot->b, kScratchFloats);
+  plan->Add(&slot->row, sizes_.row);
+  plan->Add(&slot->page, 2 * kPageTokens * sizes_.head_dim);
+  plan->Add(&slot->heads, 2 * kBlockRows * sizes_.heads);
+}
+
+size_t ThreadScratch::Bytes(int threads) const {
+  PerThread slot;
+  ArenaPlan plan;
+  AddTo(&plan, &slot);
+  return plan.bytes() * static_cast<size_t>(threads);
 }
 
 int NumThreads(const ExecContext& ctx) { return ctx.pool == nullptr ? 1 : ctx.pool->threads(); }

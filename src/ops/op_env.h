@@ -36,6 +36,7 @@ class ThreadScratch {
   explicit ThreadScratch(const Sizes& sizes) : sizes_(sizes) {}
 
   Status Ensure(int threads);
+  size_t Bytes(int threads) const;  // what Ensure allocates
 
   void* matmul(int thread) const { return At(thread).matmul; }
   float* floats(int thread, int which) const { return which == 0 ? At(thread).a : At(thread).b; }
@@ -59,6 +60,7 @@ class ThreadScratch {
     float* heads = nullptr;  // [2, kBlockRows * heads]
   };
   const PerThread& At(int thread) const { return threads_[thread]; }
+  void AddTo(ArenaPlan* plan, PerThread* slot) const;
 
   Sizes sizes_;
   int num_threads_ = 0;

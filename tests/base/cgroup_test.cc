@@ -103,5 +103,60 @@ TEST_F(CgroupTest, NonsenseIsNoQuota) {
   }
 }
 
+std::string ReadLine(const std::string& path) {
+  std::ifstream file(path);
+  std::string line;
+  std::getline(file, line);
+  return line;
+}
+
+TEST_F(CgroupTest, BackstopOnTheGroupWhereTheProcessIsAlone) {
+  V2();
+  const std::string group = "sys/fs/cgroup/user.slice/job.scope/";
+  Write(group + "cpu.max", "max 100000         \n");
+  Write(group + "cgroup.procs", std::to_string(getpid()) + "\n");
+  {
+    const auto backstop = CpuBackstop::Create(0.8, root_);
+    ASSERT_TRUE(backstop.ok()) << backstop.status().ToString();
+    EXPECT_DOUBLE_EQ(CgroupCpuQuota(root_), 0.8);
+    EXPECT_TRUE((*backstop)->Set(0.25).ok());
+    EXPECT_DOUBLE_EQ(CgroupCpuQuota(root_), 0.25);
+    EXPECT_TRUE((*backstop)->Set(0.0001).ok());  // as little as the kernel takes
+    EXPECT_DOUBLE_EQ(CgroupCpuQuota(root_), 0.01);
+  }
+  EXPECT_EQ(CgroupCpuQuota(root_), 0);
+}
+
+TEST_F(CgroupTest, NoBackstopOnAGroupOfOthers) {
+  V2();
+  const std::string group = "sys/fs/cgroup/user.slice/job.scope/";
+  Write(group + "cpu.max", "max 100000\n");
+  Write(group + "cgroup.procs", std::to_string(getpid()) + "\n1\n");
+  const auto backstop = CpuBackstop::Create(0.8, root_);
+  ASSERT_FALSE(backstop.ok());
+  EXPECT_EQ(backstop.error().code, ErrorCode::kIo);
+  EXPECT_NE(backstop.error().where.find("job.scope"), std::string::npos);
+  EXPECT_EQ(ReadLine(root_ + group + "cpu.max"), "max 100000");
+  EXPECT_EQ(fs::exists(root_ + group + "lull-" + std::to_string(getpid())), false);
+}
+
+TEST_F(CgroupTest, NoGroupsNoBackstop) {
+  const auto backstop = CpuBackstop::Create(0.8, root_);
+  ASSERT_FALSE(backstop.ok());
+  EXPECT_FALSE(backstop.error().hint.empty());
+}
+
+TEST(Backstop, HoldsHereWhereItMay) {
+  const double before = CgroupCpuQuota();
+  {
+    const auto backstop = CpuBackstop::Create(0.5);
+    if (!backstop.ok()) GTEST_SKIP() << backstop.status().ToString();
+    EXPECT_DOUBLE_EQ(CgroupCpuQuota(), 0.5);
+    EXPECT_TRUE((*backstop)->Set(0.0).ok());
+    EXPECT_DOUBLE_EQ(CgroupCpuQuota(), before);
+  }
+  EXPECT_DOUBLE_EQ(CgroupCpuQuota(), before);
+}
+
 }  // namespace
 }  // namespace lull::os

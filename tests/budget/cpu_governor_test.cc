@@ -11,6 +11,8 @@
 #include <thread>
 #include <vector>
 
+#include "budget/budget_governor.h"
+
 namespace lull {
 namespace {
 
@@ -402,18 +404,18 @@ TEST(CpuGovernorSim, UncappedNeverSleepsNorReadsAMeter) {
     void SleepUntilNs(int64_t) override { ADD_FAILURE(); }
   } clock;
   for (const CpuBudget& budget : {CpuBudget{}, CpuBudget{1.0, 0.0}}) {
-    CpuGovernor governor(budget, 2, clock);
+    BudgetGovernor governor({.cpu = budget}, 2, nullptr, clock);
     EXPECT_FALSE(governor.capped());
-    EXPECT_EQ(governor.rate(), 2.0);
+    EXPECT_EQ(governor.cpu().rate(), 2.0);
     for (int i = 0; i < 100; ++i) governor.Checkpoint();
   }
 }
 
 TEST(CpuGovernorSim, CheckpointSleepsAndCounts) {
   SimClock clock;
-  CpuGovernor governor({0.35, 0.50}, 2, clock);
+  BudgetGovernor governor({.cpu = {0.35, 0.50}}, 2, nullptr, clock);
   EXPECT_TRUE(governor.capped());
-  EXPECT_NEAR(governor.rate(), 0.7, 1e-6);
+  EXPECT_NEAR(governor.cpu().rate(), 0.7, 1e-6);
   const int64_t start = clock.now;
   for (int i = 0; i < 10'000; ++i) {
     clock.now += 150 * kUs;
@@ -421,8 +423,8 @@ TEST(CpuGovernorSim, CheckpointSleepsAndCounts) {
     governor.Checkpoint();
   }
   EXPECT_NEAR(static_cast<double>(clock.cpu) / (clock.now - start), 0.7, 0.005);
-  EXPECT_EQ(governor.stats().checkpoints, 10'000);
-  EXPECT_EQ(governor.stats().throttled_ns, clock.now - start - clock.cpu);
+  EXPECT_EQ(governor.cpu().stats().checkpoints, 10'000);
+  EXPECT_EQ(governor.PausedNs(), clock.now - start - clock.cpu);
 }
 
 TEST(CpuGovernorThreads, ConcurrentChargesLoseNothing) {
@@ -434,19 +436,20 @@ TEST(CpuGovernorThreads, ConcurrentChargesLoseNothing) {
     void SleepUntilNs(int64_t) override {}
     std::atomic<int64_t> now{kMs}, cpu{0};
   } clock;
-  CpuGovernor governor({0.5, 0.8}, 2, clock);
+  BudgetGovernor governor({.cpu = {0.5, 0.8}}, 2, nullptr, clock);
   const int64_t baseline = clock.cpu.load();
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&, t] {
       for (int i = 0; i < 5000; ++i) {
         governor.Checkpoint();
-        if (t == 0 && i % 500 == 250) governor.SetBudget({i % 1000 == 250 ? 0.3 : 0.5, 0.8});
+        if (t == 0 && i % 500 == 250)
+          governor.SetBudget({.cpu = {i % 1000 == 250 ? 0.3 : 0.5, 0.8}});
       }
     });
   }
   for (std::thread& thread : threads) thread.join();
-  EXPECT_EQ(governor.stats().charged_cpu_ns, clock.cpu.load() - baseline);
+  EXPECT_EQ(governor.cpu().stats().charged_cpu_ns, clock.cpu.load() - baseline);
 }
 
 }  // namespace

@@ -12,7 +12,7 @@
 
 #include "base/os/os.h"
 #include "base/thread_pool.h"
-#include "budget/cpu_governor.h"
+#include "budget/budget_governor.h"
 
 namespace lull {
 namespace {
@@ -47,7 +47,7 @@ std::pair<int64_t, int64_t> MachineTimes() {
 TEST(CpuGovernorSlowRealTime, HoldsMeanAndP99) {
   const int cpus = os::AvailableCpus();
   const CpuBudget budget{0.35, 0.50};
-  CpuGovernor governor(budget, cpus);
+  BudgetGovernor governor({.cpu = budget}, cpus);
   ThreadPool pool(cpus);
   ExecContext ctx;
   ctx.pool = &pool;
@@ -102,7 +102,7 @@ TEST(CpuGovernorSlowRealTime, HoldsMeanAndP99) {
   if (others < 0.4) {
     EXPECT_GE(mean, 0.345);
   }
-  EXPECT_GT(governor.stats().throttled_ns, 0);
+  EXPECT_GT(governor.PausedNs(), 0);
 }
 
 }  // namespace

@@ -1,5 +1,9 @@
 #include "base/os/cgroup.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
 #include <fstream>
 #include <sstream>
 #include <vector>
@@ -73,6 +77,34 @@ bool PathInMount(const std::string& group, const std::string& mount_root, std::s
   return path->empty() || path->front() == '/';
 }
 
+// Into a file that is there already: the kernel's files are not created by writing.
+bool WriteTo(const std::string& path, const std::string& text) {
+  if (access(path.c_str(), W_OK) != 0) return false;
+  std::ofstream file(path);
+  return static_cast<bool>(file << text << std::flush);
+}
+
+// Whether the group holds this process and no other.
+bool AloneIn(const std::string& folder) {
+  std::ifstream file(folder + "/cgroup.procs");
+  long pid = 0, count = 0;
+  bool here = false;
+  for (; file >> pid; ++count) here |= pid == getpid();
+  return here && count == 1;
+}
+
+constexpr int64_t kPeriodUs = 100'000;
+constexpr int64_t kLeastQuotaUs = 1'000;  // the kernel refuses less
+
+bool WriteQuota(bool v2, const std::string& folder, double cpus) {
+  const auto us = std::max(kLeastQuotaUs, static_cast<int64_t>(cpus * kPeriodUs));
+  const std::string period = std::to_string(kPeriodUs);
+  if (v2)
+    return WriteTo(folder + "/cpu.max", (cpus > 0 ? std::to_string(us) : "max") + " " + period);
+  return WriteTo(folder + "/cpu.cfs_period_us", period) &&
+         WriteTo(folder + "/cpu.cfs_quota_us", cpus > 0 ? std::to_string(us) : "-1");
+}
+
 }  // namespace
 
 double CgroupCpuQuota(const std::string& root) {
@@ -88,6 +120,50 @@ double CgroupCpuQuota(const std::string& root) {
     }
   }
   return tightest;
+}
+
+Result<std::unique_ptr<CpuBackstop>> CpuBackstop::Create(double cpus, const std::string& root) {
+  std::string tried;
+  for (const Mount& mount : CpuMounts(root)) {
+    std::string group;
+    if (!PathInMount(GroupOf(root, mount.v2), mount.root, &group)) continue;
+    const std::string own = root + mount.point.substr(1) + (group == "/" ? "" : group);
+    tried += (tried.empty() ? "" : ", ") + own;
+    if (AloneIn(own) && WriteQuota(mount.v2, own, cpus))
+      return std::unique_ptr<CpuBackstop>(new CpuBackstop(mount.v2, own));
+    std::unique_ptr<CpuBackstop> below(
+        new CpuBackstop(mount.v2, own + "/lull-" + std::to_string(getpid())));
+    if (below->Enter(own) && WriteQuota(mount.v2, below->folder_, cpus)) return below;
+  }
+  return Status(ErrorCode::kIo, "no control group of this process may be given a CPU quota",
+                tried.empty() ? "cgroup" : tried,
+                "run it as a service with Delegate=yes, or as root; the cap holds without it");
+}
+
+// Version 2 gives a group the CPU's files once the one around it hands them on, which it can when
+// no process is left in it.
+bool CpuBackstop::Enter(const std::string& parent) {
+  if (mkdir(folder_.c_str(), 0755) != 0) return false;
+  parent_ = parent;
+  if (!WriteTo(folder_ + "/cgroup.procs", std::to_string(getpid()))) return false;
+  if (v2_ && access((folder_ + "/cpu.max").c_str(), W_OK) != 0)
+    return WriteTo(parent + "/cgroup.subtree_control", "+cpu");
+  return true;
+}
+
+CpuBackstop::~CpuBackstop() {
+  if (parent_.empty()) {
+    if (access(folder_.c_str(), F_OK) == 0 && AloneIn(folder_)) WriteQuota(v2_, folder_, 0.0);
+    return;
+  }
+  if (v2_) WriteTo(parent_ + "/cgroup.subtree_control", "-cpu");
+  WriteTo(parent_ + "/cgroup.procs", std::to_string(getpid()));
+  rmdir(folder_.c_str());
+}
+
+Status CpuBackstop::Set(double cpus) {
+  if (WriteQuota(v2_, folder_, cpus)) return Status();
+  return {ErrorCode::kIo, "the control group's CPU quota cannot be changed", folder_};
 }
 
 }  // namespace lull::os

@@ -64,10 +64,7 @@ class ServeCommand : public Command {
       return Status(ErrorCode::kUsage, "--temp lies between 0 and 100", "--temp", "leave it out");
     LULL_ASSIGN_OR_RETURN(const Guard guard, guard_.ToGuard(http_));
     LULL_ASSIGN_OR_RETURN(Session session, Session::Open(model_, runtime_));
-    const ModelInfo& info = session.model->info();
-    if (engine_.max_context_tokens == 0)
-      engine_.max_context_tokens = std::min<int64_t>(4096, info.context_tokens);
-    if (engine_.kv_pool_tokens == 0) engine_.kv_pool_tokens = 4 * engine_.max_context_tokens;
+    engine_.default_context_tokens = 4096;
     Service service;
     service.runtime = session.runtime.get();
     service.default_temperature = temperature_;
