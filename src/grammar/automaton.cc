@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bitset>
 #include <string>
+#include <unordered_map>
 #include <utility>
 
 namespace lull::grammar {
@@ -149,12 +150,22 @@ int AutomatonBuilder::CodeProgress(int progress, uint8_t byte) {
   return NextPhase(static_cast<uint8_t>(progress + kBody), byte, &whole) - kBody;
 }
 
+void AutomatonBuilder::Spend(size_t steps) {
+  meter_->Spend(steps);
+  steps_ += static_cast<int64_t>(steps);
+  if (steps_ <= limits_.max_steps || !ok()) return;
+  Fail({ErrorCode::kUnsupported,
+        "the grammar takes too much work to build",
+        {},
+        "use a smaller schema, fewer alternatives or smaller repetition counts"});
+}
+
 void AutomatonBuilder::Fail(Status status) {
   if (status_.ok()) status_ = std::move(status);
 }
 
 int32_t AutomatonBuilder::Add(Node node) {
-  meter_->Spend(1);
+  Spend(1);
   if (static_cast<int32_t>(nodes_.size()) >= limits_.max_nodes) {
     Fail({ErrorCode::kUnsupported,
           "the grammar needs more than " + std::to_string(limits_.max_nodes) + " states",
@@ -208,7 +219,7 @@ int32_t AutomatonBuilder::Codes(const CodeSet& set, int32_t next) {
   for (const ByteSequence& sequence : Utf8Sequences(set)) {
     int32_t node = next;
     for (int i = sequence.size - 1; i >= 0; --i) {
-      meter_->Spend(1 + made.size() / 8);
+      Spend(1 + made.size() / 8);
       const auto same = std::find_if(made.begin(), made.end(), [&](const auto& entry) {
         return entry.first.low == sequence.low[i] && entry.first.high == sequence.high[i] &&
                entry.first.next == node;
@@ -237,7 +248,7 @@ void AutomatonBuilder::SetSplit(int32_t split, int32_t first, int32_t second) {
 }
 
 int32_t AutomatonBuilder::NewRule() {
-  meter_->Spend(1);
+  Spend(1);
   if (static_cast<int32_t>(rules_.size()) >= limits_.max_rules) {
     Fail({ErrorCode::kUnsupported,
           "the grammar needs more than " + std::to_string(limits_.max_rules) + " rules",
@@ -321,23 +332,31 @@ void AutomatonBuilder::Trim() {
   // Who becomes useful when a node does: nodes by what they lead to, and calls by their rule's
   // start.
   std::vector<std::vector<int32_t>> callers(rules_.size());
-  std::vector<int32_t> first_user(count + 1, 0), users;
+  std::vector<int32_t> first_user, users, fill;
+  AssignPaced(meter_, count + 1, int32_t{0}, &first_user);
   const auto each_target = [&](const Node& node, auto&& fn) {
     if (node.next != kNoNode) fn(node.next);
     if (node.kind == Node::Kind::kSplit && node.other != kNoNode) fn(node.other);
   };
-  for (const Node& node : nodes_) each_target(node, [&](int32_t to) { ++first_user[to + 1]; });
-  for (size_t i = 0; i < count; ++i) first_user[i + 1] += first_user[i];
-  users.resize(first_user[count]);
-  std::vector<int32_t> fill(first_user.begin(), first_user.end() - 1);
+  for (const Node& node : nodes_) {
+    Spend(1);
+    each_target(node, [&](int32_t to) { ++first_user[to + 1]; });
+  }
+  AssignPaced(meter_, count, int32_t{0}, &fill);
   for (size_t i = 0; i < count; ++i) {
-    meter_->Spend(2);
+    Spend(1);
+    fill[i] = first_user[i];
+    first_user[i + 1] += first_user[i];
+  }
+  AssignPaced(meter_, static_cast<size_t>(first_user[count]), int32_t{0}, &users);
+  for (size_t i = 0; i < count; ++i) {
+    Spend(2);
     each_target(nodes_[i], [&](int32_t to) { users[fill[to]++] = static_cast<int32_t>(i); });
     if (nodes_[i].kind == Node::Kind::kCall) {
       callers[nodes_[i].other].push_back(static_cast<int32_t>(i));
     }
   }
-  std::vector<std::vector<int32_t>> rules_at(count);
+  std::unordered_map<int32_t, std::vector<int32_t>> rules_at;
   for (size_t rule = 0; rule < rules_.size(); ++rule) {
     rules_at[rules_[rule].start.node()].push_back(static_cast<int32_t>(rule));
   }
@@ -357,28 +376,33 @@ void AutomatonBuilder::Trim() {
   while (!todo.empty()) {
     const int32_t index = todo.back();
     todo.pop_back();
-    meter_->Spend(2);
+    Spend(2);
     for (int32_t i = first_user[index]; i < first_user[index + 1]; ++i) mark(users[i]);
-    for (int32_t rule : rules_at[index]) {
+    const auto starting = rules_at.find(index);
+    if (starting == rules_at.end()) continue;
+    for (int32_t rule : starting->second) {
       if (rule_useful[rule]) continue;
       rule_useful[rule] = true;
       for (int32_t caller : callers[rule]) mark(caller);
     }
   }
   for (size_t i = 0; i < count; ++i) {
-    meter_->Spend(1);
+    Spend(1);
     Node& node = nodes_[i];
     if (!useful[i]) node = Node();
     if (node.kind != Node::Kind::kSplit) continue;
     if (node.next != kNoNode && !useful[node.next]) node.next = kNoNode;
     if (node.other != kNoNode && !useful[node.other]) node.other = kNoNode;
   }
+  FreePaced(meter_, &first_user);
+  FreePaced(meter_, &users);
+  FreePaced(meter_, &fill);
 }
 
 // The rules that a rule may call before it has consumed a byte.
 Status AutomatonBuilder::LeftCalls(int32_t rule, std::vector<int32_t>* callees) {
   callees->clear();
-  visited_.resize(nodes_.size(), 0);
+  if (visited_.empty()) AssignPaced(meter_, nodes_.size(), uint32_t{0}, &visited_);
   ++visit_;
   std::vector<int32_t> todo = {rules_[rule].start.node()};
   while (!todo.empty()) {
@@ -386,7 +410,7 @@ Status AutomatonBuilder::LeftCalls(int32_t rule, std::vector<int32_t>* callees) 
     todo.pop_back();
     if (index == kNoNode || visited_[index] == visit_) continue;
     visited_[index] = visit_;
-    meter_->Spend(1);
+    Spend(1);
     const Node& node = nodes_[index];
     if (node.kind == Node::Kind::kReturn) {
       return {ErrorCode::kInternal, "rule " + std::to_string(rule) + " of a grammar may be empty"};
@@ -444,7 +468,7 @@ Status AutomatonBuilder::OrderRules() {
 void AutomatonBuilder::MakeClasses() {
   std::bitset<257> starts;  // a class starts at this byte
   for (const Node& node : nodes_) {
-    meter_->Spend(1);
+    Spend(1);
     if (node.kind != Node::Kind::kByte) continue;
     starts.set(node.low);
     starts.set(size_t{node.high} + 1);
@@ -482,6 +506,7 @@ Result<Automaton> AutomatonBuilder::Finish(int32_t root) {
                   "some part that is required can never be completed");
   }
   MakeClasses();
+  FreePaced(meter_, &visited_);
   result_.nodes_ = std::move(nodes_);
   result_.rules_ = std::move(rules_);
   result_.common_nodes_ = common_nodes_;

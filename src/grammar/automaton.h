@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <deque>
 #include <string_view>
 #include <vector>
 
@@ -80,7 +81,7 @@ class Automaton {
   friend class AutomatonBuilder;
   bool ConsumeInString(Ref ref, const Node& node, uint8_t byte, Ref* next) const;
 
-  std::vector<Node> nodes_;
+  std::deque<Node> nodes_;  // growing copies nothing
   std::vector<Rule> rules_;
   int32_t root_ = 0;
   int32_t common_nodes_ = 0;
@@ -92,6 +93,7 @@ class Automaton {
 struct AutomatonLimits {
   int32_t max_nodes = 400'000;
   int32_t max_rules = 20'000;
+  int64_t max_steps = 30'000'000;  // of the work meter: half a second or less
 };
 
 // Builds backwards: what follows is built first and passed as `next`. Past a limit every call
@@ -104,6 +106,8 @@ class AutomatonBuilder {
   const Status& status() const { return status_; }
   void Fail(Status status);
   WorkMeter* meter() { return meter_; }
+  // Counts work of whoever builds; past the limit the builder fails.
+  void Spend(size_t steps);
 
   int32_t Byte(uint8_t low, uint8_t high, int32_t next);
   int32_t Literal(std::string_view bytes, int32_t next);
@@ -154,8 +158,9 @@ class AutomatonBuilder {
 
   WorkMeter* meter_;
   AutomatonLimits limits_;
+  int64_t steps_ = 0;
   Status status_;
-  std::vector<Node> nodes_;
+  std::deque<Node> nodes_;  // growing copies nothing
   std::vector<Rule> rules_;
   std::vector<std::pair<uint64_t, int32_t>> string_rules_;  // bounds and rule
   std::vector<uint32_t> visited_;                           // by node, see LeftCalls

@@ -16,7 +16,8 @@ namespace lull::grammar {
 namespace {
 
 constexpr int kMaxAlternatives = 4'000;
-constexpr int kMaxBuildDepth = 100;  // schemas within schemas, the same one again counted too
+constexpr size_t kMaxExclusive = 256;  // of one oneOf: each is compared with each
+constexpr int kMaxBuildDepth = 100;    // schemas within schemas, the same one again counted too
 constexpr uint64_t kMaxItems = 100'000;
 
 Status Unsupported(std::string message, std::string where, std::string hint = {}) {
@@ -26,7 +27,7 @@ Status Unsupported(std::string message, std::string where, std::string hint = {}
 class SchemaBuilder {
  public:
   SchemaBuilder(AutomatonBuilder* builder, const Json& root)
-      : builder_(builder), merger_(root, builder->meter()), root_(root) {}
+      : builder_(builder), merger_(root, builder), root_(root) {}
 
   Result<int32_t> BuildAll() {
     const int32_t rule = RuleOf({&root_, "#"});
@@ -59,7 +60,7 @@ class SchemaBuilder {
           parts.empty() ? "#" : parts[0].path);
     }
     LULL_RETURN_IF_ERROR(builder_->status());
-    builder_->meter()->Spend(16);
+    builder_->Spend(16);
     ++depth_;
     Result<int32_t> start = BuildWithin(std::move(parts), next);
     --depth_;
@@ -111,6 +112,7 @@ class SchemaBuilder {
       if (alone) {
         LULL_ASSIGN_OR_RETURN(start, Build({part}, next));
       } else {
+        builder_->Spend(8 * all.size());  // the copy
         Constraints both = all;
         LULL_RETURN_IF_ERROR(merger_.Add(part, &both));
         LULL_ASSIGN_OR_RETURN(start, BuildConstraints(std::move(both), next));
@@ -122,11 +124,17 @@ class SchemaBuilder {
 
   // Judged together with everything else: what the alternatives share may let both hold.
   Status CheckDisjoint(const Constraints& others, const Group& group) {
+    if (group.alternatives.size() > kMaxExclusive) {
+      return Unsupported("oneOf of more than " + std::to_string(kMaxExclusive) + " alternatives",
+                         group.path, "use anyOf");
+    }
+    builder_->Spend(8 * group.alternatives.size() * others.size());  // the copies
+    LULL_RETURN_IF_ERROR(builder_->status());
     std::vector<Constraints> all(group.alternatives.size(), others);
     for (size_t i = 0; i < all.size(); ++i) {
       LULL_RETURN_IF_ERROR(merger_.Add(group.alternatives[i], &all[i]));
       for (size_t j = 0; j < i; ++j) {
-        builder_->meter()->Spend(64);
+        builder_->Spend(64);
         LULL_ASSIGN_OR_RETURN(const bool disjoint, merger_.Disjoint(all[i], all[j]));
         if (disjoint) continue;
         return Unsupported("alternatives " + std::to_string(j) + " and " + std::to_string(i) +

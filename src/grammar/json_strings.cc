@@ -62,7 +62,7 @@ class LengthProduct {
     while (!todo_.empty() && builder_->ok()) {
       const auto [key, split] = todo_.back();
       todo_.pop_back();
-      builder_->meter()->Spend(8);
+      builder_->Spend(8);
       Fill(key, split);
     }
     return copy;
@@ -148,7 +148,7 @@ int32_t BuildOtherString(AutomatonBuilder* builder, const std::vector<std::strin
   for (const std::string& name : names) {
     size_t at = 0;
     for (size_t pos = 0; pos < name.size();) {
-      builder->meter()->Spend(4);
+      builder->Spend(4);
       const uint32_t code = NextCodePoint(name, &pos);
       const auto [it, is_new] = branches[at].children.try_emplace(code, branches.size());
       at = it->second;

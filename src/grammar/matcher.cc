@@ -14,7 +14,8 @@ uint64_t Mix(uint64_t hash, uint64_t value) {
 }  // namespace
 
 Matcher::Matcher(const Automaton& automaton, const ExecContext& ctx)
-    : automaton_(automaton), ctx_(ctx), visited_(automaton.num_nodes()) {
+    : automaton_(automaton), ctx_(ctx) {
+  AssignPaced(&meter_, static_cast<size_t>(automaton.num_nodes()), uint32_t{0}, &visited_);
   stacks_.resize(2);  // kBottom, kAnyStack
 }
 

@@ -18,6 +18,7 @@ struct MagnitudeBounds {
 // Digits of one number as they are compared with those of two bounds: tight means equal so far.
 struct Tight {
   bool least = false, most = false;
+  bool none() const { return !least && !most; }
 };
 
 int CompareMagnitude(const Decimal& a, const Decimal& b) {
@@ -30,75 +31,94 @@ char DigitAt(const std::string& digits, size_t at) { return at < digits.size() ?
 
 class RangeBuilder {
  public:
-  explicit RangeBuilder(AutomatonBuilder* builder) : builder_(builder) {}
+  RangeBuilder(AutomatonBuilder* builder, bool integer, int32_t next)
+      : builder_(builder), integer_(integer), next_(next) {}
 
-  int32_t Magnitude(const MagnitudeBounds& bounds, bool integer, int32_t next) {
-    const std::string most_whole =
-        bounds.most.has_value() ? bounds.most->value.whole : std::string(kWholeDigits, '9');
-    const std::string& least_whole = bounds.least.value.whole;
-    std::vector<int32_t> starts;
-    // One width at a time: the digits of numbers of one width compare as texts.
-    for (size_t width = least_whole.size(); width <= most_whole.size(); ++width) {
-      std::string low = "1" + std::string(width - 1, '0'), high(width, '9');
-      if (width == 1) low = "0";
-      Tight tight;
-      if (width == least_whole.size()) low = least_whole, tight.least = true;
-      if (width == most_whole.size()) high = most_whole, tight.most = bounds.most.has_value();
-      if (low > high) continue;
-      starts.push_back(Whole(low, high, 0, {true, true}, tight, bounds, integer, next));
+  int32_t Magnitude(const MagnitudeBounds& bounds) {
+    const std::string& low = bounds.least.value.whole;
+    const size_t most_width = bounds.most.has_value() ? bounds.most->value.whole.size() : 0;
+    if (low.size() == most_width) {
+      if (low > bounds.most->value.whole) return builder_->Dead();
+      return Whole(bounds, most_width, 0, {true, true});
     }
+    if (bounds.most.has_value() && low.size() > most_width) return builder_->Dead();
+    // One width at a time: the digits of numbers of one width compare as texts.
+    std::vector<int32_t> starts = {Whole(bounds, low.size(), 0, {true, false})};
+    const size_t free_end = bounds.most.has_value() ? most_width : kWholeDigits + 1;
+    for (size_t width = low.size() + 1; width < free_end; ++width) {
+      starts.push_back(builder_->Byte('1', '9', FreeWhole(width - 1)));
+    }
+    if (bounds.most.has_value()) starts.push_back(Whole(bounds, most_width, 0, {false, true}));
     return builder_->AnyOf(starts);
   }
 
  private:
-  // The edges from one digit to the next between two bounds; after(digits tight afterwards).
+  // The edges over one digit between two bounds; after: what follows, by what is tight then.
   template <typename After>
-  int32_t Digit(char low, char high, Tight tight, const After& after) {
+  int32_t Digit(char least, char low, char high, Tight tight, const After& after) {
     std::vector<int32_t> starts;
     const auto edge = [&](char first, char last, Tight then) {
       if (first > last) return;
       starts.push_back(
           builder_->Byte(static_cast<uint8_t>(first), static_cast<uint8_t>(last), after(then)));
     };
-    if (tight.least && tight.most && low == high) {
-      edge(low, low, tight);
+    if (tight.least && tight.most && low >= high) {
+      if (low == high) edge(low, low, tight);
       return builder_->AnyOf(starts);
     }
-    char first = '0', last = '9';
-    if (tight.least) edge(low, low, {true, false}), first = static_cast<char>(low + 1);
-    if (tight.most) last = static_cast<char>(high - 1);
-    if (tight.least && tight.most && low > high) return builder_->Dead();
-    edge(first, last, {});
-    if (tight.most) edge(high, high, {false, true});
+    if (tight.least) edge(low, low, {true, false});
+    edge(tight.least ? static_cast<char>(low + 1) : least,
+         tight.most ? static_cast<char>(high - 1) : '9', {});
+    if (tight.most && high >= least) edge(high, high, {false, true});
     return builder_->AnyOf(starts);
   }
 
-  // `given`: which of low and high are the bounds' own whole parts, so that the fraction counts.
-  int32_t Whole(const std::string& low, const std::string& high, size_t at, Tight tight,
-                Tight given, const MagnitudeBounds& bounds, bool integer, int32_t next) {
-    if (at == low.size()) {
-      const Tight left = {tight.least && given.least, tight.most && given.most};
-      return Fraction(bounds, 0, left, integer, next);
-    }
-    return Digit(low[at], high[at], tight, [&](Tight then) {
-      return Whole(low, high, at + 1, then, given, bounds, integer, next);
-    });
+  // After `at` of `width` digits of the whole part.
+  int32_t Whole(const MagnitudeBounds& bounds, size_t width, size_t at, Tight tight) {
+    if (at == width) return Fraction(bounds, 0, tight);
+    if (tight.none()) return FreeWhole(width - at);
+    const char low = tight.least ? bounds.least.value.whole[at] : '0';
+    const char high = tight.most ? bounds.most->value.whole[at] : '9';
+    return Digit(at == 0 && width > 1 ? '1' : '0', low, high, tight,
+                 [&](Tight then) { return Whole(bounds, width, at + 1, then); });
   }
 
   // After `at` digits of the fraction.
-  int32_t Fraction(const MagnitudeBounds& bounds, size_t at, Tight tight, bool integer,
-                   int32_t next) {
+  int32_t Fraction(const MagnitudeBounds& bounds, size_t at, Tight tight) {
+    if (tight.none()) return at == 0 ? FreeWhole(0) : FreeDigits(kFractionDigits - at);
     std::vector<int32_t> starts;
-    if (MayStop(bounds, at, tight)) starts.push_back(next);
-    if (!integer && at < kFractionDigits) {
+    if (MayStop(bounds, at, tight)) starts.push_back(next_);
+    if (!integer_ && at < kFractionDigits) {
       const char low = tight.least ? DigitAt(bounds.least.value.fraction, at) : '0';
       const char high = tight.most ? DigitAt(bounds.most->value.fraction, at) : '9';
-      const int32_t digit = Digit(low, high, tight, [&](Tight then) {
-        return Fraction(bounds, at + 1, then, integer, next);
-      });
+      const int32_t digit =
+          Digit('0', low, high, tight, [&](Tight then) { return Fraction(bounds, at + 1, then); });
       starts.push_back(at == 0 ? builder_->Byte('.', '.', digit) : digit);
     }
     return builder_->AnyOf(starts);
+  }
+
+  // So many digits more, then any fraction. Each is built once.
+  int32_t FreeWhole(size_t digits) {
+    for (size_t made = free_whole_.size(); made <= digits; ++made) {
+      if (made > 0) {
+        free_whole_.push_back(builder_->Byte('0', '9', free_whole_.back()));
+      } else if (integer_) {
+        free_whole_.push_back(next_);
+      } else {
+        const int32_t digit = builder_->Byte('0', '9', FreeDigits(kFractionDigits - 1));
+        free_whole_.push_back(builder_->Split(builder_->Byte('.', '.', digit), next_));
+      }
+    }
+    return free_whole_[digits];
+  }
+  // So many digits more at most.
+  int32_t FreeDigits(size_t most) {
+    if (free_digits_.empty()) free_digits_.push_back(next_);
+    while (free_digits_.size() <= most) {
+      free_digits_.push_back(builder_->Split(builder_->Byte('0', '9', free_digits_.back()), next_));
+    }
+    return free_digits_[most];
   }
 
   static bool MayStop(const MagnitudeBounds& bounds, size_t at, Tight tight) {
@@ -114,6 +134,9 @@ class RangeBuilder {
   }
 
   AutomatonBuilder* builder_;
+  const bool integer_;
+  const int32_t next_;
+  std::vector<int32_t> free_whole_, free_digits_;  // by number of digits
 };
 
 }  // namespace
@@ -194,7 +217,7 @@ bool NumberBounds::Has(const Decimal& value) const {
 int32_t BuildNumber(AutomatonBuilder* builder, const NumberBounds& bounds, bool integer,
                     int32_t next) {
   const Decimal zero;
-  RangeBuilder range(builder);
+  RangeBuilder range(builder, integer, next);
   std::vector<int32_t> starts;
   const auto& least = bounds.least;
   const auto& most = bounds.most;
@@ -208,7 +231,7 @@ int32_t BuildNumber(AutomatonBuilder* builder, const NumberBounds& bounds, bool 
     MagnitudeBounds magnitude;
     if (least.has_value() && !below_zero(least)) magnitude.least = *least;
     magnitude.most = most;
-    starts.push_back(range.Magnitude(magnitude, integer, next));
+    starts.push_back(range.Magnitude(magnitude));
   }
   if (!above_zero(least)) {  // from -0 down: both bounds change sides
     MagnitudeBounds magnitude;
@@ -216,7 +239,7 @@ int32_t BuildNumber(AutomatonBuilder* builder, const NumberBounds& bounds, bool 
     if (least.has_value()) magnitude.most = *least;
     const bool only_zero = least.has_value() && least->value.zero();
     if (!only_zero) {
-      starts.push_back(builder->Byte('-', '-', range.Magnitude(magnitude, integer, next)));
+      starts.push_back(builder->Byte('-', '-', range.Magnitude(magnitude)));
     }
   }
   return builder->AnyOf(starts);

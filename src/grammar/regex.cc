@@ -70,7 +70,7 @@ struct Item {
 
 class Parser {
  public:
-  Parser(std::string_view text, WorkMeter* meter) : text_(text), meter_(meter) {}
+  Parser(std::string_view text, AutomatonBuilder* builder) : text_(text), builder_(builder) {}
 
   bool Parse(std::vector<Sequence>* alternatives) {
     if (!ParseAlternatives(0, alternatives)) return false;
@@ -113,7 +113,7 @@ class Parser {
   }
 
   bool ParseItem(int depth, Sequence* sequence) {
-    meter_->Spend(4);
+    builder_->Spend(4);
     Item item;
     if (Take("^")) {
       item.kind = Item::Kind::kBegin;
@@ -236,7 +236,7 @@ class Parser {
   bool ParseEscape(bool in_negated, CodeSet* set) {
     if (at_end()) return Fail("a backslash at the end");
     const char c = text_[pos_++];
-    if (const ClassEscape* escape = FindClass(c, meter_)) {
+    if (const ClassEscape* escape = FindClass(c, builder_->meter())) {
       const bool outside = c != escape->letter;
       const CodeSet& base = outside != in_negated ? escape->wide : escape->narrow;
       *set = outside ? base.Complement() : base;
@@ -304,7 +304,7 @@ class Parser {
     const bool negated = Take("^");
     while (!Take("]")) {
       if (at_end()) return Fail("a '[' without its ']'");
-      meter_->Spend(4 + set->ranges().size() / 4);
+      builder_->Spend(4 + set->ranges().size() / 4);
       CodeSet first, last;
       bool single = false, last_single = false;
       if (!ParseSetMember(negated, &first, &single)) return false;
@@ -324,7 +324,7 @@ class Parser {
   }
 
   std::string_view text_;
-  WorkMeter* meter_;
+  AutomatonBuilder* builder_;
   size_t pos_ = 0;
   std::string problem_;
   size_t problem_at_ = 0;
@@ -395,7 +395,7 @@ class Emitter {
 
   Result<int32_t> EmitOnce(const Item& item, int32_t next) {
     LULL_RETURN_IF_ERROR(builder_->status());
-    builder_->meter()->Spend(1);
+    builder_->Spend(1);
     if (++steps_ > kMaxSteps) {
       return Status(ErrorCode::kUnsupported, "the regular expression repeats too much");
     }
@@ -469,7 +469,7 @@ Result<int32_t> BuildRegex(AutomatonBuilder* builder, std::string_view regex,
     return Status(ErrorCode::kInvalidInput, "a regular expression that is not UTF-8",
                   std::string(where));
   }
-  Parser parser(regex, builder->meter());
+  Parser parser(regex, builder);
   std::vector<Sequence> alternatives;
   if (!parser.Parse(&alternatives)) {
     const bool unsupported = parser.unsupported();

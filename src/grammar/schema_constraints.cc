@@ -135,6 +135,14 @@ const Part* MemberRules::Find(std::string_view name) const {
   return nullptr;
 }
 
+size_t Constraints::size() const {
+  size_t size = 1 + object.required.size() + array.prefix.size();
+  if (values.has_value()) size += values->size();
+  for (const MemberRules& rules : object.rules) size += 1 + rules.properties.size();
+  for (const Group& group : groups) size += 1 + group.alternatives.size();
+  return size;
+}
+
 TypeSet Constraints::WrittenTypes() const {
   if (!types.all()) return types;
   TypeSet about = TypeSet::None();
@@ -199,7 +207,8 @@ const SchemaMerger::Keyword* SchemaMerger::FindKeyword(std::string_view name) {
 }
 
 Status SchemaMerger::Add(const Part& part, Constraints* to) {
-  meter_->Spend(8);
+  builder_->Spend(8);
+  LULL_RETURN_IF_ERROR(builder_->status());
   LULL_RETURN_IF_ERROR(CheckSchema(part));
   if (to->path.empty()) to->path = part.path;
   if (part.schema->is_boolean()) {
@@ -214,7 +223,7 @@ Status SchemaMerger::Add(const Part& part, Constraints* to) {
   ++depth_;
   Status status;
   for (const auto& [name, value] : part.schema->items()) {
-    meter_->Spend(16);
+    builder_->Spend(16);
     const Keyword* keyword = FindKeyword(name);
     if (name == "$id" && part.schema == &root_) continue;
     if (keyword == nullptr) {
@@ -342,8 +351,8 @@ void SchemaMerger::KeepValues(std::vector<Json> values, Constraints* to) {
     return;
   }
   std::erase_if(*to->values, [&](const Json& value) {
-    meter_->Spend(values.size());
-    return std::find(values.begin(), values.end(), value) == values.end();
+    builder_->Spend(1 + values.size());
+    return !builder_->ok() || std::find(values.begin(), values.end(), value) == values.end();
   });
 }
 
@@ -533,7 +542,7 @@ Status SchemaMerger::ReadMembers(const Part& part, Constraints* to) {
     const std::string where = Below(part, "properties");
     if (!properties->is_object()) return Invalid("properties is no object", where);
     for (const auto& [name, schema] : properties->items()) {
-      meter_->Spend(8);
+      builder_->Spend(8);
       rules.properties.push_back({name, {&schema, where + "/" + name}});
     }
   }
@@ -592,9 +601,10 @@ Result<ObjectPlan> SchemaMerger::PlanObject(const Constraints& all) {
   std::set<std::string> required;
   for (const auto& [name, path] : object.required) required.insert(name);
   for (PlannedProperty& property : plan.properties) {
-    meter_->Spend(4 + object.rules.size());
+    builder_->Spend(4 + object.rules.size());
     property.required = required.contains(property.name);
     for (const MemberRules& rules : object.rules) {
+      builder_->Spend(rules.properties.size() / 4);
       if (const Part* own = rules.Find(property.name); own != nullptr) {
         property.parts.push_back(*own);
       } else if (rules.additional.has_value()) {
@@ -613,7 +623,7 @@ Result<ObjectPlan> SchemaMerger::PlanObject(const Constraints& all) {
 }
 
 Result<bool> SchemaMerger::Holds(const Json& value, const Constraints& all) {
-  meter_->Spend(8);
+  builder_->Spend(8);
   const Type type = TypeOf(value);
   if (all.never || !all.types.Has(type)) return false;
   if (type == Type::kString) {
@@ -637,13 +647,16 @@ Result<bool> SchemaMerger::Holds(const Json& value, const Constraints& all) {
 }
 
 Result<bool> SchemaMerger::Disjoint(const Constraints& a, const Constraints& b, int depth) {
-  meter_->Spend(16);
+  builder_->Spend(16);
+  LULL_RETURN_IF_ERROR(builder_->status());
   if (a.never || b.never) return true;
   TypeSet from_a = a.WrittenTypes(), from_b = b.WrittenTypes();
   from_a.IntersectWith(b.types);
   from_b.IntersectWith(a.types);
   if (from_a.none() && from_b.none()) return true;
-  const auto outside = [](const std::vector<Json>& values, const Constraints& other) {
+  const auto outside = [&](const std::vector<Json>& values, const Constraints& other) {
+    builder_->Spend(values.size() * (1 + (other.values.has_value() ? other.values->size() : 0)));
+    if (!builder_->ok()) return false;
     return std::all_of(values.begin(), values.end(), [&](const Json& value) {
       if (!other.types.Has(TypeOf(value))) return true;
       return other.values.has_value() &&
@@ -655,6 +668,7 @@ Result<bool> SchemaMerger::Disjoint(const Constraints& a, const Constraints& b, 
   // Two kinds of objects: a member that both require and that differs.
   const bool objects = from_a.NoneBut(Type::kObject) && from_b.NoneBut(Type::kObject);
   if (depth >= 2 || !objects) return false;
+  builder_->Spend(a.object.required.size() * b.object.required.size() / 4);
   for (const auto& [name, path] : a.object.required) {
     const bool shared = std::any_of(b.object.required.begin(), b.object.required.end(),
                                     [&](const auto& other) { return other.first == name; });
@@ -672,8 +686,9 @@ Result<bool> SchemaMerger::Disjoint(const Constraints& a, const Constraints& b, 
   // Or each requires what the other never writes.
   LULL_ASSIGN_OR_RETURN(const ObjectPlan plan_a, PlanObject(a));
   LULL_ASSIGN_OR_RETURN(const ObjectPlan plan_b, PlanObject(b));
-  const auto requires_foreign = [](const Constraints& one, const ObjectPlan& other) {
-    if (other.more) return false;
+  const auto requires_foreign = [&](const Constraints& one, const ObjectPlan& other) {
+    builder_->Spend(one.object.required.size() * other.properties.size() / 4);
+    if (other.more || !builder_->ok()) return false;
     return std::any_of(
         one.object.required.begin(), one.object.required.end(), [&](const auto& name) {
           return std::none_of(other.properties.begin(), other.properties.end(),

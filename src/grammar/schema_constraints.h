@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/work_meter.h"
+#include "grammar/automaton.h"
 #include "grammar/json_document.h"
 #include "grammar/json_strings.h"
 #include "grammar/number_range.h"
@@ -96,6 +96,8 @@ struct Constraints {
   ObjectConstraints object;
   std::vector<Group> groups;  // anyOf, oneOf: still to be chosen from
 
+  // About how many parts a copy of it has.
+  size_t size() const;
   // Where no type is given, the types that the keywords are about: what is written, though others
   // would do.
   TypeSet WrittenTypes() const;
@@ -122,8 +124,8 @@ struct ObjectPlan {
 
 class SchemaMerger {
  public:
-  // Both outlive the merger.
-  SchemaMerger(const Json& root, WorkMeter* meter) : root_(root), meter_(meter) {}
+  // Both outlive the merger. The builder counts the work.
+  SchemaMerger(const Json& root, AutomatonBuilder* builder) : root_(root), builder_(builder) {}
 
   // Adds what the schema asks; $ref and allOf are followed.
   Status Add(const Part& part, Constraints* to);
@@ -177,7 +179,7 @@ class SchemaMerger {
   Result<Part> Resolve(const Part& part, const Json& reference);
 
   const Json& root_;
-  WorkMeter* meter_;
+  AutomatonBuilder* builder_;
   int depth_ = 0;
 };
 

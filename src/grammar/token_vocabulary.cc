@@ -6,6 +6,28 @@
 #include "grammar/automaton.h"
 
 namespace lull::grammar {
+namespace {
+
+// Counted, not compared: there are few different counts.
+void SortByCodes(WorkMeter* meter, std::vector<StringTokens::Stay>* stays) {
+  std::vector<size_t> ends(1);
+  for (const StringTokens::Stay& stay : *stays) {
+    meter->Spend(1);
+    if (stay.codes + 1 >= ends.size()) ends.resize(stay.codes + 2);
+    ++ends[stay.codes + 1];
+  }
+  for (size_t i = 1; i < ends.size(); ++i) ends[i] += ends[i - 1];
+  std::vector<StringTokens::Stay> sorted;
+  AssignPaced(meter, stays->size(), StringTokens::Stay{}, &sorted);
+  for (const StringTokens::Stay& stay : *stays) {
+    meter->Spend(1);
+    sorted[ends[stay.codes]++] = stay;
+  }
+  stays->swap(sorted);
+  FreePaced(meter, &sorted);
+}
+
+}  // namespace
 
 TokenVocabulary::TokenVocabulary(const Tokenizer& tokenizer, const ExecContext& ctx)
     : strips_first_space_(tokenizer.strips_first_space()) {
@@ -67,8 +89,7 @@ void TokenVocabulary::FindStringTokens(WorkMeter* meter) {
     }
     ++node;
   }
-  std::sort(string_tokens_.stays.begin(), string_tokens_.stays.end(),
-            [](const auto& a, const auto& b) { return a.codes < b.codes; });
+  SortByCodes(meter, &string_tokens_.stays);
 }
 
 bool TokenVocabulary::IsEnd(int32_t token) const {

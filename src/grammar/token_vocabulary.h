@@ -19,13 +19,13 @@ namespace lull::grammar {
 // any length bounds follow from it without a walk.
 struct StringTokens {
   struct Stay {
-    uint32_t codes;  // complete ones, and one more where it ends within one
-    int32_t token;
+    uint32_t codes = 0;  // complete ones, and one more where it ends within one
+    int32_t token = 0;
   };
   struct Close {
     uint32_t codes;
     uint32_t bytes;  // up to and with the closing quote
-    int32_t token;
+    int32_t token = 0;
   };
   std::vector<Stay> stays;  // ascending by codes
   std::vector<Close> closes;

@@ -393,6 +393,9 @@ TEST(JsonSchema, SizeAndDepthAreBounded) {
       R"({"type":"array","items":{"type":"array","items":{"type":"null"},"minItems":90000},"minItems":90000,"prefixItems":[{"type":"array","minItems":99999},{"type":"array","minItems":99999}]})",
       R"({"type":"string","minLength":2000000})",
       R"({"type":"string","pattern":"^(a|b)*$","maxLength":900000})",
+      R"({"oneOf":[)" + Repeat(R"({"const":1},)", 300) + R"({"const":2}]})",
+      R"({"allOf":[{"enum":[)" + Repeat("1,", 9000) + R"(2]},{"enum":[)" + Repeat("3,", 9000) +
+          "4]}]}",
       // 2^n ways to combine.
       R"({"type":"object","allOf":[)" +
           Repeat(R"({"anyOf":[{"minProperties":0},{"maxProperties":9}]},)", 40) + "{}]}",
