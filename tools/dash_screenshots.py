@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Pictures of the dashboard at work, for the docs: docs/images/dash.png and dash_dark.png.
 
-    tools/dash_screenshots.py [LULL] [MODEL]    (build/release/lull, smollm2)
+    tools/dash_screenshots.py [LULL] [MODEL] [FLAG...]    (build/release/lull, smollm2; flags of lull serve)
 
 Starts a server with a budget, asks it for a while, and photographs /dash. Needs Chromium
 (apt-get install chromium) and a pulled model; pngquant, where it is there, makes the files smaller.
@@ -19,7 +19,7 @@ from lull_server import LullServer  # noqa: E402
 
 PROMPTS = ["Name three colours of the sea.", "Why should a background program leave the CPU to others?",
            "Explain what a memory bus is, to a child. " * 8, "List five birds.", "What is a budget? " * 20]
-SECONDS = 45
+SECONDS = 40
 
 
 def ask_until(stop, server, first):
@@ -42,11 +42,12 @@ def photograph(server, dark, name):
     print(f"{path.relative_to(ROOT)}: {path.stat().st_size} bytes")
 
 
-def main(lull=str(ROOT / "build/release/lull"), model="smollm2"):
+def main(lull=str(ROOT / "build/release/lull"), model="smollm2", *flags):
     if chromium.find() is None:
         sys.exit("no Chromium: apt-get install chromium")
     evidence = str(ROOT / "bench/records/budget.jsonl")
-    with LullServer(lull, model, "--cpu", "35%", "--cpu-p99", "50%", "--evidence", evidence) as server:
+    budget = ["--cpu", "35%", "--cpu-p99", "50%", "--p95", "2.5s", "--mem-bw", "8GB/s", "--ram", "512MiB"]
+    with LullServer(lull, model, *budget, "--evidence", evidence, *flags) as server:
         stop = threading.Event()
         askers = [threading.Thread(target=ask_until, args=(stop, server, i)) for i in range(2)]
         for asker in askers:
@@ -61,4 +62,4 @@ def main(lull=str(ROOT / "build/release/lull"), model="smollm2"):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:3])
+    main(*sys.argv[1:])

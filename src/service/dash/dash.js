@@ -166,7 +166,7 @@
   function showQueue(queue) {
     facts('queue', [
       ['running', count(queue.running)], ['waiting', count(queue.waiting)],
-      ['longest wait', queue.waiting > 0 ? ms(queue.oldest_wait_ms) : '–'],
+      ...(queue.oldest_wait_ms === null ? [] : [['longest wait', ms(queue.oldest_wait_ms)]]),
       ['finished', count(queue.finished)], ['cancelled', count(queue.cancelled)],
       ['refused (too busy)', count(queue.refused), queue.refused ? 'warn' : ''],
       ['refused (not understood)', count(queue.invalid)],

@@ -96,7 +96,7 @@ Json Requests(const std::vector<LoggedRequest>& requests) {
 Json Queue(const Service& service, const EngineStats& stats) {
   return {{"running", stats.running},
           {"waiting", stats.waiting},
-          {"oldest_wait_ms", 0},
+          {"oldest_wait_ms", nullptr},
           {"finished", stats.requests_finished},
           {"cancelled", stats.requests_cancelled},
           {"refused", service.requests_refused.load()},
