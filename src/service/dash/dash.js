@@ -202,7 +202,7 @@
     if (!evidence) return;
     const good = {pass: 'good', fail: 'bad'}[evidence.verdict] || 'warn';
     facts('evidence', [['verdict', evidence.verdict, good], ['record', evidence.id], ['kind', evidence.kind],
-      ['taken', evidence.time], ['file', evidence.file]]);
+      ['taken', evidence.time], ['file', evidence.file]].filter(([, value]) => value));
   }
 
   function showDoctor(findings) {
@@ -255,7 +255,8 @@
     say('version', stats.version);
     say('summary', `${stats.models.map((model) => model.id).join(', ')} – up ${age(stats.uptime_s)}, `
         + `${stats.cpu.threads} thread${stats.cpu.threads === 1 ? '' : 's'} on ${stats.cpu.cpus} CPUs`);
-    const kept = [showCpu(stats.cpu, stats.history), showMemory(stats.memory), showLatency(stats.latency)].every(Boolean);
+    const kept = {CPU: showCpu(stats.cpu, stats.history), memory: showMemory(stats.memory), latency: showLatency(stats.latency)};
+    const over = Object.keys(kept).filter((name) => !kept[name]);
     showRates(stats);
     showQueue(stats.queue);
     showHost(stats.host);
@@ -264,7 +265,7 @@
     showDoctor(stats.doctor);
     showRequests(stats.requests);
     if (stats.draining) setState('shutting down', 'warn');
-    else setState(kept ? 'within budget' : 'over budget', kept ? 'good' : 'bad');
+    else setState(over.length ? 'over budget: ' + over.join(', ') : 'within budget', over.length ? 'bad' : 'good');
   }
 
   // Asks only while somebody can see the answer.
