@@ -23,6 +23,9 @@ lull_module(ops       LAYER 4 DEPS base quant kernels TEST_LIBS lull_test_suppor
 lull_module(cache     LAYER 5 DEPS base kernels)
 lull_module(model     LAYER 6 DEPS base formats quant kernels ops cache TEST_LIBS lull_test_support)
 lull_module(decode    LAYER 7 DEPS base)
+# Comparisons may be done for all and selected from: else the sums of exponentials do not vectorise.
+set_source_files_properties(${PROJECT_SOURCE_DIR}/src/decode/logits.cc PROPERTIES
+                            COMPILE_OPTIONS -fno-trapping-math)
 lull_module(sched     LAYER 8 DEPS base tokenizer model decode)
 lull_module(engine    LAYER 9 DEPS base budget formats tokenizer chat grammar kernels model decode sched TEST_LIBS lull_test_support)
 lull_module(service   LAYER 12 DEPS base doctor evidence engine LIBS nlohmann_json::nlohmann_json Boost::headers OpenSSL::SSL

@@ -161,17 +161,42 @@ void TopK(const ExecContext& ctx, std::span<const float> logits, size_t k,
   }
 }
 
-double ExpSum(std::span<const float> logits, float max, double inverse_temperature, float floor) {
-  std::array<double, kLanes> lane{};
-  const auto weight = [&](float x) {
-    const double w = ExpOfNonPositive(Below(x, max) * inverse_temperature);
-    return x >= floor && x > kMinusInf ? w : 0.0;
-  };
-  size_t i = 0;
-  for (; i + kLanes <= logits.size(); i += kLanes) {
-    for (size_t j = 0; j < kLanes; ++j) lane[j] += weight(logits[i + j]);
+// Compiled for several widths of the processor's vectors and chosen when the program starts: every
+// element is for itself and nothing is contracted, so the bits are the same. Not under sanitizers,
+// which are not up yet when the choice is made.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && \
+    !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
+#define LULL_WIDE_CLONES \
+  __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define LULL_WIDE_CLONES
+#endif
+
+// exp((x - max) * inverse_temperature) of each, 0 where x is below `least` or NaN. Every operation
+// is done for every x and then selected, or the compiler would not vectorise it.
+LULL_WIDE_CLONES static void Weights(const float* x, size_t n, float max,
+                                     double inverse_temperature, float least, double* weights) {
+  for (size_t i = 0; i < n; ++i) {
+    const double difference = static_cast<double>(x[i]) - static_cast<double>(max);
+    const double below = x[i] == max ? 0.0 : difference;  // as Below
+    const double weight = ExpOfNonPositive(below * inverse_temperature);
+    weights[i] = x[i] >= least ? weight : 0.0;
   }
-  for (size_t j = 0; i < logits.size(); ++i, ++j) lane[j] += weight(logits[i]);
+}
+
+double ExpSum(std::span<const float> logits, float max, double inverse_temperature, float floor) {
+  constexpr size_t kPiece = 64 * kLanes;
+  double weights[kPiece];
+  std::array<double, kLanes> lane{};
+  const float least = std::max(floor, std::numeric_limits<float>::lowest());
+  for (size_t begin = 0; begin < logits.size(); begin += kPiece) {
+    const size_t n = std::min(kPiece, logits.size() - begin);
+    Weights(logits.data() + begin, n, max, inverse_temperature, least, weights);
+    size_t i = 0;
+    for (; i + kLanes <= n; i += kLanes)
+      for (size_t j = 0; j < kLanes; ++j) lane[j] += weights[i + j];
+    for (size_t j = 0; i < n; ++i, ++j) lane[j] += weights[i];
+  }
   return ((lane[0] + lane[1]) + (lane[2] + lane[3])) + ((lane[4] + lane[5]) + (lane[6] + lane[7]));
 }
 

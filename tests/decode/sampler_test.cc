@@ -367,5 +367,31 @@ TEST(Sampler, AMaskThatAllowsNothingIsAnError) {
   EXPECT_EQ(token.error().code, ErrorCode::kInvalidInput);
 }
 
+// The wide loop gives the bits of the plain one: 8 lanes, each in ascending order.
+TEST(ExpSum, IsTheSumInItsFixedOrder) {
+  std::mt19937 rng(9);
+  for (const size_t n : {1u, 7u, 8u, 511u, 512u, 513u, 1000u, 8192u}) {
+    for (const float floor : {-kInf, -1.5f}) {
+      std::vector<float> x = RandomLogits(n, rng(), 30.0f);
+      for (float& v : x) {
+        if (rng() % 20 == 0) v = rng() % 2 == 0 ? kNan : -kInf;
+      }
+      const float max = 95.0f;
+      x[rng() % n] = max;
+      double lane[8] = {};
+      for (size_t i = 0; i < n; ++i) {
+        if (x[i] >= floor && x[i] > -kInf)
+          lane[i % 8] += ExpOfNonPositive(Below(std::min(x[i], max), max) * 0.7);
+      }
+      for (float& v : x) v = v > max ? max : v;
+      const double want =
+          ((lane[0] + lane[1]) + (lane[2] + lane[3])) + ((lane[4] + lane[5]) + (lane[6] + lane[7]));
+      EXPECT_EQ(ExpSum(x, max, 0.7, floor), want) << n;
+    }
+  }
+  const std::vector<float> infinite = {kInf, 1.0f, kInf};
+  EXPECT_EQ(ExpSum(infinite, kInf, 1.0, -kInf), 2.0 + ExpOfNonPositive(-700.0));
+}
+
 }  // namespace
 }  // namespace lull
