@@ -6,7 +6,7 @@ find_package(ZLIB REQUIRED)
 find_package(CURL REQUIRED)
 find_package(Boost 1.81 REQUIRED)
 
-lull_module(base      LAYER 0 LIBS OpenSSL::Crypto)
+lull_module(base      LAYER 0 LIBS OpenSSL::Crypto seccomp)
 lull_module(evidence  LAYER 1 DEPS base LIBS nlohmann_json::nlohmann_json)
 lull_module(budget    LAYER 1 DEPS base)
 lull_module(formats   LAYER 1 DEPS base TEST_LIBS lull_test_support)
@@ -50,7 +50,7 @@ target_link_libraries(make_model PRIVATE lull_test_support)
 # Fuzz targets need clang: cmake --preset fuzz && ninja -C build/fuzz pack_fuzz
 option(LULL_FUZZ "Build the libFuzzer targets (clang only)" OFF)
 if(LULL_FUZZ)
-  foreach(pair gguf:lull_test_support budget:lull_budget chat_template:lull_chat pack:lull_model grammar:lull_grammar
+  foreach(pair guard:lull_service gguf:lull_test_support budget:lull_budget chat_template:lull_chat pack:lull_model grammar:lull_grammar
                status_text:lull_cli)
     string(REPLACE ":" ";" pair ${pair})
     list(GET pair 0 parser)
@@ -78,7 +78,10 @@ add_test(NAME readme COMMAND ${run_outside} readme_test.py $<TARGET_FILE:lull> $
 set_tests_properties(readme PROPERTIES LABELS cli TIMEOUT 300 SKIP_RETURN_CODE 77)
 add_test(NAME dash_browser COMMAND ${run_outside} browser_test.py $<TARGET_FILE:lull> $<TARGET_FILE:make_tiny_model>)
 set_tests_properties(dash_browser PROPERTIES LABELS browser TIMEOUT 300 SKIP_RETURN_CODE 77)
-
+# What clients and machines do to the real server.
+add_test(NAME faults COMMAND python3 ${PROJECT_SOURCE_DIR}/tests/faults/faults.py $<TARGET_FILE:lull>
+         $<TARGET_FILE:make_tiny_model>)
+set_tests_properties(faults PROPERTIES LABELS service TIMEOUT 600)
 add_executable(tokenize_dump EXCLUDE_FROM_ALL tools/tokenize_dump.cc)
 target_link_libraries(tokenize_dump PRIVATE lull_tokenizer)
 add_executable(render_template EXCLUDE_FROM_ALL tools/render_template.cc)

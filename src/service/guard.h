@@ -11,11 +11,11 @@
 namespace lull {
 
 struct GuardOptions {
-  ApiKeys keys;                       // none: every client that may connect is trusted
+  ApiKeys keys{};                     // none: every client that may connect is trusted
   std::string address = "127.0.0.1";  // that the server listens on
-  std::vector<std::string> hosts;     // names it is known by, beside localhost and IP addresses
+  std::vector<std::string> hosts{};   // names it is known by, beside localhost and IP addresses
   // Web pages that may ask it, e.g. "https://chat.example"; "*": all.
-  std::vector<std::string> origins;
+  std::vector<std::string> origins{};
 };
 
 enum class Access {

@@ -10,7 +10,7 @@
 namespace lull {
 namespace {
 
-constexpr size_t kMaxWaiting = 256;
+constexpr size_t kMaxWaiting = 4096;  // as many as there may be connections
 
 }  // namespace
 

@@ -233,7 +233,7 @@ TEST(ApiKeys, AnyTextIsReadOrRefused) {
         text[at] = static_cast<char>(random());
       else
         text.erase(at, random() % 9);
-      if (text.empty()) text = ":";
+      if (text.empty()) text.assign(1, ':');
     }
     const Result<ApiKeys> keys = ApiKeys::Parse(text, "keys");
     if (keys.ok()) EXPECT_LE(keys->size(), 4u);

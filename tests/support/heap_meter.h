@@ -17,4 +17,10 @@ class HeapMeter {
   int64_t start_bytes_;
 };
 
+// Failing allocations: those of threads that have called LetAllocationsFail count down from `number`
+// (0: the next one), and the one that finds zero throws std::bad_alloc. Negative: none.
+void LetAllocationsFail();
+void FailAllocation(int64_t number);
+bool AllocationHasFailed();  // since FailAllocation
+
 }  // namespace lull

@@ -3,9 +3,11 @@
 
 #include "base/os/limits.h"
 #include "base/os/os.h"
+#include "base/os/sandbox.h"
 #include "cli/command.h"
 #include "cli/guard_flags.h"
 #include "cli/output.h"
+#include "cli/service_manager.h"
 #include "cli/session.h"
 #include "doctor/doctor.h"
 #include "lull/engine.h"
@@ -55,6 +57,7 @@ class ServeCommand : public Command {
     app.add_option("--temp", temperature_, "temperature where a request names none (default 1)");
     app.add_option("--evidence", evidence_, "file of bench records whose last one /dash shows");
     guard_.AddTo(app, &http_);
+    app.add_flag("--no-sandbox", no_sandbox_, "keep rights that a server does not need");
     runtime_.courteous = true;
     runtime_.AddTo(app);
   }
@@ -72,6 +75,7 @@ class ServeCommand : public Command {
                                std::chrono::system_clock::now().time_since_epoch())
                                .count();
     os::RaiseOpenFileLimit();
+    const ServiceManager manager = ServiceManager::FromEnvironment();
     LULL_ASSIGN_OR_RETURN(const auto server,
                           HttpServer::Create(
                               http_,
@@ -93,12 +97,25 @@ class ServeCommand : public Command {
     service.evidence_path = evidence_;
     service.warnings = ExamineMachine(ThisMachine());
     std::erase_if(service.warnings, [](const Finding& finding) { return finding.ok; });
-    Announce(session, server->port());
-    server->Run(/*handle_signals=*/true, [&service, &engine = *engine, &server = *server] {
-      service.draining.store(true);
-      engine.Drain();
-      fprintf(stderr, "lull: draining, %d requests under way\n", server.answering());
+    manager.KeepTelling(*server, [&hub, watch = StepWatch()]() mutable {
+      int64_t running = 0, steps = 0;
+      for (const ServedModelPtr& served : hub.Loaded()) {
+        const EngineStats stats = served->engine->stats();
+        running += stats.running;
+        steps += stats.steps;
+      }
+      return watch.Healthy(running, steps, os::MonotonicNs());
     });
+    GiveUpRights();
+    Announce(session, server->port());
+    manager.Ready();
+    server->Run(/*handle_signals=*/true,
+                [&service, &manager, &engine = *engine, &server = *server] {
+                  manager.Stopping();
+                  service.draining.store(true);
+                  engine.Drain();
+                  fprintf(stderr, "lull: draining, %d requests under way\n", server.answering());
+                });
     const int cut = server->answering() + server->cut_short();
     if (cut > 0)
       fprintf(stderr, "lull: stopped, %d requests cut short\n", cut);
@@ -108,6 +125,12 @@ class ServeCommand : public Command {
   }
 
  private:
+  // A kernel without filters is told of and served on.
+  void GiveUpRights() const {
+    if (no_sandbox_) return;
+    const Status status = os::EnterSandbox();
+    if (!status.ok()) fprintf(stderr, "lull: not sandboxed: %s\n", status.error().message.c_str());
+  }
   void Announce(const Session& session, int port) const {
     const CpuBudget budget = session.runtime->budget().cpu;
     fprintf(stderr, "lull: serving %s on http%s://%s:%d (%d thread%s, %s", model_.c_str(),
@@ -132,6 +155,7 @@ class ServeCommand : public Command {
   }();
   EngineOptions engine_;
   GuardFlags guard_;
+  bool no_sandbox_ = false;
   RuntimeFlags runtime_;
 };
 

@@ -61,13 +61,18 @@ class Connection::Answer : public Responder {
       : connection_(std::move(connection)), number_(number) {}
   // An endpoint that forgets to answer must not leave its client waiting.
   ~Answer() override {
-    Post([](Connection& c) {
-      if (!c.last_queued_) c.Close();
-    });
+    if (ended_) return;
+    try {
+      Post([](Connection& c) {
+        if (!c.last_queued_) c.Close();
+      });
+    } catch (const std::exception&) {  // no memory to say so: the client is left to its patience
+    }
   }
 
   void Send(HttpResponse response) override {
     Post([r = std::move(response)](Connection& c) { c.Respond(r); });
+    ended_ = true;
   }
   void StartStream(const std::string& content_type, HttpFields headers) override {
     headers.push_back({"Cache-Control", "no-cache"});
@@ -85,6 +90,7 @@ class Connection::Answer : public Responder {
   }
   void End() override {
     Post([](Connection& c) { c.QueueEnd(); });
+    ended_ = true;
   }
   void OnDisconnect(std::function<void()> fn) override {
     Post([fn = std::move(fn)](Connection& c) {
@@ -100,26 +106,32 @@ class Connection::Answer : public Responder {
   void Post(Fn fn) {
     asio::post(connection_->stream_->executor(),
                [connection = connection_, number = number_, fn = std::move(fn)] {
-                 if (connection->answer_number_ == number) fn(*connection);
+                 if (connection->answer_number_ != number) return;
+                 connection->Guarded([&] { fn(*connection); });
                });
   }
   std::shared_ptr<Connection> connection_;
   uint64_t number_;
+  std::atomic<bool> ended_{false};
 };
 
 Connection::Connection(std::unique_ptr<ByteStream> stream, ConnectionHub& hub)
     : stream_(std::move(stream)), hub_(hub), options_(hub.options), timer_(stream_->executor()) {
-  hub_.open.fetch_add(1);
   place_ = hub_.waiting.insert(hub_.waiting.end(), this);
+  hub_.open.fetch_add(1);
 }
 
-Connection::~Connection() { Close(); }
+// Only what ends with the whole server comes here unclosed: nobody is left to be told of it.
+Connection::~Connection() {
+  on_disconnect_ = nullptr;
+  Close();
+}
 
 void Connection::Start() {
   SetDeadline(options_.header_deadline_s);
   stream_->Handshake([self = shared_from_this()](Error ec) {
     if (ec) return self->Close();
-    if (self->state_ == State::kHandshake) self->WaitForRequest();
+    if (self->state_ == State::kHandshake) self->Guarded([&] { self->WaitForRequest(); });
   });
 }
 
@@ -149,7 +161,8 @@ void Connection::SetDeadline(int seconds) {
   timer_.expires_after(std::chrono::seconds(seconds));
   timer_.async_wait([weak = weak_from_this(), number](Error ec) {
     const std::shared_ptr<Connection> self = weak.lock();
-    if (!ec && self != nullptr && self->deadline_number_ == number) self->OnDeadline();
+    if (!ec && self != nullptr && self->deadline_number_ == number)
+      self->Guarded([&] { self->OnDeadline(); });
   });
 }
 
@@ -171,7 +184,7 @@ void Connection::Read() {
   reading_ = true;
   stream_->Read([self = shared_from_this()](Error ec, std::string_view bytes) {
     self->reading_ = false;
-    self->OnRead(ec, bytes);
+    self->Guarded([&] { self->OnRead(ec, bytes); });
   });
 }
 
@@ -415,9 +428,10 @@ void Connection::WriteNext() {
   if (!std::exchange(writing_, true)) write_began_ns_ = os::MonotonicNs();
   if (state_ == State::kAnswering && !std::exchange(write_check_set_, true))
     SetDeadline(options_.progress_check_s);
-  stream_->Write(
-      std::string_view(unsent_.front()).substr(front_sent_bytes_),
-      [self = shared_from_this()](Error ec, size_t bytes) { self->OnWritten(ec, bytes); });
+  stream_->Write(std::string_view(unsent_.front()).substr(front_sent_bytes_),
+                 [self = shared_from_this()](Error ec, size_t bytes) {
+                   self->Guarded([&] { self->OnWritten(ec, bytes); });
+                 });
 }
 
 void Connection::OnWritten(Error ec, size_t bytes) {

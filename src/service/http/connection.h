@@ -7,6 +7,7 @@
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/string_body.hpp>
 #include <deque>
+#include <exception>
 #include <list>
 #include <memory>
 #include <optional>
@@ -49,6 +50,15 @@ class Connection : public std::enable_shared_from_this<Connection> {
   enum class State { kHandshake, kIdle, kHeader, kBody, kAnswering, kLingering, kClosed };
   using Error = boost::system::error_code;
 
+  // Runs fn; one that throws, for want of memory say, ends this connection alone.
+  template <typename Fn>
+  void Guarded(Fn&& fn) {
+    try {
+      fn();
+    } catch (const std::exception&) {
+      Close();
+    }
+  }
   void Enter(State state);
   void SetDeadline(int seconds);
   void OnDeadline();

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <boost/asio/buffer.hpp>
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
@@ -9,7 +10,9 @@
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
+#include <exception>
 #include <optional>
+#include <thread>
 #include <vector>
 
 #include "base/os/limits.h"
@@ -25,6 +28,7 @@ using Clock = std::chrono::steady_clock;
 
 // For the last words of answers that draining cuts.
 constexpr auto kLastWords = std::chrono::seconds(1);
+constexpr auto kBreath = std::chrono::milliseconds(10);
 // Files that the rest of the process may need beside the connections.
 constexpr int kOtherFiles = 64;
 
@@ -70,6 +74,7 @@ struct HttpServer::Rep {
   void Accept() {
     acceptor.async_accept([this](ErrorCodeB ec, tcp::socket socket) {
       if (ec == asio::error::operation_aborted || hub.draining.load()) return;
+      accepting = false;
       if (ec) return AcceptLater();
       if (MakeRoom(socket)) {
         auto stream = tls ? MakeTlsStream(std::move(socket), *tls)
@@ -78,6 +83,30 @@ struct HttpServer::Rep {
       }
       Accept();
     });
+    accepting = true;
+  }
+
+  // Until it is stopped. What throws past its connection, for want of memory say, is taken up
+  // again.
+  void Run() {
+    // Else a throw that leaves nothing to wait for would count as the end.
+    const auto work = asio::make_work_guard(context);
+    for (;;) {
+      try {
+        if (hub.draining.load())
+          CheckDrained();
+        else if (!accepting)
+          Accept();
+        context.run();
+        return;
+      } catch (const std::exception&) {
+        // Whether the throw took the waiting accept with it is not known: it is begun anew.
+        ErrorCodeB ec;
+        acceptor.cancel(ec);
+        accepting = false;
+        std::this_thread::sleep_for(kBreath);
+      }
+    }
   }
 
   // False: every client there is being answered, and this one is sent away.
@@ -100,8 +129,11 @@ struct HttpServer::Rep {
   void AcceptLater() {
     retry.expires_after(std::chrono::milliseconds(100));
     retry.async_wait([this](ErrorCodeB ec) {
-      if (!ec && !hub.draining.load()) Accept();
+      if (ec || hub.draining.load()) return;
+      accepting = false;
+      Accept();
     });
+    accepting = true;
   }
 
   void WaitForSignal() {
@@ -149,6 +181,7 @@ struct HttpServer::Rep {
   std::function<void()> on_drain;
   Clock::time_point drain_deadline;
   std::atomic<int> cut_short{0};
+  bool accepting = false;  // a client, or the time to try again, is waited for
   std::optional<asio::ssl::context> tls;
   asio::io_context context{1};
   tcp::acceptor acceptor;
@@ -193,8 +226,7 @@ void HttpServer::Run(bool handle_signals, std::function<void()> on_drain) {
     rep_->signals.add(SIGTERM);
     rep_->WaitForSignal();
   }
-  rep_->Accept();
-  rep_->context.run();
+  rep_->Run();
 }
 
 void HttpServer::Stop() { rep_->context.stop(); }

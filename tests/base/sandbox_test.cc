@@ -1,0 +1,179 @@
+// What a sandboxed process can and cannot do, tried in a child; and the helper beside it.
+#include "base/os/sandbox.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <thread>
+
+#include "base/os/helper_process.h"
+#include "base/os/limits.h"
+#include "base/os/notify.h"
+#include "base/os/os.h"
+#include "base/os/private_file.h"
+
+namespace lull::os {
+namespace {
+
+bool Refused(long rc) { return rc == -1 && errno == EPERM; }
+
+// The number of the first thing that is not as it should be; 0: all is.
+int TryEverything() {
+  char* const none[] = {nullptr};
+  int step = 0;
+  auto check = [&, failed = 0](bool right) mutable {
+    ++step;
+    if (!right && failed == 0) failed = step;
+    return failed;
+  };
+  check(Refused(execve("/bin/true", none, none)));
+  check(Refused(syscall(SYS_fork)));
+  check(Refused(syscall(SYS_vfork)));
+  check(!RunCommand({"true"}).ok());
+  check(Refused(ptrace(PTRACE_TRACEME, 0, nullptr, nullptr)));
+  check(Refused(mount("none", "/tmp", "tmpfs", 0, nullptr)));
+  check(Refused(syscall(SYS_unshare, 0)));
+  check(Refused(kill(getppid(), 0)));
+  check(Refused(socket(AF_NETLINK, SOCK_RAW, 0)));
+  check(Refused(syscall(SYS_io_uring_setup, 1, nullptr)));
+  void* both =
+      mmap(nullptr, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  check(both == MAP_FAILED && errno == EPERM);
+  // And what a server does.
+  check(kill(getpid(), 0) == 0);
+  check(socket(AF_INET, SOCK_STREAM, 0) >= 0 && socket(AF_UNIX, SOCK_DGRAM, 0) >= 0);
+  check(open("/proc/self/status", O_RDONLY | O_CLOEXEC) >= 0);
+  bool ran = false;
+  std::thread([&] { ran = true; }).join();
+  check(ran);
+  return check(CurrentRssBytes() > 0);
+}
+
+// Runs fn in a child and returns what it returned.
+template <typename Fn>
+int InChild(Fn fn) {
+  const pid_t pid = fork();
+  if (pid == 0) _exit(fn());
+  int status = 0;
+  waitpid(pid, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+TEST(Sandbox, RefusesWhatAServerNeverDoes) {
+  constexpr int kNoFilters = 100;
+  const int rc = InChild([] { return EnterSandbox().ok() ? TryEverything() : kNoFilters; });
+  if (rc == kNoFilters) GTEST_SKIP() << "no filters here";
+  EXPECT_EQ(rc, 0) << "the number of the check that failed";
+}
+
+TEST(Sandbox, HoldsThreadsThatWereThereBefore) {
+  const int rc = InChild([] {
+    std::atomic<bool> entered{false};
+    bool refused = false;
+    std::thread early([&] {
+      while (!entered.load()) std::this_thread::yield();
+      refused = Refused(syscall(SYS_fork));
+    });
+    const bool ok = EnterSandbox().ok();
+    entered.store(true);
+    early.join();
+    return !ok || refused ? 0 : 1;
+  });
+  EXPECT_EQ(rc, 0);
+}
+
+TEST(HelperProcess, DoesItsJobForASandboxedProcess) {
+  const int rc = InChild([] {
+    auto helper = HelperProcess::Start([](const std::string& argument, const auto& report) {
+      if (!report("first\nline")) return Status(ErrorCode::kCancelled, "given up", "");
+      report("second");
+      if (argument == "bad") return Status(ErrorCode::kNotFound, "no", "there", "try");
+      return RunCommand({"true"}).ok() ? Status() : Status(ErrorCode::kInternal, "x", "y");
+    });
+    if (!helper.ok()) return 1;
+    if (!EnterSandbox().ok()) return 0;
+    std::string lines;
+    const auto on_line = [&](const std::string& line) { return lines += line + ";", true; };
+    if (!(*helper)->Do("good", on_line).ok() || lines != "first line;second;") return 2;
+    const Status bad = (*helper)->Do("bad", on_line);
+    if (bad.code() != ErrorCode::kNotFound || bad.error().where != "there" ||
+        bad.error().hint != "try")
+      return 3;
+    const auto no = [](const std::string&) { return false; };
+    if ((*helper)->Do("good", no).code() != ErrorCode::kCancelled) return 5;
+    return (*helper)->Do("good", nullptr).ok() ? 0 : 4;
+  });
+  EXPECT_EQ(rc, 0);
+}
+
+TEST(HelperProcess, ItsDeathIsAnError) {
+  auto helper = HelperProcess::Start([](const std::string& argument, const auto&) {
+    if (argument == "die") kill(getpid(), SIGKILL);
+    return Status();
+  });
+  ASSERT_TRUE(helper.ok());
+  EXPECT_TRUE((*helper)->Do("live", nullptr).ok());
+  EXPECT_EQ((*helper)->Do("die", nullptr).code(), ErrorCode::kIo);
+  EXPECT_EQ((*helper)->Do("live", nullptr).code(), ErrorCode::kIo);
+}
+
+TEST(Notify, ReachesSocketsByPathAndByName) {
+  for (const bool abstract : {false, true}) {
+    std::string name = testing::TempDir() + "/notify_" + std::to_string(getpid());
+    if (abstract) name = "@lull_notify_" + std::to_string(getpid());
+    const int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    memcpy(address.sun_path, name.data(), name.size());
+    if (abstract) address.sun_path[0] = 0;
+    const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + name.size());
+    ASSERT_EQ(bind(fd, reinterpret_cast<sockaddr*>(&address), length), 0);
+    ASSERT_TRUE(NotifyServiceManager(name, "READY=1").ok());
+    char text[64];
+    const ssize_t bytes = recv(fd, text, sizeof text, 0);
+    EXPECT_EQ(std::string(text, static_cast<size_t>(std::max<ssize_t>(bytes, 0))), "READY=1");
+    close(fd);
+    unlink(name.c_str());
+  }
+  EXPECT_FALSE(NotifyServiceManager("/no/such/socket", "READY=1").ok());
+  EXPECT_FALSE(NotifyServiceManager("relative", "READY=1").ok());
+  EXPECT_FALSE(NotifyServiceManager("/" + std::string(200, 'a'), "READY=1").ok());
+}
+
+TEST(PrivateFile, IsForItsOwnerAlone) {
+  const std::string path = testing::TempDir() + "/private_" + std::to_string(getpid());
+  ASSERT_TRUE(AppendPrivateLine(path, "a").ok());
+  ASSERT_TRUE(AppendPrivateLine(path, "b").ok());
+  Result<PrivateText> file = ReadPrivateFile(path);
+  ASSERT_TRUE(file.ok());
+  EXPECT_EQ(file->text, "a\nb\n");
+  EXPECT_FALSE(file->others_may_read);
+  chmod(path.c_str(), 0640);
+  EXPECT_TRUE(ReadPrivateFile(path)->others_may_read);
+  unlink(path.c_str());
+  EXPECT_EQ(ReadPrivateFile(path).status().code(), ErrorCode::kNotFound);
+  EXPECT_FALSE(ReadPrivateFile("/dev/zero").ok());
+}
+
+TEST(Limits, OpenFilesAreRaised) {
+  const int64_t before = OpenFileLimit();
+  RaiseOpenFileLimit();
+  EXPECT_GE(OpenFileLimit(), before);
+}
+
+}  // namespace
+}  // namespace lull::os
