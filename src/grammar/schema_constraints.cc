@@ -47,6 +47,24 @@ Result<NumberBounds::Bound> BoundOf(const Part& part, const char* keyword, const
   return NumberBounds::Bound{*number, exclusive};
 }
 
+// Bounds of the machine's numbers; none where every number that is written fits.
+struct NumberFormat {
+  std::string_view name, least, most;
+};
+constexpr NumberFormat kNumberFormats[] = {
+    {"float", "", ""},
+    {"double", "", ""},
+    {"int64", "", ""},
+    {"uint64", "0", ""},
+    {"uint", "0", ""},
+    {"int8", "-128", "127"},
+    {"uint8", "0", "255"},
+    {"int16", "-32768", "32767"},
+    {"uint16", "0", "65535"},
+    {"int32", "-2147483648", "2147483647"},
+    {"uint32", "0", "4294967295"},
+};
+
 std::optional<Type> TypeNamed(std::string_view name) {
   constexpr std::pair<std::string_view, Type> kNames[] = {
       {"null", Type::kNull},     {"boolean", Type::kBoolean}, {"string", Type::kString},
@@ -184,6 +202,7 @@ const SchemaMerger::Keyword* SchemaMerger::FindKeyword(std::string_view name) {
       {"required", &M::ReadRequired},
       {"minProperties", &M::ReadMinProperties},
       {"maxProperties", &M::ReadMaxProperties},
+      {"propertyNames", &M::ReadPropertyNames},
       {"nullable", &M::ReadNullable},
       {"$schema", nullptr},
       {"$comment", nullptr},
@@ -393,10 +412,10 @@ Status SchemaMerger::ReadFormat(const Part& part, const Json& value, Constraints
   const std::string where = Below(part, "format");
   if (!value.is_string()) return Invalid("format is no text", where);
   const std::string& name = value.get_ref<const std::string&>();
-  if (name == "double" || name == "float" || name == "int64") return Status::Ok();
-  if (name == "int32") {
-    to->numbers.AtLeast({*Decimal::Parse("-2147483648")});
-    to->numbers.AtMost({*Decimal::Parse("2147483647")});
+  for (const NumberFormat& known : kNumberFormats) {
+    if (known.name != name) continue;
+    if (!known.least.empty()) to->numbers.AtLeast({*Decimal::Parse(known.least)});
+    if (!known.most.empty()) to->numbers.AtMost({*Decimal::Parse(known.most)});
     return Status::Ok();
   }
   const std::string_view regex = FormatRegex(name);
@@ -516,6 +535,20 @@ Status SchemaMerger::ReadRequired(const Part& part, const Json& value, Constrain
     to->object.required.push_back({name.get<std::string>(), where});
   }
   return Status::Ok();
+}
+
+// Only what says no more than that names are texts.
+Status SchemaMerger::ReadPropertyNames(const Part& part, const Json& value, Constraints*) {
+  bool silent = value == true || value.is_object();
+  for (const auto& [name, wanted] : value.items()) {
+    if (!value.is_object()) break;
+    const Keyword* keyword = FindKeyword(name);
+    const bool is_text = name == "type" && wanted == "string";
+    silent = silent && (is_text || (keyword != nullptr && keyword->read == nullptr));
+  }
+  if (silent) return Status::Ok();
+  return Unsupported("propertyNames is not supported but as {\"type\":\"string\"}",
+                     Below(part, "propertyNames"), "use patternProperties");
 }
 
 Status SchemaMerger::ReadMinProperties(const Part& part, const Json& value, Constraints* to) {

@@ -165,6 +165,7 @@ class SchemaMerger {
   Status ReadMaxItems(const Part& part, const Json& value, Constraints* to);
   Status ReadUniqueItems(const Part& part, const Json& value, Constraints* to);
   Status ReadRequired(const Part& part, const Json& value, Constraints* to);
+  Status ReadPropertyNames(const Part& part, const Json& value, Constraints* to);
   Status ReadMinProperties(const Part& part, const Json& value, Constraints* to);
   Status ReadMaxProperties(const Part& part, const Json& value, Constraints* to);
   Status ReadNullable(const Part& part, const Json& value, Constraints* to);

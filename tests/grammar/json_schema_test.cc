@@ -118,6 +118,7 @@ TEST(JsonSchema, Formats) {
       {R"({"type":"integer","format":"int32"})",
        {"2147483647", "-2147483648"},
        {"2147483648", "-2147483649"}},
+      {R"({"type":"integer","format":"uint8"})", {"0", "255"}, {"256", "-1"}},
       {R"({"type":"number","format":"double"})", {"1.5"}, {"\"a\""}},
   });
 }
@@ -203,6 +204,9 @@ TEST(JsonSchema, Objects) {
       {R"({"type":"object","additionalProperties":{"type":"integer"}})",
        {"{}", R"({"x":1,"y":2})"},
        {R"({"x":"1"})"}},
+      {R"({"type":"object","propertyNames":{"type":"string"},"additionalProperties":{"type":"null"}})",
+       {R"({"a":null})"},
+       {R"({"a":1})"}},
       {R"({"type":"object","additionalProperties":false})", {"{}", "{ }"}, {R"({"a":1})"}},
       {R"({"properties":{"a":{"type":"null"}},"additionalProperties":true})",
        {"{}", R"({"a":null,"b":[]})", R"({"b":1})", R"({"ab":1})", R"({"":1})", "{\"\xC3\xA9\":1}"},
@@ -312,7 +316,7 @@ TEST(JsonSchema, WhatIsNotUnderstoodIsRefusedByNameAndPlace) {
       {R"({"type":"string","patern":"a"})", kNot, "\"patern\"", "#"},
       {R"({"uniqueItems":true})", kNot, "uniqueItems", "#/uniqueItems"},
       {R"({"multipleOf":0.1})", kNot, "multipleOf", "#/multipleOf"},
-      {R"({"propertyNames":{}})", kNot, "propertyNames", "#"},
+      {R"({"propertyNames":{"maxLength":3}})", kNot, "propertyNames", "#/propertyNames"},
       {R"({"dependentRequired":{}})", kNot, "dependentRequired", "#"},
       {R"({"unevaluatedProperties":false})", kNot, "unevaluatedProperties", "#"},
       {R"({"type":"object","minProperties":1})", kNot, "count of members", "#/minProperties"},
