@@ -51,7 +51,7 @@ target_link_libraries(make_model PRIVATE lull_test_support)
 option(LULL_FUZZ "Build the libFuzzer targets (clang only)" OFF)
 if(LULL_FUZZ)
   foreach(pair guard:lull_service gguf:lull_test_support budget:lull_budget chat_template:lull_chat pack:lull_model grammar:lull_grammar
-               status_text:lull_cli)
+               status_text:lull_cli tool_calls:lull_service)
     string(REPLACE ":" ";" pair ${pair})
     list(GET pair 0 parser)
     list(GET pair 1 library)
@@ -91,6 +91,17 @@ target_link_libraries(logits_dump PRIVATE lull_model lull_test_support)
 
 # Two libraries of headers take most of the compile time here.
 target_precompile_headers(lull_cli PRIVATE <CLI/CLI.hpp> <nlohmann/json.hpp>)
+
+# Other programs' clients against the real server; skipped where their packages are not installed.
+if(TARGET lull)
+  file(GLOB clients CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/clients/*_client.py)
+  foreach(client ${clients})
+    get_filename_component(name ${client} NAME_WE)
+    add_test(NAME clients.${name} COMMAND python3 ${PROJECT_SOURCE_DIR}/tests/clients/run.py
+             --lull $<TARGET_FILE:lull> --model smollm2 ${client})
+    set_tests_properties(clients.${name} PROPERTIES LABELS clients TIMEOUT 900 SKIP_RETURN_CODE 77)
+  endforeach()
+endif()
 
 # Direction of includes, and the closed doors.
 set(check_layers ${PROJECT_SOURCE_DIR}/tests/layers/check_layers.py)

@@ -148,8 +148,8 @@ void ReadTopLogprobs(JsonFields& fields, CompletionParams* params) {
   params->request.logprobs = top;
 }
 
-std::vector<Request> ToChoices(const ServedModel& served, const CompletionParams& params,
-                               std::vector<std::vector<int32_t>> prompts) {
+Result<std::vector<Request>> ToChoices(const ServedModel& served, const CompletionParams& params,
+                                       std::vector<std::vector<int32_t>> prompts) {
   std::vector<Request> choices;
   for (std::vector<int32_t>& prompt : prompts) {
     for (int i = 0; i < params.n; ++i) {
@@ -159,6 +159,9 @@ std::vector<Request> ToChoices(const ServedModel& served, const CompletionParams
       if (request.max_new_tokens == 0)
         request.max_new_tokens = std::max<int64_t>(
             served.engine->max_context_tokens() - static_cast<int64_t>(prompt.size()), 1);
+      if (params.new_constraint) {
+        LULL_ASSIGN_OR_RETURN(request.constraint, params.new_constraint());
+      }
       choices.push_back(std::move(request));
     }
   }

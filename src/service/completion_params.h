@@ -1,6 +1,8 @@
 // The parameters that OpenAI's endpoints have in common, from JSON to requests.
 #pragma once
 
+#include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -9,6 +11,8 @@
 namespace lull {
 
 struct CompletionParams {
+  using NewConstraintFn = std::function<Result<std::shared_ptr<TokenConstraint>>()>;
+
   Request request;  // prompt tokens are set by ToChoices
   int n = 1;        // answers to a prompt
   bool seeded = false;
@@ -16,6 +20,7 @@ struct CompletionParams {
   bool include_usage = false;
   bool return_token_ids = false;
   bool logprobs = false;
+  NewConstraintFn new_constraint;  // one for every choice; null: none
   int top_logprobs = 0;  // shown per token; request.logprobs is at least 1 where any are asked for
 };
 
@@ -29,8 +34,8 @@ void ReadLogprobs(JsonFields& fields, CompletionParams* params);
 void ReadTopLogprobs(JsonFields& fields, CompletionParams* params);
 
 // n requests for every prompt, in the order of choice indices. A seed is counted up over the n of a
-// prompt, so that an answer does not depend on the prompts beside it.
-std::vector<Request> ToChoices(const ServedModel& served, const CompletionParams& params,
-                               std::vector<std::vector<int32_t>> prompts);
+// prompt, so that an answer does not depend on the prompts beside it. An error of new_constraint.
+Result<std::vector<Request>> ToChoices(const ServedModel& served, const CompletionParams& params,
+                                       std::vector<std::vector<int32_t>> prompts);
 
 }  // namespace lull

@@ -192,7 +192,9 @@ void SubmitCompletion(ModelCall& call, const CompletionParams& params,
                       params.n > 1 ? "n" : form->prompt_field(), "send several requests"});
   Generation generation;
   generation.id = NextId(form->id_prefix());
-  generation.choices = ToChoices(*call.served, params, prompts);
+  Result<std::vector<Request>> choices = ToChoices(*call.served, params, prompts);
+  if (!choices.ok()) return SendError(call.service, *call.responder, choices.error());
+  generation.choices = std::move(*choices);
   generation.stream = params.stream;
   generation.prompt_field = form->prompt_field();
   auto writer = std::make_shared<OpenAiAnswer>(call, params, generation.id, std::move(prompts),

@@ -60,7 +60,7 @@ def run_curl(command, server):
     done = subprocess.run(["bash", "-c", to_server(command, server).replace("curl ", "curl -sS ", 1)],
                           capture_output=True, text=True, timeout=300)
     values = answers(done.stdout)
-    good = done.returncode == 0 and values and not any("error" in value for value in values)
+    good = done.returncode == 0 and values and not any(value.get("error") for value in values)
     report(good, command, (done.stderr + done.stdout)[:300])
 
 

@@ -263,6 +263,192 @@ TEST_F(OpenAiTest, TheBudgetIsReadAndSetWhileRunning) {
   EXPECT_NE(metrics.find("\nlull_cpu_budget_share 0.5\n"), std::string::npos);
 }
 
+const Json kTool = {
+    {"type", "function"},
+    {"function",
+     {{"name", "set_light"},
+      {"description", "Turns a light on or off"},
+      {"parameters",
+       {{"type", "object"},
+        {"properties",
+         {{"on", {{"type", "boolean"}}},
+          {"room", {{"type", "string"}, {"enum", Json::array({"hall", "attic"})}}}}},
+        {"required", Json::array({"on", "room"})},
+        {"additionalProperties", false}}}}}};
+
+TEST_F(OpenAiTest, AnswersAreHeldToTheirGrammar) {
+  const auto ask = [&](const Json& fields) {
+    Json body = {{"messages", kMessages}, {"max_tokens", 200}, {"temperature", 1}, {"seed", 3}};
+    body.update(fields);
+    const Json choice = Answer("/v1/chat/completions", body)["choices"][0];
+    EXPECT_EQ(choice["finish_reason"], "stop") << fields;
+    return choice["message"]["content"].get<std::string>();
+  };
+  const std::set<std::string> colours = {"red", "blue"};
+  EXPECT_EQ(colours.count(ask({{"guided_choice", colours}})), 1u);
+  EXPECT_EQ(colours.count(ask({{"structured_outputs", {{"choice", colours}}}})), 1u);
+  EXPECT_EQ(ask({{"response_format", {{"type", "regex"}, {"pattern", "(ab){2}c"}}}}), "ababc");
+  const Json schema = kTool["function"]["parameters"];
+  const Json format = {{"type", "json_schema"},
+                       {"json_schema", {{"name", "x"}, {"strict", true}, {"schema", schema}}}};
+  const Json light = Json::parse(ask({{"response_format", format}}));
+  EXPECT_TRUE(light["on"].is_boolean());
+  EXPECT_EQ(light.size(), 2u);
+  Json text = {{"prompt", "abc"}, {"max_tokens", 20}, {"guided_regex", "[0-9]{4}"}};
+  EXPECT_EQ(Text(text).size(), 4u);
+}
+
+TEST_F(OpenAiTest, GrammarsThatCannotBeHeldAreRefused) {
+  const Json schema = {{"type", "string"}, {"no_such_keyword", 1}};
+  for (const Json& fields :
+       {Json{{"response_format", {{"type", "json_schema"}}}},
+        Json{{"response_format",
+              {{"type", "json_schema"}, {"json_schema", {{"name", "x"}, {"schema", schema}}}}}},
+        Json{{"response_format", {{"type", "regex"}, {"pattern", "(a"}}}},
+        Json{{"response_format", {{"type", "choice"}, {"choices", Json::array()}}}},
+        Json{{"response_format", {{"type", "json_object"}, {"more", 1}}}}, Json{{"guided_json", 3}},
+        Json{{"structured_outputs", {{"grammar", "x"}}}},
+        Json{{"guided_regex", "a"}, {"guided_choice", Json::array({"b"})}}}) {
+    Json body = {{"messages", kMessages}};
+    body.update(fields);
+    const Reply reply = Post("/v1/chat/completions", body);
+    EXPECT_EQ(reply.status, 400) << fields << reply.body;
+  }
+}
+
+TEST_F(OpenAiTest, RequiredToolsAreCalledWithFittingArguments) {
+  Json body = {
+      {"messages", kMessages},         {"max_tokens", 300},        {"temperature", 1}, {"seed", 5},
+      {"tools", Json::array({kTool})}, {"tool_choice", "required"}};
+  const Json choice = Answer("/v1/chat/completions", body)["choices"][0];
+  EXPECT_EQ(choice["finish_reason"], "tool_calls");
+  ASSERT_EQ(choice["message"]["tool_calls"].size(), 1u) << choice;
+  EXPECT_EQ(choice["message"]["content"], nullptr);
+  const Json function = choice["message"]["tool_calls"][0]["function"];
+  EXPECT_EQ(function["name"], "set_light");
+  EXPECT_TRUE(Json::parse(function["arguments"].get<std::string>())["on"].is_boolean());
+
+  body["stream"] = true;
+  std::string name, arguments;
+  for (const Json& chunk : Chunks(Post("/v1/chat/completions", body))) {
+    const Json& delta = chunk["choices"][0]["delta"];
+    if (!delta.contains("tool_calls")) continue;
+    name += delta["tool_calls"][0]["function"].value("name", "");
+    arguments += delta["tool_calls"][0]["function"].value("arguments", "");
+  }
+  EXPECT_EQ(name, "set_light");
+  EXPECT_EQ(arguments, function["arguments"].get<std::string>());
+}
+
+TEST_F(OpenAiTest, ToolsAndTheirResultsReachThePrompt) {
+  const Json call = {{"id", "c"},
+                     {"type", "function"},
+                     {"function", {{"name", "set_light"}, {"arguments", "{\"on\": true}"}}}};
+  const Json messages = Json::array(
+      {{{"role", "user"}, {"content", "light!"}},
+       {{"role", "assistant"}, {"content", nullptr}, {"tool_calls", Json::array({call})}},
+       {{"role", "tool"}, {"tool_call_id", "c"}, {"content", "it is on"}}});
+  const std::string prompt = Answer(
+      "/apply-template", {{"messages", messages}, {"tools", Json::array({kTool})}})["prompt"];
+  for (const char* part : {"light!", "set_light", "Turns a light", "it is on", "\"on\""})
+    EXPECT_NE(prompt.find(part), std::string::npos) << part << " in " << prompt;
+}
+
+TEST_F(OpenAiTest, ToolsThatMakeNoSenseAreRefused) {
+  const Json none = {{"type", "function"}, {"function", {{"name", "none"}}}};
+  for (const Json& fields :
+       {Json{{"tool_choice", "required"}}, Json{{"tools", Json::array({kTool, kTool})}},
+        Json{{"tools", Json::array({kTool})}, {"tool_choice", none}},
+        Json{{"tools", Json::array({{{"type", "web_search"}}})}},
+        Json{{"tools", Json::array({{{"type", "function"}, {"function", {{"name", "a b"}}}}})}},
+        Json{{"tools", Json::array({kTool})}, {"response_format", {{"type", "json_object"}}}},
+        Json{{"messages",
+              Json::array(
+                  {{{"role", "assistant"},
+                    {"tool_calls",
+                     Json::array({{{"function", {{"name", "f"}, {"arguments", "{"}}}}})}}})}}}) {
+    Json body = {{"messages", kMessages}};
+    body.update(fields);
+    const Reply reply = Post("/v1/chat/completions", body);
+    EXPECT_EQ(reply.status, 400) << fields << reply.body;
+  }
+}
+
+TEST_F(OpenAiTest, ResponsesWholeAndAsEvents) {
+  Json body = Greedy({{"input", "hello there"}, {"max_output_tokens", 8}});
+  const Json whole = Answer("/v1/responses", body);
+  EXPECT_EQ(whole["object"], "response");
+  EXPECT_EQ(whole["status"], "incomplete");
+  EXPECT_EQ(whole["incomplete_details"]["reason"], "max_output_tokens");
+  EXPECT_EQ(whole["usage"]["output_tokens"], 8);
+  EXPECT_EQ(whole["lull"]["request_id"], whole["id"]);
+  const std::string text = whole["output"][0]["content"][0]["text"];
+  const Json chat = Greedy({{"messages", kMessages}, {"max_tokens", 8}});
+  EXPECT_EQ(text, Answer("/v1/chat/completions", chat)["choices"][0]["message"]["content"]);
+  const Json items = Json::array(
+      {{{"role", "user"},
+        {"content", Json::array({{{"type", "input_text"}, {"text", "hello there"}}})}}});
+  body["input"] = items;
+  EXPECT_EQ(Answer("/v1/responses", body)["output"][0]["content"][0]["text"], text);
+
+  body["stream"] = true;
+  const std::vector<Json> events = Chunks(Post("/v1/responses", body));
+  ASSERT_GE(events.size(), 8u);
+  std::string streamed;
+  for (size_t i = 0; i < events.size(); ++i) {
+    EXPECT_EQ(events[i]["sequence_number"], i);
+    if (events[i]["type"] == "response.output_text.delta")
+      streamed += events[i]["delta"].get<std::string>();
+  }
+  EXPECT_EQ(streamed, text);
+  EXPECT_EQ(events.front()["type"], "response.created");
+  EXPECT_EQ(events.back()["type"], "response.incomplete");
+  EXPECT_EQ(events.back()["response"]["output"][0]["content"][0]["text"], text);
+}
+
+TEST_F(OpenAiTest, ResponsesCallTools) {
+  Json tool = kTool["function"];
+  tool["type"] = "function";
+  const Json body = {
+      {"input", "light!"}, {"max_output_tokens", 300},     {"temperature", 1},
+      {"seed", 5},         {"tools", Json::array({tool})}, {"tool_choice", "required"}};
+  const Json call = Answer("/v1/responses", body)["output"][0];
+  EXPECT_EQ(call["type"], "function_call");
+  EXPECT_EQ(call["name"], "set_light");
+  EXPECT_TRUE(Json::parse(call["arguments"].get<std::string>())["on"].is_boolean());
+}
+
+TEST_F(OpenAiTest, ResponsesRefuseWhatNeedsAStore) {
+  for (const Json& fields :
+       {Json{{"previous_response_id", "resp_1"}}, Json{{"store", true}}, Json{{"background", true}},
+        Json{{"n", 2}}, Json{{"reasoning", {{"effort", "high"}}}}, Json{{"input", 3}},
+        Json{{"input", Json::array({{{"type", "image"}}})}}}) {
+    Json body = {{"input", "x"}};
+    body.update(fields);
+    EXPECT_EQ(Post("/v1/responses", body).status, 400) << fields;
+  }
+  EXPECT_EQ(Post("/v1/embeddings", {{"input", "x"}}).status, 501);
+}
+
+TEST_F(OpenAiTest, TokenizeAndBack) {
+  const Json ids = Value(model_->Tokenize("abc def", {}));
+  EXPECT_EQ(Answer("/tokenize", {{"content", "abc def"}})["tokens"], ids);
+  const Json pieces =
+      Answer("/tokenize", {{"content", "abc def"}, {"with_pieces", true}})["tokens"];
+  EXPECT_EQ(pieces[0]["id"], ids[0]);
+  const Json vllm = Answer("/tokenize", {{"prompt", "abc def"}, {"return_token_strs", true}});
+  EXPECT_EQ(vllm["count"], vllm["tokens"].size());
+  EXPECT_EQ(vllm["token_strs"].size(), vllm["tokens"].size());
+  EXPECT_EQ(Answer("/detokenize", {{"tokens", ids}})["content"], "abc def");
+  const Json chat = Answer("/tokenize", {{"messages", kMessages}});
+  EXPECT_GT(chat["count"], 2);
+  EXPECT_NE(Answer("/apply-template", {{"messages", kMessages}})["prompt"].get<std::string>().find(
+                "hello there"),
+            std::string::npos);
+  EXPECT_EQ(Post("/detokenize", {{"tokens", Json::array({UINT64_MAX})}}).status, 400);
+  EXPECT_EQ(Post("/tokenize", {{"text", "x"}}).status, 400);
+}
+
 TEST(RequestLog, KeepsTheLast256) {
   RequestLog log;
   for (int i = 0; i < 300; ++i) {

@@ -1,31 +1,91 @@
 #include <algorithm>
+#include <optional>
+#include <set>
 
+#include "service/chat_setup.h"
+#include "service/grammar_params.h"
 #include "service/openai_answer.h"
+#include "service/tool_calls.h"
 
 namespace lull {
 namespace {
 
+// A message: text, and calls of the tools that were offered.
 class ChatText : public ChoiceText {
  public:
+  ChatText(const std::set<std::string>& tools, int max_calls) {
+    if (!tools.empty()) parser_.emplace(tools, max_calls);
+  }
+
   Json Opening() const override { return {{"delta", {{"role", "assistant"}, {"content", ""}}}}; }
   std::vector<Json> Push(const std::string& text) override {
-    text_ += text;
-    if (text.empty()) return {};
-    return {Json{{"delta", {{"content", text}}}}};
+    std::vector<ToolPiece> pieces;
+    if (parser_.has_value())
+      parser_->Push(text, &pieces);
+    else if (!text.empty())
+      pieces.push_back({ToolPiece::Kind::kText, text, -1});
+    return Deltas(pieces);
+  }
+  std::vector<Json> Finish() override {
+    std::vector<ToolPiece> pieces;
+    if (parser_.has_value()) parser_->Finish(&pieces);
+    return Deltas(pieces);
   }
   Json Ending() const override { return {{"delta", Json::object()}}; }
-  Json Whole() const override { return {{"message", {{"role", "assistant"}, {"content", text_}}}}; }
+  Json Whole() const override {
+    Json message = {{"role", "assistant"}, {"content", text_}};
+    if (!calls_.empty()) {
+      if (text_.empty()) message["content"] = nullptr;
+      message["tool_calls"] = calls_;
+    }
+    return {{"message", std::move(message)}};
+  }
+  std::string FinishReasonFor(FinishReason reason) const override {
+    if (reason == FinishReason::kLength) return "length";
+    return calls_.empty() ? "stop" : "tool_calls";
+  }
 
  private:
+  std::vector<Json> Deltas(const std::vector<ToolPiece>& pieces) {
+    std::vector<Json> deltas;
+    for (const ToolPiece& piece : pieces) deltas.push_back({{"delta", Delta(piece)}});
+    return deltas;
+  }
+
+  // Keeps the piece for the whole message, too.
+  Json Delta(const ToolPiece& piece) {
+    if (piece.kind == ToolPiece::Kind::kText) {
+      text_ += piece.text;
+      return {{"content", piece.text}};
+    }
+    Json call = {{"index", piece.call}};
+    if (piece.kind == ToolPiece::Kind::kBegin) {
+      const Json whole = {{"id", NextId("call_")},
+                          {"type", "function"},
+                          {"function", {{"name", piece.text}, {"arguments", ""}}}};
+      calls_.push_back(whole);
+      call.update(whole);
+    } else {
+      calls_.back()["function"]["arguments"].get_ref<std::string&>() += piece.text;
+      call["function"] = {{"arguments", piece.text}};
+    }
+    return {{"tool_calls", Json::array({std::move(call)})}};
+  }
+
+  std::optional<ToolCallParser> parser_;
   std::string text_;
+  Json calls_ = Json::array();
 };
 
 class ChatForm : public AnswerForm {
  public:
-  explicit ChatForm(int top_logprobs) : top_logprobs_(static_cast<size_t>(top_logprobs)) {}
+  ChatForm(int top_logprobs, const ToolParams& tools)
+      : top_logprobs_(static_cast<size_t>(top_logprobs)),
+        tools_(tools.offered() ? NamesOf(tools.tools) : std::set<std::string>()),
+        max_calls_(tools.max_calls) {}
 
   std::unique_ptr<ChoiceText> NewChoice(size_t) const override {
-    return std::make_unique<ChatText>();
+    return std::make_unique<ChatText>(tools_, max_calls_);
   }
   const char* whole_object() const override { return "chat.completion"; }
   const char* stream_object() const override { return "chat.completion.chunk"; }
@@ -51,67 +111,17 @@ class ChatForm : public AnswerForm {
   }
 
   const size_t top_logprobs_;
+  const std::set<std::string> tools_;
+  const int max_calls_;
 };
-
-// Text of a message's content: a string, or the text parts of an array.
-Status FlattenContent(Json* message, size_t index) {
-  const std::string where = "messages[" + std::to_string(index) + "]";
-  if (!message->is_object()) return Status(ErrorCode::kUsage, "a message must be an object", where);
-  if (!message->contains("role") || !(*message)["role"].is_string())
-    return Status(ErrorCode::kUsage, "role must be a string", where + ".role");
-  Json& content = (*message)["content"];
-  if (content.is_string()) return Status();
-  if (content.is_null()) {
-    content = "";
-    return Status();
-  }
-  if (!content.is_array())
-    return Status(ErrorCode::kUsage, "content must be a string or an array of parts", where);
-  std::string text;
-  for (const Json& part : content) {
-    const bool is_text = part.is_object() && part.contains("type") && part["type"] == "text" &&
-                         part.contains("text") && part["text"].is_string();
-    if (!is_text)
-      return Status(ErrorCode::kUnsupported, "only text parts are supported", where + ".content");
-    text += part["text"].get<std::string>();
-  }
-  content = text;
-  return Status();
-}
-
-Result<std::vector<int32_t>> PromptTokens(const Model& model, const Json& messages,
-                                          const Json* variables) {
-  if (!messages.is_array() || messages.empty())
-    return Status(ErrorCode::kUsage, "messages: must be a non-empty array", "messages");
-  Json copy = messages;
-  for (size_t i = 0; i < copy.size(); ++i) LULL_RETURN_IF_ERROR(FlattenContent(&copy[i], i));
-  const auto dump = [](const Json& json) {
-    return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-  };
-  LULL_ASSIGN_OR_RETURN(
-      const std::string prompt,
-      model.RenderChat(dump(copy), variables == nullptr ? "" : dump(*variables), true));
-  return model.TokenizePrompt(prompt);
-}
-
-// Fields of which only the value that asks for nothing is supported.
-void ReadNeutralFields(JsonFields& fields) {
-  if (const Json* tools = fields.Get("tools");
-      tools != nullptr && !(tools->is_array() && tools->empty()))
-    fields.Fail("tools", "not supported");
-  fields.Ignore("parallel_tool_calls");
-  if (const Json* format = fields.Get("response_format"); format != nullptr) {
-    const bool text = format->is_object() && format->value("type", Json()) == "text";
-    if (!text) fields.Fail("response_format", "only {\"type\": \"text\"} is supported");
-  }
-}
 
 Status Handle(ModelCall& call) {
   JsonFields fields(call.body);
   CompletionParams params = ReadCompletionParams(call, fields);
-  ReadNeutralFields(fields);
   ReadLogprobs(fields, &params);
   ReadTopLogprobs(fields, &params);
+  const ToolParams tools = ReadToolParams(fields, /*flat=*/false);
+  const std::optional<GrammarSpec> grammar = ReadGrammar(fields);
   const Json* messages = fields.Get("messages");
   const Json* variables = fields.Get("chat_template_kwargs");
   if (variables != nullptr && !variables->is_object())
@@ -119,9 +129,9 @@ Status Handle(ModelCall& call) {
   LULL_RETURN_IF_ERROR(fields.Finish());
   if (messages == nullptr) return Status(ErrorCode::kUsage, "messages: missing", "messages");
   LULL_ASSIGN_OR_RETURN(std::vector<int32_t> tokens,
-                        PromptTokens(*call.served->model, *messages, variables));
+                        SetUpChat(call, *messages, tools, grammar, variables, &params));
   SubmitCompletion(call, params, {std::move(tokens)},
-                   std::make_shared<ChatForm>(params.top_logprobs));
+                   std::make_shared<ChatForm>(params.top_logprobs, tools));
   return Status();
 }
 

@@ -1,3 +1,4 @@
+#include "service/grammar_params.h"
 #include "service/openai_answer.h"
 
 namespace lull {
@@ -109,6 +110,10 @@ Status Handle(ModelCall& call) {
   if (params.request.max_new_tokens == 0)
     params.request.max_new_tokens = 16;  // OpenAI's default here
   const Json* prompt = fields.Get("prompt");
+  if (const auto grammar = ReadGrammar(fields))
+    params.new_constraint = [served = call.served, grammar = *grammar] {
+      return served->model->NewConstraint(grammar);
+    };
   const bool echo = fields.Bool("echo", false);
   if (echo && params.logprobs)
     fields.Fail("echo", "the prompt's logprobs are not computed; leave out echo or logprobs");

@@ -1,0 +1,192 @@
+#include "service/chat_prompt.h"
+
+#include <utility>
+
+namespace lull {
+namespace {
+
+std::string DumpText(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+std::string StringOf(const Json& object, const char* name) {
+  const auto it = object.find(name);
+  return it != object.end() && it->is_string() ? it->get<std::string>() : "";
+}
+
+Status Wrong(std::string where, const char* message) {
+  return Status(ErrorCode::kUsage, where + ": " + message, where);
+}
+
+// Text of a message's content: a string, or the text parts of an array.
+Status FlattenContent(const std::string& where, Json* message) {
+  Json& content = (*message)["content"];
+  if (content.is_string()) return Status();
+  if (content.is_null()) {
+    content = "";
+    return Status();
+  }
+  if (!content.is_array()) return Wrong(where, "content must be a string or an array of parts");
+  std::string text;
+  for (const Json& part : content) {
+    const bool is_text = part.is_object() && StringOf(part, "type") == "text" &&
+                         part.contains("text") && part["text"].is_string();
+    if (!is_text)
+      return Status(ErrorCode::kUnsupported, "only text parts are supported", where + ".content");
+    text += part["text"].get<std::string>();
+  }
+  content = text;
+  return Status();
+}
+
+// Templates write the arguments as JSON: they want the object, not its text.
+Status ParseArguments(const std::string& where, Json* message) {
+  const auto calls = message->find("tool_calls");
+  if (calls == message->end()) return Status();
+  if (calls->is_null()) {
+    message->erase("tool_calls");
+    return Status();
+  }
+  if (!calls->is_array()) return Wrong(where + ".tool_calls", "must be an array");
+  for (Json& call : *calls) {
+    const auto function = call.is_object() ? call.find("function") : call.end();
+    if (function == call.end() || !function->is_object() || StringOf(*function, "name").empty())
+      return Wrong(where + ".tool_calls", "a call needs function.name");
+    Json& arguments = (*function)["arguments"];
+    if (arguments.is_null()) arguments = Json::object();
+    if (arguments.is_string()) {
+      const std::string text = arguments.get<std::string>();
+      Result<Json> parsed = ParseJson(text.empty() ? "{}" : text);
+      if (!parsed.ok()) return Wrong(where + ".tool_calls", "arguments must be a JSON object");
+      arguments = std::move(*parsed);
+    }
+    if (!arguments.is_object())
+      return Wrong(where + ".tool_calls", "arguments must be a JSON object");
+    if (!call.contains("type")) call["type"] = "function";
+  }
+  return Status();
+}
+
+Status NormalizeMessage(size_t index, Json* message) {
+  const std::string where = "messages[" + std::to_string(index) + "]";
+  if (!message->is_object()) return Wrong(where, "must be an object");
+  const std::string role = StringOf(*message, "role");
+  if (role.empty()) return Wrong(where + ".role", "must be a string");
+  if (role == "developer") (*message)["role"] = "system";
+  if (role == "function") (*message)["role"] = "tool";
+  LULL_RETURN_IF_ERROR(FlattenContent(where, message));
+  return ParseArguments(where, message);
+}
+
+bool SpeaksOfTools(const Json& messages) {
+  for (const Json& message : messages)
+    if (message["role"] == "tool" || message.contains("tool_calls")) return true;
+  return false;
+}
+
+Json ToolsJson(const std::vector<Tool>& tools) {
+  Json json = Json::array();
+  for (const Tool& tool : tools)
+    json.push_back({{"type", "function"},
+                    {"function",
+                     {{"name", tool.name},
+                      {"description", tool.description},
+                      {"parameters", tool.parameters}}}});
+  return json;
+}
+
+Json WithTools(const Json* variables, const std::vector<Tool>& tools) {
+  Json all = variables == nullptr ? Json::object() : *variables;
+  if (!tools.empty()) all["tools"] = ToolsJson(tools);
+  return all;
+}
+
+// Whether the template writes tools down: it is asked with one that has an unlikely name.
+bool KnowsTools(const Model& model, const Json* variables) {
+  const std::vector<Tool> probe = {
+      {"probe_of_template", "", {{"type", "object"}, {"properties", Json::object()}}}};
+  const Json messages = Json::array({{{"role", "user"}, {"content", "x"}}});
+  const Result<std::string> text =
+      model.RenderChat(DumpText(messages), DumpText(WithTools(variables, probe)), true);
+  return text.ok() && text->find(probe[0].name) != std::string::npos;
+}
+
+std::string Description(const std::vector<Tool>& tools) {
+  std::string text =
+      "You can call functions to help with the user's request. These are the functions, one JSON "
+      "object a line:\n";
+  for (const Json& tool : ToolsJson(tools)) text += DumpText(tool["function"]) + "\n";
+  text +=
+      "To call one, answer with its name and arguments as JSON between these marks, once for "
+      "every call:\n<tool_call>\n{\"name\": \"function name\", \"arguments\": {\"argument\": "
+      "\"value\"}}\n</tool_call>\nThe results are given to you between <tool_response> marks. "
+      "Answer in plain text where no function is needed.";
+  return text;
+}
+
+void AddToSystem(const std::string& text, Json* messages) {
+  if (messages->empty() || messages->front()["role"] != "system") {
+    const Json system = {{"role", "system"}, {"content", text}};
+    messages->insert(messages->begin(), system);
+    return;
+  }
+  Json& content = messages->front()["content"];
+  content = content.get<std::string>() + "\n\n" + text;
+}
+
+// For templates that know neither tools nor their results: calls and results become text, and
+// user messages that meet are joined, since many templates want the roles to alternate.
+Json AsPlainText(const Json& messages) {
+  Json plain = Json::array();
+  for (const Json& message : messages) {
+    std::string role = message["role"], content = message["content"];
+    if (const auto calls = message.find("tool_calls"); calls != message.end())
+      for (const Json& call : *calls)
+        content += (content.empty() ? "" : "\n") + std::string("<tool_call>\n") +
+                   DumpText({{"name", call["function"]["name"]},
+                             {"arguments", call["function"]["arguments"]}}) +
+                   "\n</tool_call>";
+    if (role == "tool") {
+      role = "user";
+      content = "<tool_response>\n" + content + "\n</tool_response>";
+    }
+    if (role == "user" && !plain.empty() && plain.back()["role"] == "user")
+      plain.back()["content"] = plain.back()["content"].get<std::string>() + "\n" + content;
+    else
+      plain.push_back({{"role", role}, {"content", content}});
+  }
+  return plain;
+}
+
+}  // namespace
+
+std::set<std::string> NamesOf(const std::vector<Tool>& tools) {
+  std::set<std::string> names;
+  for (const Tool& tool : tools) names.insert(tool.name);
+  return names;
+}
+
+Result<ChatPrompt> MakeChatPrompt(const Model& model, const Json& messages,
+                                  const std::vector<Tool>& tools, const Json* variables,
+                                  bool add_generation_prompt) {
+  if (!messages.is_array() || messages.empty())
+    return Status(ErrorCode::kUsage, "messages: must be a non-empty array", "messages");
+  Json copy = messages;
+  for (size_t i = 0; i < copy.size(); ++i) LULL_RETURN_IF_ERROR(NormalizeMessage(i, &copy[i]));
+  ChatPrompt prompt;
+  std::vector<Tool> shown = tools;
+  if ((!tools.empty() || SpeaksOfTools(copy)) && !KnowsTools(model, variables)) {
+    copy = AsPlainText(copy);
+    if (!tools.empty()) AddToSystem(Description(tools), &copy);
+    shown.clear();
+    prompt.marks_calls = true;
+  }
+  const Json all = WithTools(variables, shown);
+  LULL_ASSIGN_OR_RETURN(
+      prompt.text,
+      model.RenderChat(DumpText(copy), all.empty() ? "" : DumpText(all), add_generation_prompt));
+  if (prompt.text.find("<tool_call>") != std::string::npos) prompt.marks_calls = true;
+  return prompt;
+}
+
+}  // namespace lull
