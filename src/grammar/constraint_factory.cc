@@ -26,11 +26,16 @@ std::shared_ptr<Grammar> ConstraintFactory::Find(const GrammarSpec& spec) {
 void ConstraintFactory::Remember(const GrammarSpec& spec, const std::shared_ptr<Grammar>& grammar) {
   std::lock_guard<std::mutex> lock(mutex_);
   grammars_.push_front({spec, grammar});
+}
+
+// Masks come with use, so it is looked at each time.
+void ConstraintFactory::Trim() {
+  std::lock_guard<std::mutex> lock(mutex_);
   int64_t bytes = 0;
   size_t kept = 0;
   for (auto it = grammars_.begin(); it != grammars_.end(); ++it) {
     bytes += it->grammar->memory_bytes() + static_cast<int64_t>(it->spec.text.size());
-    if (bytes > kMaxBytes || kept == kMaxGrammars) {
+    if (kept > 0 && (bytes > kMaxBytes || kept == kMaxGrammars)) {
       grammars_.erase(it, grammars_.end());
       return;
     }
@@ -45,6 +50,7 @@ Result<std::shared_ptr<TokenConstraint>> ConstraintFactory::New(const GrammarSpe
     LULL_ASSIGN_OR_RETURN(grammar, Grammar::Compile(spec, ctx));
     Remember(spec, grammar);
   }
+  Trim();
   return std::shared_ptr<TokenConstraint>(
       std::make_shared<Constraint>(std::move(grammar), Vocabulary(ctx), ctx));
 }

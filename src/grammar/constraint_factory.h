@@ -29,7 +29,7 @@ class ConstraintFactory {
 
  private:
   static constexpr size_t kMaxGrammars = 64;
-  static constexpr int64_t kMaxBytes = 64 << 20;
+  static constexpr int64_t kMaxBytes = 24 << 20;
 
   struct Entry {
     GrammarSpec spec;
@@ -38,6 +38,7 @@ class ConstraintFactory {
   std::shared_ptr<const TokenVocabulary> Vocabulary(const ExecContext& ctx);
   std::shared_ptr<Grammar> Find(const GrammarSpec& spec);
   void Remember(const GrammarSpec& spec, const std::shared_ptr<Grammar>& grammar);
+  void Trim();
 
   const Tokenizer& tokenizer_;
   std::once_flag vocabulary_once_;

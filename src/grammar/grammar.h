@@ -26,7 +26,7 @@ class Grammar {
   int64_t memory_bytes() const { return automaton_.bytes() + masks_.bytes(); }
 
  private:
-  static constexpr int64_t kMaxMaskBytes = 16 << 20;
+  static constexpr int64_t kMaxMaskBytes = 8 << 20;
   explicit Grammar(Automaton automaton) : automaton_(std::move(automaton)) {}
 
   const Automaton automaton_;

@@ -53,7 +53,7 @@ class TokenVocabulary {
   MaskCache& masks() const { return masks_; }
 
  private:
-  static constexpr int64_t kMaxMaskBytes = 32 << 20;
+  static constexpr int64_t kMaxMaskBytes = 8 << 20;
 
   void FindStringTokens(WorkMeter* meter);
 

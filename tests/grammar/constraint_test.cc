@@ -151,6 +151,19 @@ TEST(PrefixAndSuffix, StandAroundIt) {
   EXPECT_FALSE(bench.Accepts(spec, "{\"a\":1}"));
 }
 
+TEST(Factory, KeepsWhatWasUsedLastAndWorksWhenFull) {
+  const Bench bench;
+  ConstraintFactory factory(bench.tokenizer());
+  for (int i = 0; i < 150; ++i) {
+    const auto constraint = factory.New(Choice({"a" + std::to_string(i % 100)}), ExecContext());
+    ASSERT_TRUE(constraint.ok()) << constraint.status().ToString();
+    EXPECT_TRUE((*constraint)->Accept(bench.TokenOf("a")).ok());
+  }
+  EXPECT_EQ(factory.cached_grammars(), 64);
+  EXPECT_EQ(factory.New(Choice({}), ExecContext()).status().code(), ErrorCode::kUsage);
+  EXPECT_EQ(factory.cached_grammars(), 64);
+}
+
 // SentencePiece families put a blank before a text and drop it again from an answer.
 TEST(StrippedSpace, CountsAsNothing) {
   const Bench bench(Bench::Family::kSentencePiece);
