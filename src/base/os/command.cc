@@ -72,7 +72,10 @@ Result<std::string> RunCommand(const std::vector<std::string>& argv) {
   pid_t pid = 0;
   const int rc = posix_spawnp(&pid, args[0], &actions, nullptr, args.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
-  if (rc != 0) return Status(ErrorCode::kIo, std::string("cannot start: ") + strerror(rc), argv[0]);
+  if (rc != 0) {
+    const char* hint = rc == EPERM ? "a sandboxed process starts none (sandbox.h)" : "";
+    return Status(ErrorCode::kIo, std::string("cannot start: ") + strerror(rc), argv[0], hint);
+  }
   out.CloseWrite();
   err.CloseWrite();
   std::string out_text, err_text;
