@@ -67,9 +67,9 @@ Result<MemoryPromise> MemoryBook::Promise(MemoryPart part, int64_t bytes, int64_
   mine += bytes;
   const int64_t sum = SumLocked() + more;
   if (limit_ == 0 || sum <= limit_) return MemoryPromise(this, part, bytes);
-  const std::string what =
-      SumTextLocked() + (more > 0 ? " + the least KV and activations " + MegabytesText(more) : "") +
-      " = " + MegabytesText(sum) + ", but the RAM is " + MegabytesText(limit_);
+  const std::string what = SumTextLocked() +
+                           (more > 0 ? " + the least KV " + MegabytesText(more) : "") + " = " +
+                           MegabytesText(sum) + ", but the RAM is " + MegabytesText(limit_);
   mine -= bytes;
   return Status(ErrorCode::kBudgetImpossible, what, "ram",
                 hint.empty() ? RamText(sum) + " would do" : hint);

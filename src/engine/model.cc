@@ -96,6 +96,7 @@ Result<std::unique_ptr<Model>> Model::Rep::Load(const std::string& path, Runtime
     Result<std::unique_ptr<LoadedModel>> loaded = LoadedModel::Load(
         runtime->Context(), *file, options.use_pack ? PackUse::kPrefer : PackUse::kIgnore,
         [&](const ModelInfo& info) { return Approve(info, runtime, rep.get()); });
+    if (loaded.status().code() == ErrorCode::kBudgetImpossible) return loaded.error();
     if (!loaded.ok()) return file->Locate(loaded.error());
     rep->loaded = std::move(*loaded);
     rep->info = rep->loaded->info();

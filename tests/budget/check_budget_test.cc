@@ -86,10 +86,9 @@ TEST(MemoryBook, ARefusalShowsTheSumAndWhatWouldDo) {
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.error().code, ErrorCode::kBudgetImpossible);
   EXPECT_EQ(refused.error().where, "ram");
-  EXPECT_EQ(
-      refused.error().message,
-      "weights 95.3 MB + code and vocabulary 24.0 MB + the least KV and activations 16.5 MB = "
-      "135.8 MB, but the RAM is 128.0 MB");
+  EXPECT_EQ(refused.error().message,
+            "weights 95.3 MB + code and vocabulary 24.0 MB + the least KV 16.5 MB = "
+            "135.8 MB, but the RAM is 128.0 MB");
   EXPECT_EQ(refused.error().hint, "136MB would do");
   EXPECT_EQ(book.ledger().packed, 0);  // what is refused is not promised
   EXPECT_TRUE(book.SetLimit(136 * kMB).ok());

@@ -60,6 +60,7 @@ TEST_F(MemoryPlanTest, AModelThatDoesNotFitIsRefusedWithTheSum) {
   const auto refused = Model::Load(path, *runtime);
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.error().code, ErrorCode::kBudgetImpossible);
+  EXPECT_EQ(refused.error().where, "ram");
   EXPECT_NE(refused.error().message.find("weights"), std::string::npos);
   EXPECT_NE(refused.error().message.find(" = "), std::string::npos) << refused.error().message;
   const std::string& hint = refused.error().hint;
