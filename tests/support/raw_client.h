@@ -75,7 +75,10 @@ class Client {
     return reply;
   }
   void Close() { socket_.close(); }
-  void EndSending() { socket_.shutdown(boost::asio::ip::tcp::socket::shutdown_send); }
+  void EndSending() {
+    boost::system::error_code ec;
+    socket_.shutdown(boost::asio::ip::tcp::socket::shutdown_send, ec);
+  }
   void Reset() {
     socket_.set_option(boost::asio::socket_base::linger(true, 0));
     socket_.close();
