@@ -51,7 +51,7 @@ target_link_libraries(make_model PRIVATE lull_test_support)
 option(LULL_FUZZ "Build the libFuzzer targets (clang only)" OFF)
 if(LULL_FUZZ)
   foreach(pair guard:lull_service gguf:lull_test_support budget:lull_budget chat_template:lull_chat pack:lull_model grammar:lull_grammar
-               status_text:lull_cli tool_calls:lull_service)
+               status_text:lull_cli tool_calls:lull_service evidence:lull_evidence)
     string(REPLACE ":" ";" pair ${pair})
     list(GET pair 0 parser)
     list(GET pair 1 library)
@@ -88,6 +88,14 @@ add_executable(render_template EXCLUDE_FROM_ALL tools/render_template.cc)
 target_link_libraries(render_template PRIVATE lull_chat)
 add_executable(logits_dump EXCLUDE_FROM_ALL tools/logits_dump.cc)
 target_link_libraries(logits_dump PRIVATE lull_model lull_test_support)
+
+# The commit in records is that of the build, not of the last configuration.
+set(commit_file ${CMAKE_BINARY_DIR}/generated/build_commit.cc)
+add_custom_target(build_commit BYPRODUCTS ${commit_file} COMMENT ""
+                  COMMAND ${CMAKE_COMMAND} -DSOURCE=${PROJECT_SOURCE_DIR} -DOUT=${commit_file}
+                          -P ${PROJECT_SOURCE_DIR}/cmake/write_commit.cmake)
+target_sources(lull_evidence PRIVATE ${commit_file})
+add_dependencies(lull_evidence build_commit)
 
 # Two libraries of headers take most of the compile time here.
 target_precompile_headers(lull_cli PRIVATE <CLI/CLI.hpp> <nlohmann/json.hpp>)

@@ -3,7 +3,9 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "cli/output.h"
 #include "cli/session.h"
+#include "evidence/chain.h"
 #include "evidence/record.h"
 #include "lull/budget.h"
 
@@ -36,15 +38,19 @@ Result<TokenCounter> TokenizerFlag::Counter() const {
 }
 
 void RecordFlag::AddTo(CLI::App& app) {
-  app.add_option("--record", path, "append the run as one JSON line to this file");
+  app.add_option("--record", path, "append the run, signed, as one JSON line to this file");
 }
 
 Status RecordFlag::Append(const nlohmann::json& record, const std::string& command_line) const {
   if (path.empty()) return Status();
   nlohmann::json full = record;
   full["command"] = command_line;
-  return AppendRecord(path, full);
+  Complete(&full);
+  LULL_ASSIGN_OR_RETURN(const SigningKey key, SigningKey::LoadOrCreate(EvidenceKeyPath()));
+  return AppendSigned(path, full, key);
 }
+
+std::string EvidenceKeyPath() { return DataFolder() + "/evidence.key"; }
 
 int ExitCodeOf(Verdict verdict) {
   switch (verdict) {

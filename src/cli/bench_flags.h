@@ -37,6 +37,9 @@ struct RecordFlag {
   Status Append(const nlohmann::json& record, const std::string& command_line) const;
 };
 
+// Where the key that signs records lies; made on first use.
+std::string EvidenceKeyPath();
+
 // 0 pass, 1 fail, 75 unproven: try again.
 int ExitCodeOf(Verdict verdict);
 

@@ -5,7 +5,9 @@
 #include <nlohmann/json.hpp>
 
 #include "base/os/durable_append.h"
+#include "evidence/build_info.h"
 #include "evidence/machine.h"
+#include "lull/version.h"
 
 namespace lull {
 
@@ -18,11 +20,19 @@ std::string UtcNow() {
   return text;
 }
 
+void Complete(nlohmann::json* record) {
+  nlohmann::json& full = *record;
+  if (!full.contains("time")) full["time"] = UtcNow();
+  if (!full.contains("machine")) full["machine"] = ToJson(ReadMachine());
+  if (!full.contains("commit")) full["commit"] = BuildCommit();
+  if (!full.contains("lull_version")) full["lull_version"] = kVersion;
+  if (!full.contains("arithmetic_version")) full["arithmetic_version"] = kArithmeticVersion;
+}
+
 Status AppendRecord(const std::string& path, const nlohmann::json& record) {
   if (!record.is_object()) return Status(ErrorCode::kUsage, "a record must be a JSON object", path);
   nlohmann::json full = record;
-  if (!full.contains("time")) full["time"] = UtcNow();
-  if (!full.contains("machine")) full["machine"] = ToJson(ReadMachine());
+  Complete(&full);
   // Bytes that are not UTF-8 are replaced: a record is written rather than lost.
   return os::AppendLine(path, full.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
 }

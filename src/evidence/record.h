@@ -8,8 +8,11 @@
 
 namespace lull {
 
-// Adds "time" (UTC, ISO 8601) and "machine" where the record lacks them, and appends it durably.
-// Requires: record is an object.
+// What every record has: adds "time" (UTC, ISO 8601), "machine", "commit", "lull_version" and
+// "arithmetic_version" where the record lacks them.
+void Complete(nlohmann::json* record);
+
+// Completes the record and appends it durably, unsigned. Requires: record is an object.
 Status AppendRecord(const std::string& path, const nlohmann::json& record);
 
 // The current time, e.g. "2026-01-31T12:00:00Z".

@@ -203,6 +203,24 @@ TEST_F(CliTest, LostInputAndOutputAreErrors) {
   EXPECT_EQ(Shell("inspect " + Tiny() + " --json >/dev/full").exit_code, 3);
 }
 
+// A record from stdin, verified and reported; one that was altered is named and exits 1.
+TEST_F(CliTest, RecordsAreSignedVerifiedAndReported) {
+  const std::string file = "'" + (folder_ / "runs.jsonl").string() + "'";
+  for (int i = 0; i < 2; ++i)
+    ASSERT_EQ(Lull("record " + file, "{\"kind\":\"note\",\"n\":1}").exit_code, 0);
+  const Output intact = Lull("verify " + file + " --json");
+  EXPECT_EQ(intact.exit_code, 0);
+  EXPECT_EQ(intact.json()["records"], 2);
+  EXPECT_NE(Lull("report " + file).text.find("Line 2: note"), std::string::npos);
+  EXPECT_NE(Lull("report --html " + file).text.find("<!doctype html>"), std::string::npos);
+  ExpectError(Lull("report " + file + " --svg 1 --json"), 3, "not_found");
+  ExpectError(Lull("record " + file + " --json", "[]"), 3, "invalid_input");
+  ASSERT_EQ(system(("sed -i '1s/\"n\":1/\"n\":2/' " + file).c_str()), 0);
+  const Output altered = Lull("verify " + file + " --json");
+  EXPECT_EQ(altered.exit_code, 1);
+  EXPECT_EQ(altered.json()["findings"][0]["line"], 1);
+}
+
 TEST_F(CliTest, UsageErrorsExit2) {
   ExpectError(Lull("run " + Tiny() + " --json --isa sse9 x"), 2, "usage");
   ExpectError(Lull("run " + Tiny() + " --json --no-such-flag x"), 2, "usage");

@@ -44,6 +44,8 @@ TEST(Record, OneLineEachWithTimeAndMachine) {
   EXPECT_EQ(records[0]["time"].get<std::string>().size(), 20u);
   EXPECT_TRUE(records[0]["machine"].contains("fingerprint"));
   EXPECT_EQ(records[1]["time"], "then");
+  EXPECT_FALSE(records[1]["commit"].get<std::string>().empty());
+  EXPECT_TRUE(records[1]["arithmetic_version"].is_number_integer());
   EXPECT_EQ(AppendRecord(path, nlohmann::json::array()).code(), ErrorCode::kUsage);
   EXPECT_FALSE(std::filesystem::exists(path));
 }
