@@ -155,11 +155,11 @@ build_fast_variant() {  # native, openmp or avx2
       done ;;
     *) say "$1: not one of native, openmp, avx2"; exit 2 ;;
   esac
-  [ -e "$build/bin/llama-quantize" ] || say "building the fast programs, $1 (about 4 minutes)"
+  [ -e "$build/bin/llama-server" ] || say "building the fast programs, $1 (about 4 minutes)"
   cmake -S "$source" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=ON \
     -DCMAKE_C_COMPILER=clang-19 -DCMAKE_CXX_COMPILER=clang++-19 "${options[@]}" "${common_options[@]}" \
     "${launcher[@]}" >"$cache/configure.log" 2>&1 || { tail -n 40 "$cache/configure.log" >&2; exit 1; }
-  run_ninja "$cache/build-fast-$1.log" "$build" llama-bench llama-perplexity llama-quantize llama-completion
+  run_ninja "$cache/build-fast-$1.log" "$build" llama-bench llama-perplexity llama-quantize llama-completion llama-server
   printf '%s %s\n' "$1" "$build/bin"
 }
 

@@ -53,6 +53,7 @@ LoadOptions LoadOf(const BudgetBenchOptions& o) {
   LoadOptions load;
   load.host = o.server.host;
   load.port = o.server.port;
+  load.key = o.server.key;
   load.chat = o.chat;
   load.model = o.model;
   load.max_tokens = o.max_tokens;

@@ -149,6 +149,7 @@ void ClientLoop(const LoadOptions& options, const std::vector<BenchPrompt>& prom
     const BenchPrompt& prompt = prompts[ticket.index % prompts.size()];
     Answer answer = Ask(options, prompt.text);
     answer.nominal_tokens = prompt.nominal_tokens;
+    answer.prompt_index = ticket.index % prompts.size();
     if (ticket.due_ns != 0) answer.begin_ns = ticket.due_ns;
     dispatcher->Done(std::move(answer));
   }
@@ -158,17 +159,24 @@ void ClientLoop(const LoadOptions& options, const std::vector<BenchPrompt>& prom
 
 Answer Ask(const LoadOptions& options, const std::string& prompt) {
   Answer answer;
-  const std::string body = RequestBody(options, prompt);
-  const char* path = options.chat ? "/v1/chat/completions" : "/v1/completions";
+  HttpCall call;
+  call.method = "POST";
+  call.host = options.host;
+  call.port = options.port;
+  call.path = options.chat ? "/v1/chat/completions" : "/v1/completions";
+  call.body = RequestBody(options, prompt);
+  call.key = options.key;
+  call.timeout_s = options.request_timeout_s;
+  call.cancelled = options.cancelled;
   answer.begin_ns = os::MonotonicNs();
-  const Result<HttpReply> reply =
-      HttpPostJson(options.host, options.port, path, body, options.request_timeout_s);
+  const Result<HttpReply> reply = HttpSend(call);
   answer.end_ns = os::MonotonicNs();
   if (!reply.ok()) {
     answer.failure = reply.status().ToString();
     return answer;
   }
   answer.status = reply->status;
+  answer.retry_after_s = reply->retry_after_s;
   if (reply->status != 200) {
     answer.failure = "HTTP " + std::to_string(reply->status) + ": " + reply->body.substr(0, 200);
     return answer;

@@ -21,6 +21,7 @@ struct LoadOptions {
   std::string model;
   int max_tokens = 64;
   double request_timeout_s = 120.0;
+  std::string key;  // sent as a bearer token; empty: none
   int concurrency = 1;
   double arrivals_per_s = 0;  // 0: closed loop
   int64_t min_requests = 0;   // begins requests until both minima are met ...
@@ -44,7 +45,9 @@ struct Answer {
   int64_t new_tokens = 0;
   int64_t cached_tokens = 0;   // of the prompt, not computed again
   int64_t nominal_tokens = 0;  // of the prompt, as it was made
+  size_t prompt_index = 0;     // of the prompts given
   int status = 0;              // of HTTP; 0: none came
+  int retry_after_s = 0;       // of a refusal
   std::string text;
   std::optional<Receipt> receipt;
   std::string failure;  // empty: answered
@@ -62,7 +65,8 @@ struct LoadResult {
 Result<LoadResult> RunLoad(const LoadOptions& options, const std::vector<BenchPrompt>& prompts,
                            const std::function<void(int64_t, double)>& poll);
 
-// One request, timed. Reads usage counts where the server gives them.
+// One request, timed. Reads usage counts where the server gives them. Where `cancelled` of the
+// options is set meanwhile, the connection is closed.
 Answer Ask(const LoadOptions& options, const std::string& prompt);
 
 // The stretches of time, in order and apart, in which at least one request was under way.

@@ -49,6 +49,8 @@ const char* FormatOf(const std::string& unit) {
   if (unit == "s") return "%.2f s";
   if (unit == "MB") return "%.0f MB";
   if (unit == "GB/s") return "%.2f GB/s";
+  if (unit == "ms") return "%.1f ms";
+  if (unit == "x") return "%.2f x";
   return "%.0f";
 }
 
@@ -62,13 +64,13 @@ class Card {
     out_ << "  " << Paint("2", rule) << "\n";
   }
 
-  void Verdicts(const BudgetBenchReport& report) {
+  void Verdicts(const std::vector<VerdictLine>& lines) {
     out_ << "  "
          << Paint("2", Left("", kNameColumns) + Right("measured", kValueColumns) +
                            Right("limit", kLimitColumns) + "   verdict")
          << "\n";
     Rule();
-    for (const VerdictLine& line : report.verdicts) {
+    for (const VerdictLine& line : lines) {
       const char* const format = FormatOf(line.unit);
       std::string limit = (line.at_least ? "≥ " : "≤ ") + Format(format, line.limit);
       if (line.tolerance > 0) limit += Format(" (+%.1f)", line.tolerance);
@@ -152,7 +154,7 @@ void PrintScorecard(const BudgetBenchReport& report, bool colors, std::ostream& 
       << report.server_pid << ", " << report.server_cpus
       << (report.server_cpus == 1 ? " CPU" : " CPUs") << "\n";
   out << "  " << card.Paint("2", Describe(report.machine)) << "\n\n";
-  card.Verdicts(report);
+  card.Verdicts(report.verdicts);
   card.Rule();
 
   const double answered = static_cast<double>(std::max<int64_t>(report.requests_ok, 1));
@@ -189,6 +191,17 @@ void PrintScorecard(const BudgetBenchReport& report, bool colors, std::ostream& 
   card.Rule();
   out << "  " << Left("Verdict", kNameColumns + kValueColumns + kLimitColumns) << "   "
       << card.Word(report.overall) << "\n\n";
+}
+
+void PrintOutcome(const Outcome& outcome, bool colors, std::ostream& out) {
+  Card card(colors, out);
+  out << "\n  " << card.Paint("1", outcome.title) << "\n\n";
+  for (const auto& [name, text] : outcome.figures) card.Figure(name, text);
+  if (!outcome.figures.empty()) card.Rule();
+  card.Verdicts(outcome.verdicts);
+  card.Rule();
+  out << "  " << Left("Verdict", kNameColumns + kValueColumns + kLimitColumns) << "   "
+      << card.Word(outcome.overall) << "\n\n";
 }
 
 }  // namespace lull

@@ -51,9 +51,15 @@ Result<int> FindServer(const ServerAddress& address) {
 
 Result<TokenCounter> ServerTokenCounter(const ServerAddress& address) {
   TokenCounter counter = [address](const std::string& text) -> Result<int64_t> {
-    const nlohmann::json body = {{"content", text}};
-    LULL_ASSIGN_OR_RETURN(const HttpReply reply, HttpPostJson(address.host, address.port,
-                                                              "/tokenize", body.dump(), kTimeoutS));
+    HttpCall call;
+    call.method = "POST";
+    call.host = address.host;
+    call.port = address.port;
+    call.path = "/tokenize";
+    call.body = nlohmann::json({{"content", text}}).dump();
+    call.key = address.key;
+    call.timeout_s = kTimeoutS;
+    LULL_ASSIGN_OR_RETURN(const HttpReply reply, HttpSend(call));
     const nlohmann::json json = nlohmann::json::parse(reply.body, nullptr, false);
     if (reply.status != 200 || !json.is_object() || !json.contains("tokens") ||
         !json["tokens"].is_array())
@@ -78,7 +84,8 @@ std::optional<double> MetricValue(const std::string& text, const std::string& na
 }
 
 std::string ReadMetrics(const ServerAddress& address) {
-  const Result<HttpReply> reply = HttpGet(address.host, address.port, "/metrics", kTimeoutS);
+  const Result<HttpReply> reply =
+      HttpGet(address.host, address.port, "/metrics", kTimeoutS, address.key);
   return reply.ok() && reply->status == 200 ? reply->body : std::string();
 }
 

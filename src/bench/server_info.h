@@ -13,7 +13,8 @@ namespace lull {
 struct ServerAddress {
   std::string host = "127.0.0.1";
   int port = 0;
-  int pid = 0;  // 0: "pid" of GET /health, else the process that listens on the port
+  std::string key;  // of its API; empty: none
+  int pid = 0;      // 0: "pid" of GET /health, else the process that listens on the port
 };
 
 // The process to watch, once the server is ready: one whose process is known may still be loading

@@ -18,6 +18,7 @@ void ServerFlags::AddTo(CLI::App& app) {
   app.add_option("--host", address.host, "address of the server (default 127.0.0.1)");
   app.add_option("--pid", address.pid, "process to watch (default: as the server says)")
       ->check(CLI::Range(1, 1 << 22));
+  app.add_option("--key", address.key, "API key of the server");
   app.add_option("--model", model, "sent as \"model\" (default lull)");
   app.add_flag("--chat", chat, "use /v1/chat/completions instead of /v1/completions");
 }

@@ -115,8 +115,9 @@ class HtmlWriter : public EvidenceReport::Writer {
   std::string Take() override { return std::move(out_) + "</body></html>\n"; }
 
  private:
-  void Tag(const std::string& tag, const std::string& text) {
-    out_ += "<" + tag + ">" + Escaped(text) + "</" + tag + ">\n";
+  void Tag(const char* tag, const std::string& text) {
+    out_.append("<").append(tag).append(">").append(Escaped(text));
+    out_.append("</").append(tag).append(">\n");
   }
   std::string out_;
 };
@@ -174,8 +175,8 @@ void WriteWindows(const Json& record, EvidenceReport::Writer* out) {
     rows.push_back({std::string(name).substr(8), NumberAt(window, {"p50", "value"}, 100, 1, " %"),
                     NumberAt(window, {"p95", "value"}, 100, 1, " %"),
                     NumberAt(window, {"p99", "value"}, 100, 1, " %"),
-                    "[" + NumberAt(p99, {"low"}, 100, 1, "") + ", " +
-                        NumberAt(p99, {"high"}, 100, 1, "") + "]",
+                    NumberAt(p99, {"low"}, 100, 1, "") + " to " +
+                        NumberAt(p99, {"high"}, 100, 1, ""),
                     NumberAt(window, {"max"}, 100, 1, " %"), TextAt(window, {"count"})});
   }
   if (!rows.empty())

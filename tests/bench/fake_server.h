@@ -21,12 +21,13 @@ class FakeServer {
   enum class Mode { kAnswer, kError500, kNotJson, kNoChoices, kHangUp, kSilent, kUnhealthy, kDies };
   struct Options {
     Mode mode = Mode::kAnswer;
-    bool tell_pid = true;    // in /health
-    int64_t burn_ms = 0;     // CPU time an answer costs
-    int64_t wait_ms = 0;     // time an answer takes beside it
-    bool burn_idle = false;  // uses the CPU without being asked
-    double burn_share = 0;   // of one CPU, used by a child of the server all the time
-    bool receipts = false;   // answers carry a receipt of 1 ms CPU time and 1 MB moved
+    bool tell_pid = true;           // in /health
+    int64_t burn_ms = 0;            // CPU time an answer costs
+    int64_t wait_ms = 0;            // time an answer takes beside it
+    bool burn_idle = false;         // uses the CPU without being asked
+    double burn_share = 0;          // of one CPU, used by a child of the server all the time
+    bool counting_answers = false;  // no two answers are the same
+    bool receipts = false;          // answers carry a receipt of 1 ms CPU time and 1 MB moved
   };
 
   // One connection at a time, one request each. Requires: no other thread runs.
@@ -152,7 +153,8 @@ class FakeServer {
         break;
     }
     Reply(fd, "200 OK",
-          std::string("{\"choices\":[{\"text\":\"benign\"}],") +
+          "{\"choices\":[{\"text\":\"benign" +
+              (options.counting_answers ? std::to_string(++answers_) : std::string()) + "\"}]," +
               (options.receipts ? "\"lull\":{\"cpu_ms\":1.0,\"bytes_moved\":1000000}," : "") +
               "\"usage\":{\"prompt_tokens\":100,\"completion_tokens\":64}}");
   }
@@ -162,6 +164,7 @@ class FakeServer {
     BurnMs(5);
   }
 
+  int answers_ = 0;
   int listener_ = -1;
   int port_ = 0;
   pid_t pid_ = -1;
