@@ -24,9 +24,18 @@ bool AsksForJson(int argc, char** argv) {
   return false;
 }
 
+// As it was typed, but for keys: it goes into records that others read.
 std::string Join(int argc, char** argv) {
   std::string line = "lull";
-  for (int i = 1; i < argc; ++i) line += std::string(" ") + argv[i];
+  bool secret = false;
+  for (int i = 1; i < argc; ++i) {
+    std::string word = argv[i];
+    if (secret) word = "***";
+    secret = word == "--key" || word == "--api-key";
+    for (const char* flag : {"--key=", "--api-key="})
+      if (word.starts_with(flag)) word = std::string(flag) + "***";
+    line += " " + word;
+  }
   return line;
 }
 
