@@ -31,7 +31,7 @@ int Severity(FinishReason reason) {
 // The engine's requests that answer one client's. Holds the model until their events have ended.
 class Running : public std::enable_shared_from_this<Running> {
  public:
-  Running(ModelCall& call, Generation generation, std::shared_ptr<AnswerWriter> writer)
+  Running(ModelCall& call, GenerationJob generation, std::shared_ptr<AnswerWriter> writer)
       : service_(call.service),
         served_(call.served),
         prompt_field_(generation.prompt_field),
@@ -184,7 +184,8 @@ void WithModel(Service& service, const HttpRequest& request, const ResponderPtr&
   });
 }
 
-void StartGeneration(ModelCall& call, Generation generation, std::shared_ptr<AnswerWriter> writer) {
+void StartGeneration(ModelCall& call, GenerationJob generation,
+                     std::shared_ptr<AnswerWriter> writer) {
   std::make_shared<Running>(call, std::move(generation), std::move(writer))->Start(*call.responder);
 }
 

@@ -39,7 +39,7 @@ class AnswerWriter {
   virtual void OnError(const Error& error) = 0;
 };
 
-struct Generation {
+struct GenerationJob {
   std::string id;                // X-Request-Id; see NextId
   std::vector<Request> choices;  // at least one
   bool stream = false;
@@ -47,7 +47,8 @@ struct Generation {
 };
 
 // Submits all choices. An error, of the first or of a later one, goes to the writer.
-void StartGeneration(ModelCall& call, Generation generation, std::shared_ptr<AnswerWriter> writer);
+void StartGeneration(ModelCall& call, GenerationJob generation,
+                     std::shared_ptr<AnswerWriter> writer);
 
 // Unique over the server's life and, by its time, beyond.
 std::string NextId(const char* prefix);

@@ -190,7 +190,7 @@ void SubmitCompletion(ModelCall& call, const CompletionParams& params,
                       "prompts times n are " + std::to_string(count) + ", at most " +
                           std::to_string(kMaxEngineRequests),
                       params.n > 1 ? "n" : form->prompt_field(), "send several requests"});
-  Generation generation;
+  GenerationJob generation;
   generation.id = NextId(form->id_prefix());
   Result<std::vector<Request>> choices = ToChoices(*call.served, params, prompts);
   if (!choices.ok()) return SendError(call.service, *call.responder, choices.error());

@@ -141,7 +141,7 @@ Status Handle(ModelCall& call) {
   if (tools.offered()) options.tools = NamesOf(tools.tools);
   options.max_calls = tools.max_calls;
   options.echoed = Echoed(call.body, params, most);
-  Generation generation;
+  GenerationJob generation;
   generation.id = options.id;
   LULL_ASSIGN_OR_RETURN(generation.choices, ToChoices(*call.served, params, {std::move(tokens)}));
   generation.stream = params.stream;
