@@ -28,7 +28,7 @@ set_source_files_properties(${PROJECT_SOURCE_DIR}/src/decode/logits.cc PROPERTIE
                             COMPILE_OPTIONS -fno-trapping-math)
 lull_module(sched     LAYER 8 DEPS base tokenizer model decode)
 lull_module(engine    LAYER 9 DEPS base budget formats tokenizer chat grammar kernels model decode sched TEST_LIBS lull_test_support)
-lull_module(service   LAYER 12 DEPS base doctor evidence engine LIBS nlohmann_json::nlohmann_json Boost::headers OpenSSL::SSL
+lull_module(service   LAYER 12 DEPS base doctor evidence formats engine LIBS nlohmann_json::nlohmann_json Boost::headers OpenSSL::SSL
             TEST_LIBS lull_test_support)
 lull_module(bench     LAYER 12 DEPS base evidence LIBS nlohmann_json::nlohmann_json Boost::headers)
 lull_module(roof      LAYER 12 DEPS base simd)

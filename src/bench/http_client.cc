@@ -104,13 +104,15 @@ Result<HttpReply> HttpGet(const std::string& host, int port, const std::string& 
 }
 
 Result<HttpReply> HttpPostJson(const std::string& host, int port, const std::string& path,
-                               const std::string& body, double timeout_s) {
+                               const std::string& body, double timeout_s,
+                               const std::string& api_key) {
   HttpCall call;
   call.method = "POST";
   call.host = host;
   call.port = port;
   call.path = path;
   call.body = body;
+  call.key = api_key;
   call.timeout_s = timeout_s;
   return HttpSend(call);
 }

@@ -31,6 +31,7 @@ Result<HttpReply> HttpSend(const HttpCall& call);
 Result<HttpReply> HttpGet(const std::string& host, int port, const std::string& path,
                           double timeout_s, const std::string& api_key = "");
 Result<HttpReply> HttpPostJson(const std::string& host, int port, const std::string& path,
-                               const std::string& body, double timeout_s);
+                               const std::string& body, double timeout_s,
+                               const std::string& api_key = "");
 
 }  // namespace lull

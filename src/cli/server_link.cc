@@ -21,9 +21,11 @@ Status RefusalOf(const HttpReply& reply, const std::string& where) {
                   "give --api-key KEY or LULL_API_KEY");
   const Json body = Json::parse(reply.body, nullptr, false);
   std::string message = "the server answered " + std::to_string(reply.status);
-  if (body.is_object() && body.contains("error") && body["error"].is_object())
-    if (const Json& text = body["error"]["message"]; text.is_string())
-      message = text.get<std::string>();
+  if (body.is_object() && body.contains("error")) {
+    const Json& error = body["error"];  // as OpenAI has it, or Ollama
+    const Json text = error.is_object() ? error.value("message", Json()) : error;
+    if (text.is_string()) message = text.get<std::string>();
+  }
   const ErrorCode code = reply.status == 404 ? ErrorCode::kNotFound : ErrorCode::kIo;
   return Status(code, message, where, "is it a Lull server of this version?");
 }
@@ -69,11 +71,19 @@ Result<std::string> ServerLink::url() const {
   return url;
 }
 
-Result<Json> ServerLink::Get(const std::string& path) const {
+Result<Json> ServerLink::Get(const std::string& path) const { return Ask(path, nullptr); }
+
+Result<Json> ServerLink::Post(const std::string& path, const Json& body) const {
+  return Ask(path, &body);
+}
+
+Result<Json> ServerLink::Ask(const std::string& path, const Json* body) const {
   LULL_ASSIGN_OR_RETURN(const std::string base, url());
   LULL_ASSIGN_OR_RETURN(const ServerAddressParts server, ParseServerUrl(base));
+  const std::string key = FromEnvironment(api_key_, "LULL_API_KEY");
   const Result<HttpReply> reply =
-      HttpGet(server.host, server.port, path, kTimeoutS, FromEnvironment(api_key_, "LULL_API_KEY"));
+      body == nullptr ? HttpGet(server.host, server.port, path, kTimeoutS, key)
+                      : HttpPostJson(server.host, server.port, path, body->dump(), kTimeoutS, key);
   if (!reply.ok())
     return Status(ErrorCode::kIo, "no server answers: " + reply.error().message, base,
                   "start one: lull serve smollm2, or name it: --port, --url");

@@ -94,17 +94,21 @@ Result<std::string> ResolveModel(const std::string& model) {
   return Store(ModelsFolder()).Resolve(model);
 }
 
-Result<Session> Session::Open(const std::string& model, const RuntimeFlags& flags) {
+Result<std::unique_ptr<Runtime>> OpenRuntime(const RuntimeFlags& flags) {
   LULL_ASSIGN_OR_RETURN(const RuntimeOptions options, flags.ToOptions());
+  LULL_ASSIGN_OR_RETURN(std::unique_ptr<Runtime> runtime, Runtime::Create(options));
+  if (runtime->threads() < options.threads)
+    fprintf(stderr, "lull: %d thread%s, not %d: the control group's CPU quota keeps no more busy\n",
+            runtime->threads(), runtime->threads() == 1 ? "" : "s", options.threads);
+  if (!runtime->backstop_note().empty())
+    fprintf(stderr, "lull: %s\n", runtime->backstop_note().c_str());
+  return runtime;
+}
+
+Result<Session> Session::Open(const std::string& model, const RuntimeFlags& flags) {
   LULL_ASSIGN_OR_RETURN(const std::string path, ResolveModel(model));
   Session session;
-  LULL_ASSIGN_OR_RETURN(session.runtime, Runtime::Create(options));
-  if (session.runtime->threads() < options.threads)
-    fprintf(stderr, "lull: %d thread%s, not %d: the control group's CPU quota keeps no more busy\n",
-            session.runtime->threads(), session.runtime->threads() == 1 ? "" : "s",
-            options.threads);
-  if (!session.runtime->backstop_note().empty())
-    fprintf(stderr, "lull: %s\n", session.runtime->backstop_note().c_str());
+  LULL_ASSIGN_OR_RETURN(session.runtime, OpenRuntime(flags));
   LULL_ASSIGN_OR_RETURN(session.model, Model::Load(path, *session.runtime));
   const std::string& note = session.model->info().pack_note;
   if (!note.empty()) fprintf(stderr, "lull: repacking the weights: %s\n", note.c_str());

@@ -38,6 +38,8 @@ struct Session {
   static Result<Session> Open(const std::string& model, const RuntimeFlags& flags);
 };
 
+// The runtime that the flags ask for; says where it has fewer threads than asked for.
+Result<std::unique_ptr<Runtime>> OpenRuntime(const RuntimeFlags& flags);
 // Of a flag and what it says; "" where it was not given.
 struct BudgetFlag {
   const char* flag;  // "--mem-bw"; the budget's line is the same word, mem_bw

@@ -44,13 +44,6 @@ void ReadLogitBias(JsonFields& fields, Request* request) {
   }
 }
 
-// Different for every request of this server, and for the next server.
-uint64_t FreshSeed() {
-  static std::atomic<uint64_t> next{0};
-  const auto now = std::chrono::system_clock::now().time_since_epoch().count();
-  return static_cast<uint64_t>(now) * 0x9E3779B97F4A7C15ull + next.fetch_add(1);
-}
-
 void ReadSampling(const Service& service, JsonFields& fields, CompletionParams* params) {
   SamplingParams& sampling = params->request.sampling;
   sampling.temperature = fields.Number("temperature", service.default_temperature, 0.0, 100.0);
@@ -84,6 +77,15 @@ void ReadStreamOptions(JsonFields& fields, CompletionParams* params) {
   }
 }
 
+// OpenAI's fields that change nothing here, whatever their value.
+void IgnoreFields(JsonFields& fields) {
+  for (const char* name : {"model", "store", "metadata", "service_tier", "safety_identifier",
+                           "prompt_cache_key", "prompt_cache_retention"})
+    fields.Ignore(name);
+}
+
+}  // namespace
+
 void ReadScheduling(const ModelCall& call, JsonFields& fields, Request* request) {
   const std::string header = call.request.Field("x-lull-priority");
   const std::string name = fields.String("priority", header.empty() ? "interactive" : header);
@@ -100,14 +102,11 @@ void ReadScheduling(const ModelCall& call, JsonFields& fields, Request* request)
   request->account = call.request.account.empty() ? user.substr(0, 256) : call.request.account;
 }
 
-// OpenAI's fields that change nothing here, whatever their value.
-void IgnoreFields(JsonFields& fields) {
-  for (const char* name : {"model", "store", "metadata", "service_tier", "safety_identifier",
-                           "prompt_cache_key", "prompt_cache_retention"})
-    fields.Ignore(name);
+uint64_t FreshSeed() {
+  static std::atomic<uint64_t> next{0};
+  const auto now = std::chrono::system_clock::now().time_since_epoch().count();
+  return static_cast<uint64_t>(now) * 0x9E3779B97F4A7C15ull + next.fetch_add(1);
 }
-
-}  // namespace
 
 CompletionParams ReadCompletionParams(const ModelCall& call, JsonFields& fields) {
   CompletionParams params;

@@ -28,6 +28,12 @@ struct CompletionParams {
 // makes what the context holds.
 CompletionParams ReadCompletionParams(const ModelCall& call, JsonFields& fields);
 
+// Fields beside the standard ones: priority (or the header X-Lull-Priority), deadline_ms, user.
+void ReadScheduling(const ModelCall& call, JsonFields& fields, Request* request);
+
+// Different for every request of this server, and for the next server.
+uint64_t FreshSeed();
+
 // `logprobs`, a boolean or the number of alternatives.
 void ReadLogprobs(JsonFields& fields, CompletionParams* params);
 // `top_logprobs`, after ReadLogprobs: the number of alternatives where logprobs is true.

@@ -12,6 +12,7 @@
 #include "lull/runtime.h"
 #include "service/http/message.h"
 #include "service/metrics.h"
+#include "service/model_card.h"
 #include "service/model_hub.h"
 #include "service/request_log.h"
 #include "service/worker.h"
@@ -24,12 +25,16 @@ class LoadSampler;
 struct Service {
   ModelHub* hub = nullptr;
   Runtime* runtime = nullptr;
-  Worker* worker = nullptr;       // runs the endpoints that tokenize
-  LoadSampler* load = nullptr;    // what /dash shows of the last minute; null: not kept
-  std::string evidence_path;      // whose last record /dash shows; "": none
-  std::vector<Finding> warnings;  // of this machine, as /dash shows them
+  Worker* worker = nullptr;         // runs the endpoints that tokenize
+  ModelCatalog* catalog = nullptr;  // null: no models but those of the hub
+  Worker* store_worker = nullptr;   // fetches and removes models, which takes its time
+  ModelCards model_cards;           // of files, loaded or not
+  LoadSampler* load = nullptr;      // what /dash shows of the last minute; null: not kept
+  std::string evidence_path;        // whose last record /dash shows; "": none
+  std::vector<Finding> warnings;    // of this machine, as /dash shows them
   int64_t start_unix_s = 0;
   double default_temperature = 1.0;
+  double ollama_temperature = 0.8;  // of /api/chat and /api/generate: Ollama's default
   std::atomic<bool> draining{false};
   std::atomic<int64_t> requests_invalid{0};  // refused for what they asked, before or by the engine
   std::atomic<int64_t> requests_refused{0};  // refused for the load, or while draining

@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "engine/runtime_rep.h"
+#include "service/acquire.h"
 #include "service/receipt.h"
 
 namespace lull {
@@ -177,10 +178,11 @@ void WithModel(Service& service, const HttpRequest& request, const ResponderPtr&
   auto call = std::make_shared<ModelCall>(
       ModelCall{service, nullptr, request, std::move(*parsed), responder});
   call->request.body.clear();
-  service.hub->Acquire(name, [call, handle](Result<ServedModelPtr> served) {
-    if (served.ok()) call->served = std::move(*served);
-    const Status status = served.ok() ? handle(*call) : served.status();
-    if (!status.ok()) SendError(call->service, *call->responder, status.error());
+  ModelQuery query;
+  query.name = std::move(name);
+  AcquireModel(service, std::move(query), responder, [call, handle](ServedModelPtr served) {
+    call->served = std::move(served);
+    return handle(*call);
   });
 }
 

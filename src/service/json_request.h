@@ -37,6 +37,8 @@ class JsonFields {
   void Ignore(const char* name);      // accepted without effect
   void Fail(const char* name, const std::string& message);
 
+  // The first error; fields that nobody reads are none.
+  const Status& FirstError() const { return status_; }
   // The first error, or one naming a field that was never read.
   Status Finish() const;
 

@@ -3,6 +3,7 @@
 
 #include "service/dash/load_sampler.h"
 #include "service/endpoint.h"
+#include "service/ollama/ollama.h"
 #include "service/status_map.h"
 
 namespace lull {
@@ -96,6 +97,7 @@ std::string PathRest(const HttpRequest& request, std::string_view pattern) {
 }
 
 void Route(Service& service, const HttpRequest& request, ResponderPtr responder) {
+  if (request.path.starts_with("/api/")) responder = WithOllamaErrors(std::move(responder));
   std::string allowed;
   for (const Endpoint& endpoint : kEndpoints) {
     if (!Matches(endpoint.path, request.path)) continue;

@@ -53,6 +53,12 @@ Worker::~Worker() {
   if (rep_->thread.joinable()) rep_->thread.join();
 }
 
+bool Worker::Run(std::function<void()> fn) {
+  if (std::this_thread::get_id() != rep_->thread.get_id()) return Post(std::move(fn));
+  fn();
+  return true;
+}
+
 bool Worker::Post(std::function<void()> fn) {
   std::lock_guard<std::mutex> lock(rep_->mutex);
   if (rep_->jobs.size() >= kMaxWaiting) return false;

@@ -17,6 +17,8 @@ class Worker {
   const Status& start_status() const;
   // Runs fn on the worker's thread, in order; false where too many wait already.
   bool Post(std::function<void()> fn);
+  // At once where this is the worker's thread, else as Post.
+  bool Run(std::function<void()> fn);
 
  private:
   struct Rep;

@@ -31,6 +31,7 @@ struct Transfer {
   uint64_t start_bytes = 0;  // what the partial file held
   bool checked_range = false;
   bool write_failed = false;
+  bool given_up = false;
   const ProgressFn* progress = nullptr;
   int64_t last_progress_ns = 0;
 };
@@ -61,8 +62,9 @@ int OnProgress(void* user, curl_off_t total, curl_off_t now, curl_off_t, curl_of
   if (!*transfer.progress || now_ns - transfer.last_progress_ns < kProgressPeriodNs) return 0;
   transfer.last_progress_ns = now_ns;
   const uint64_t total_bytes = total > 0 ? transfer.start_bytes + static_cast<uint64_t>(total) : 0;
-  (*transfer.progress)(transfer.start_bytes + static_cast<uint64_t>(now), total_bytes);
-  return 0;
+  transfer.given_up =
+      !(*transfer.progress)(transfer.start_bytes + static_cast<uint64_t>(now), total_bytes);
+  return transfer.given_up ? 1 : 0;
 }
 
 enum class Outcome { kDone, kRetry, kFailed };
@@ -111,6 +113,7 @@ Outcome TransferOnce(const std::string& url, Transfer& transfer, std::string* re
     *reason = "cannot write " + transfer.partial_path + " (disk full?)";
     return Outcome::kFailed;
   }
+  if (transfer.given_up) return Outcome::kFailed;
   *reason =
       std::string(curl_easy_strerror(rc)) + (code > 0 ? ", HTTP " + std::to_string(code) : "");
   const bool permanent = code >= 400 && code < 500 && code != 408 && code != 429;
@@ -132,6 +135,7 @@ Status DownloadFile(const std::string& url, const std::string& sha256, const std
     if (attempt > 0) os::SleepUntilNs(os::MonotonicNs() + (int64_t{500'000'000} << attempt));
     outcome = TransferOnce(url, transfer, &reason);
   }
+  if (transfer.given_up) return Status(ErrorCode::kCancelled, "download cancelled", url);
   if (outcome != Outcome::kDone)
     return Status(ErrorCode::kIo, "download failed: " + reason, url,
                   "run the same command again: it continues where it stopped");

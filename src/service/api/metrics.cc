@@ -8,28 +8,6 @@ namespace {
 
 double Real(int64_t value) { return static_cast<double>(value); }
 
-EngineStats StatsOfAll(const ModelHub& hub) {
-  EngineStats sum;
-  for (const ServedModelPtr& served : hub.Loaded()) {
-    const EngineStats s = served->engine->stats();
-    sum.requests_submitted += s.requests_submitted;
-    sum.requests_finished += s.requests_finished;
-    sum.requests_expired += s.requests_expired;
-    sum.requests_cancelled += s.requests_cancelled;
-    sum.preemptions += s.preemptions;
-    sum.running += s.running;
-    sum.waiting += s.waiting;
-    sum.prompt_tokens += s.prompt_tokens;
-    sum.new_tokens += s.new_tokens;
-    sum.steps += s.steps;
-    sum.idle_cpu_ms += s.idle_cpu_ms;
-    sum.kv.pages_used += s.kv.pages_used;
-    sum.kv.pages_total += s.kv.pages_total;
-    sum.kv.bytes_used += s.kv.bytes_used;
-  }
-  return sum;
-}
-
 void AddEngines(const EngineStats& s, MetricsText* text) {
   text->Counter("lull_requests_submitted_total", "Requests accepted.", Real(s.requests_submitted));
   text->Counter("lull_requests_finished_total", "Requests that ended.", Real(s.requests_finished));
@@ -186,7 +164,7 @@ std::string LabelValue(const std::string& text) {
 }  // namespace
 
 void HandleMetrics(Service& service, const HttpRequest&, ResponderPtr responder) {
-  const EngineStats stats = StatsOfAll(*service.hub);
+  const EngineStats stats = service.hub->stats();
   const auto loaded = service.hub->Loaded();
   MetricsText text;
   AddEngines(stats, &text);

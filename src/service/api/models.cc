@@ -1,5 +1,8 @@
+#include <set>
+
 #include "service/endpoint.h"
 #include "service/json_request.h"
+#include "service/ollama/ollama.h"
 
 namespace lull {
 namespace {
@@ -12,24 +15,48 @@ Json Describe(const ServedModel& served) {
           {"max_model_len", served.engine->max_context_tokens()}};
 }
 
+Json Describe(const AvailableModel& file) {
+  return {{"id", file.name},
+          {"object", "model"},
+          {"created", file.modified_unix_s},
+          {"owned_by", "lull"}};
+}
+
+// What is loaded, the server's own first, then what a request could have loaded.
+std::vector<Json> Models(const Service& service) {
+  std::vector<Json> models;
+  std::set<std::string> names;
+  for (const ServedModelPtr& served : service.hub->Loaded()) {
+    models.push_back(Describe(*served));
+    names.insert(served->id);
+  }
+  if (service.catalog == nullptr) return models;
+  for (const AvailableModel& file : service.catalog->List())
+    if (names.count(file.name) == 0) models.push_back(Describe(file));
+  return models;
+}
+
 }  // namespace
 
 void HandleModels(Service& service, const HttpRequest&, ResponderPtr responder) {
-  Json data = Json::array();
-  for (const ServedModelPtr& served : service.hub->Loaded()) data.push_back(Describe(*served));
-  SendJson(*responder, {{"object", "list"}, {"data", std::move(data)}});
+  OnWorker(service, *service.worker, responder, [&service, responder] {
+    SendJson(*responder, {{"object", "list"}, {"data", Models(service)}});
+    return Status();
+  });
 }
 
 void HandleModel(Service& service, const HttpRequest& request, ResponderPtr responder) {
   const std::string id = PathRest(request, "/v1/models/*");
-  std::string known;
-  for (const ServedModelPtr& served : service.hub->Loaded()) {
-    if (id == served->id) return SendJson(*responder, Describe(*served));
-    known += (known.empty() ? "" : ", ") + served->id;
-  }
-  SendError(service, *responder,
-            {ErrorCode::kNotFound, "no such model: " + id.substr(0, 200), "model",
-             "this server has " + known});
+  OnWorker(service, *service.worker, responder, [&service, id, responder]() -> Status {
+    std::string known;
+    for (const Json& model : Models(service)) {
+      const std::string name = model["id"];
+      if (id == name) return SendJson(*responder, model), Status();
+      known += (known.empty() ? "" : ", ") + name;
+    }
+    return Status(ErrorCode::kNotFound, "no such model: " + id.substr(0, 200), "model",
+                  "this server has " + known);
+  });
 }
 
 }  // namespace lull

@@ -22,23 +22,6 @@ double P99ShareOf(const CpuBudget& budget) {
   return budget.p99_share > 0 ? budget.p99_share : std::min(1.0, budget.mean_share + 0.15);
 }
 
-EngineStats StatsOfAll(const ModelHub& hub) {
-  EngineStats sum;
-  for (const ServedModelPtr& served : hub.Loaded()) {
-    const EngineStats s = served->engine->stats();
-    sum.requests_finished += s.requests_finished;
-    sum.requests_cancelled += s.requests_cancelled;
-    sum.running += s.running;
-    sum.waiting += s.waiting;
-    sum.prompt_tokens += s.prompt_tokens;
-    sum.new_tokens += s.new_tokens;
-    sum.kv.pages_used += s.kv.pages_used;
-    sum.kv.pages_total += s.kv.pages_total;
-    sum.kv.bytes_used += s.kv.bytes_used;
-  }
-  return sum;
-}
-
 LoadSampler::LoadSampler(const Runtime& runtime, const ModelHub& hub)
     : runtime_(runtime), hub_(hub), history_(os::AvailableCpus()) {
   history_.Add(Read());
@@ -58,7 +41,7 @@ LoadSampler::~LoadSampler() {
 }
 
 LoadReading LoadSampler::Read(int64_t* under_way) const {
-  const EngineStats stats = StatsOfAll(hub_);
+  const EngineStats stats = hub_.stats();
   if (under_way != nullptr) *under_way = stats.running + stats.waiting;
   const CpuMeter meter = runtime_.cpu_meter();
   return {os::MonotonicNs(), meter.cpu_ns, meter.bytes_moved, stats.prompt_tokens,

@@ -30,8 +30,6 @@ struct LoadView {
 
 // What the share of 99 % of the windows must not exceed; 0: no cap.
 double P99ShareOf(const CpuBudget& budget);
-// Sums over the models that are loaded.
-EngineStats StatsOfAll(const ModelHub& hub);
 
 // Thread-safe.
 class LoadSampler {

@@ -184,7 +184,7 @@ Json LastEvidence(const std::string& path) {
 
 Json DashStats(Service& service) {
   const LoadView load = service.load->Watch();
-  const EngineStats stats = StatsOfAll(*service.hub);
+  const EngineStats stats = service.hub->stats();
   const Runtime& runtime = *service.runtime;
   const Budget budget = runtime.budget();
   const auto requests = service.request_log.Newest(RequestLog::kCapacity);

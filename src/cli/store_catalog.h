@@ -1,0 +1,33 @@
+// The store, and a model file given at start, as the models that a server may load.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "service/model_catalog.h"
+#include "store/store.h"
+
+namespace lull {
+
+class StoreCatalog : public ModelCatalog {
+ public:
+  // own: the MODEL argument of serve, a name of the store or a path; "": none.
+  static Result<StoreCatalog> Open(const std::string& folder, const std::string& own);
+
+  // What requests call the model given at start; "" where none was.
+  const std::string& own_name() const { return own_.name; }
+
+  std::vector<AvailableModel> List() const override;
+  Result<AvailableModel> Find(const std::string& name) const override;
+  Result<AvailableModel> Offer(const std::string& name) const override;
+  Status Pull(const std::string& name, const ProgressFn& progress) override;
+  Status Remove(const std::string& name) override;
+
+ private:
+  explicit StoreCatalog(const std::string& folder) : store_(folder) {}
+
+  Store store_;
+  AvailableModel own_;
+};
+
+}  // namespace lull
