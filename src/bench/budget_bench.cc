@@ -49,8 +49,8 @@ Status Check(const BudgetBenchOptions& o) {
   return Status::Ok();
 }
 
-LoadOptions LoadOf(const BudgetBenchOptions& o) {
-  LoadOptions load;
+LoadPlan LoadOf(const BudgetBenchOptions& o) {
+  LoadPlan load;
   load.host = o.server.host;
   load.port = o.server.port;
   load.key = o.server.key;
@@ -95,7 +95,7 @@ class Bench {
     WatchIdle();
     LULL_RETURN_IF_ERROR(WarmUp());
     LULL_RETURN_IF_ERROR(CheckCancelled());
-    const LoadOptions load = LoadOf(options_);
+    const LoadPlan load = LoadOf(options_);
     const Readings before = Read();
     const auto show = [&](int64_t done, double passed_s) {
       double share = options_.duration_s > 0 ? passed_s / options_.duration_s : 1.0;
@@ -198,7 +198,7 @@ class Bench {
 
   Status WarmUp() {
     if (options_.warmup_requests == 0) return Status::Ok();
-    LoadOptions load = LoadOf(options_);
+    LoadPlan load = LoadOf(options_);
     load.min_requests = options_.warmup_requests;
     load.min_duration_s = 0;
     load.arrivals_per_s = 0;

@@ -35,7 +35,7 @@ class Change {
       : options_(options), pid_(pid), cpus_(cpus) {}
 
   Result<Outcome> Run(const std::vector<BenchPrompt>& prompts) {
-    LoadOptions load;
+    LoadPlan load;
     load.host = options_.server.host;
     load.port = options_.server.port;
     load.key = options_.server.key;

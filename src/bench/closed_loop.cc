@@ -13,13 +13,13 @@ constexpr int64_t kPauseAfterFailureNs = 100 * kMs;
 
 }  // namespace
 
-ClosedLoop::ClosedLoop(const LoadOptions& load, const std::vector<BenchPrompt>& prompts,
+ClosedLoop::ClosedLoop(const LoadPlan& load, const std::vector<BenchPrompt>& prompts,
                        size_t first_prompt)
     : load_(load), prompts_(prompts), next_(first_prompt) {
   load_.cancelled = &stopped_;
 }
 
-Result<std::unique_ptr<ClosedLoop>> ClosedLoop::Start(const LoadOptions& load,
+Result<std::unique_ptr<ClosedLoop>> ClosedLoop::Start(const LoadPlan& load,
                                                       const std::vector<BenchPrompt>& prompts,
                                                       size_t first_prompt) {
   std::unique_ptr<ClosedLoop> loop(new ClosedLoop(load, prompts, first_prompt));

@@ -20,7 +20,7 @@ class ClosedLoop {
  public:
   // load: concurrency says how many clients; its bounds and arrivals do not count. Prompts are used
   // in turn from first_prompt on. Requires: prompts outlive the object and are not empty.
-  static Result<std::unique_ptr<ClosedLoop>> Start(const LoadOptions& load,
+  static Result<std::unique_ptr<ClosedLoop>> Start(const LoadPlan& load,
                                                    const std::vector<BenchPrompt>& prompts,
                                                    size_t first_prompt);
   ~ClosedLoop();
@@ -36,10 +36,10 @@ class ClosedLoop {
   size_t next_prompt() const { return next_.load(); }
 
  private:
-  ClosedLoop(const LoadOptions& load, const std::vector<BenchPrompt>& prompts, size_t first_prompt);
+  ClosedLoop(const LoadPlan& load, const std::vector<BenchPrompt>& prompts, size_t first_prompt);
   void Client();
 
-  LoadOptions load_;
+  LoadPlan load_;
   const std::vector<BenchPrompt>& prompts_;
   std::atomic<bool> stopped_{false};
   std::atomic<size_t> next_;

@@ -143,7 +143,7 @@ class Foreground {
   const int pid_;
   Neighbour neighbour_;
   const std::vector<BenchPrompt> prompts_;
-  LoadOptions load_;
+  LoadPlan load_;
   size_t next_prompt_ = 0;
   std::vector<double> server_cpus_;
   Task tasks_[3] = {{"copy", &Figures::copy_bytes_per_s, true, {}, 0},

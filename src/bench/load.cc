@@ -19,7 +19,7 @@ namespace {
 constexpr int64_t kMs = 1'000'000;
 constexpr double kNs = 1e9;
 
-std::string RequestBody(const LoadOptions& options, const std::string& prompt) {
+std::string RequestBody(const LoadPlan& options, const std::string& prompt) {
   nlohmann::json body = {{"model", options.model},
                          {"max_tokens", options.max_tokens},
                          {"temperature", 0},
@@ -81,7 +81,7 @@ std::string TextOf(const nlohmann::json& choice) {
 // Hands out the moments at which requests are due and collects the answers.
 class Dispatcher {
  public:
-  Dispatcher(const LoadOptions& options, int64_t start_ns)
+  Dispatcher(const LoadPlan& options, int64_t start_ns)
       : options_(options), start_ns_(start_ns), rng_(options.seed), next_due_ns_(start_ns) {}
 
   struct Ticket {
@@ -127,7 +127,7 @@ class Dispatcher {
  private:
   static constexpr int kMaxFailuresInARow = 20;  // the server is gone: stop hammering it
 
-  const LoadOptions& options_;
+  const LoadPlan& options_;
   const int64_t start_ns_;
   std::atomic<bool> stopped_{false};
   std::mutex mutex_;
@@ -138,7 +138,7 @@ class Dispatcher {
   std::vector<Answer> answers_;
 };
 
-void ClientLoop(const LoadOptions& options, const std::vector<BenchPrompt>& prompts,
+void ClientLoop(const LoadPlan& options, const std::vector<BenchPrompt>& prompts,
                 Dispatcher* dispatcher) {
   Dispatcher::Ticket ticket;
   while (dispatcher->Next(&ticket)) {
@@ -157,7 +157,7 @@ void ClientLoop(const LoadOptions& options, const std::vector<BenchPrompt>& prom
 
 }  // namespace
 
-Answer Ask(const LoadOptions& options, const std::string& prompt) {
+Answer Ask(const LoadPlan& options, const std::string& prompt) {
   Answer answer;
   HttpCall call;
   call.method = "POST";
@@ -198,7 +198,7 @@ Answer Ask(const LoadOptions& options, const std::string& prompt) {
   return answer;
 }
 
-Result<LoadResult> RunLoad(const LoadOptions& options, const std::vector<BenchPrompt>& prompts,
+Result<LoadResult> RunLoad(const LoadPlan& options, const std::vector<BenchPrompt>& prompts,
                            const std::function<void(int64_t, double)>& poll) {
   LoadResult result;
   result.begin_ns = os::MonotonicNs();

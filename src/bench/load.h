@@ -14,7 +14,7 @@
 
 namespace lull {
 
-struct LoadOptions {
+struct LoadPlan {
   std::string host;
   int port = 0;
   bool chat = false;  // /v1/chat/completions, else /v1/completions
@@ -62,12 +62,12 @@ struct LoadResult {
 // Prompts are used in turn, from the first again after the last. poll is called about every 100 ms
 // with the number of answers and the seconds passed. Fails where the system refuses a client's
 // thread. Requires: prompts is not empty.
-Result<LoadResult> RunLoad(const LoadOptions& options, const std::vector<BenchPrompt>& prompts,
+Result<LoadResult> RunLoad(const LoadPlan& options, const std::vector<BenchPrompt>& prompts,
                            const std::function<void(int64_t, double)>& poll);
 
 // One request, timed. Reads usage counts where the server gives them. Where `cancelled` of the
 // options is set meanwhile, the connection is closed.
-Answer Ask(const LoadOptions& options, const std::string& prompt);
+Answer Ask(const LoadPlan& options, const std::string& prompt);
 
 // The stretches of time, in order and apart, in which at least one request was under way.
 std::vector<std::pair<int64_t, int64_t>> BusyStretches(const std::vector<Answer>& answers);

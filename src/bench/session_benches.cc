@@ -32,8 +32,8 @@ Result<std::vector<BenchPrompt>> Prompts(const ServerAddress& server, const Toke
   return MakeSecurityPrompts(prompts);
 }
 
-LoadOptions LoadOf(const ServerAddress& server, const std::string& model, int max_tokens) {
-  LoadOptions load;
+LoadPlan LoadOf(const ServerAddress& server, const std::string& model, int max_tokens) {
+  LoadPlan load;
   load.host = server.host;
   load.port = server.port;
   load.key = server.key;
@@ -68,7 +68,7 @@ class Frame {
 };
 
 // New tokens per second until the last answer of so many sessions.
-Result<double> TokensPerSecond(LoadOptions load, int sessions, int answers_each,
+Result<double> TokensPerSecond(LoadPlan load, int sessions, int answers_each,
                                const std::vector<BenchPrompt>& prompts) {
   load.concurrency = sessions;
   load.min_requests = int64_t{sessions} * answers_each;
@@ -99,7 +99,7 @@ Result<Outcome> RunSessions(const SessionsOptions& options) {
       const std::vector<BenchPrompt> prompts,
       Prompts(options.server, options.counter, options.seed, options.prompt_tokens,
               a_round * static_cast<size_t>(options.rounds + 1)));
-  const LoadOptions load = LoadOf(options.server, options.model, options.max_tokens);
+  const LoadPlan load = LoadOf(options.server, options.model, options.max_tokens);
   Frame frame("sessions_bench", "Sessions", options.server);
   std::vector<double> alone, together, ratios;
   size_t next = 0;
@@ -148,7 +148,7 @@ Result<Outcome> RunReuse(const ReuseOptions& options) {
   LULL_ASSIGN_OR_RETURN(
       const std::vector<BenchPrompt> questions,
       Prompts(options.server, options.counter, ~options.seed, options.question_tokens, 2 * rounds));
-  const LoadOptions load = LoadOf(options.server, options.model, 1);
+  const LoadPlan load = LoadOf(options.server, options.model, 1);
   Frame frame("reuse_bench", "Reuse of a prompt's beginning", options.server);
   std::vector<double> first_s, again_s, ratios;
   int64_t cached = 0;

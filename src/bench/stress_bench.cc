@@ -321,7 +321,7 @@ class Stress {
 
   const StressOptions& options_;
   int pid_ = 0;
-  LoadOptions load_;
+  LoadPlan load_;
   std::vector<BenchPrompt> prompts_;
   size_t next_prompt_ = 0;
   std::vector<Level> levels_;

@@ -1,8 +1,11 @@
 #include "cli/bench_flags.h"
 
+#include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "base/os/os.h"
+#include "bench/scorecard.h"
 #include "cli/output.h"
 #include "cli/session.h"
 #include "evidence/chain.h"
@@ -63,6 +66,16 @@ int ExitCodeOf(Verdict verdict) {
       return 75;
   }
   return 75;
+}
+
+Status Report(const Outcome& outcome, const RecordFlag& record, Command* command) {
+  command->exit_code = ExitCodeOf(outcome.overall);
+  LULL_RETURN_IF_ERROR(record.Append(outcome.record, command->command_line));
+  if (command->json)
+    PrintJson(outcome.record);
+  else
+    PrintOutcome(outcome, os::IsTerminal(1), std::cout);
+  return Status();
 }
 
 Result<double> ParseShareFlag(const char* flag, const std::string& text) {

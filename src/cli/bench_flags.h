@@ -6,8 +6,10 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
+#include "bench/outcome.h"
 #include "bench/prompts.h"
 #include "bench/server_info.h"
+#include "cli/command.h"
 #include "evidence/verdict.h"
 #include "lull/status.h"
 
@@ -42,6 +44,9 @@ std::string EvidenceKeyPath();
 
 // 0 pass, 1 fail, 75 unproven: try again.
 int ExitCodeOf(Verdict verdict);
+
+// The end of a bench: sets the command's exit code, appends the record and prints the outcome.
+Status Report(const Outcome& outcome, const RecordFlag& record, Command* command);
 
 // "35%" or "0.35"; 0 for an empty text.
 Result<double> ParseShareFlag(const char* flag, const std::string& text);

@@ -20,8 +20,10 @@ const char* VerdictName(Verdict verdict) {
 
 namespace {
 
-VerdictLine Judge(VerdictLine line, std::optional<double> measured,
+VerdictLine Judge(VerdictLine line, double limit, double tolerance, std::optional<double> measured,
                   const std::vector<std::string>& doubts) {
+  line.limit = limit;
+  line.tolerance = tolerance;
   if (measured.has_value() && std::isfinite(*measured)) line.measured = measured;
   for (const std::string& doubt : doubts) {
     if (!line.reason.empty()) line.reason += "; ";
@@ -50,9 +52,7 @@ VerdictLine JudgeAtMost(std::string name, std::string unit, std::optional<double
   VerdictLine line;
   line.name = std::move(name);
   line.unit = std::move(unit);
-  line.limit = limit;
-  line.tolerance = tolerance;
-  return Judge(std::move(line), measured, doubts);
+  return Judge(std::move(line), limit, tolerance, measured, doubts);
 }
 
 VerdictLine JudgeAtLeast(std::string name, std::string unit, std::optional<double> measured,
@@ -60,10 +60,8 @@ VerdictLine JudgeAtLeast(std::string name, std::string unit, std::optional<doubl
   VerdictLine line;
   line.name = std::move(name);
   line.unit = std::move(unit);
-  line.limit = limit;
-  line.tolerance = tolerance;
   line.at_least = true;
-  return Judge(std::move(line), measured, doubts);
+  return Judge(std::move(line), limit, tolerance, measured, doubts);
 }
 
 Verdict Overall(const std::vector<VerdictLine>& lines) {

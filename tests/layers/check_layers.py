@@ -17,6 +17,7 @@ import tempfile
 MODULE_LINE = re.compile(r"^\s*lull_module\(([^)]*)\)", re.MULTILINE)
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
 COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
+TYPE = re.compile(r"^(?:struct|class) (\w+)(?: final)?\s*(?::[^:{;][^{;]*)?\{", re.MULTILINE)
 SUFFIXES = {".h", ".cc", ".inc"}
 KEYWORDS = {"LAYER", "DEPS", "LIBS", "TEST_LIBS"}
 
@@ -170,6 +171,27 @@ def check_doors(root, problems):
                     problems.append(f"{name}:{line}: {match.group(0).strip()}: {rule}")
 
 
+def without_unnamed_namespaces(text):
+    return re.sub(r"^namespace \{$.*?^\}  // namespace$", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
+# Two types of one name in namespace lull link as if they were one: the wrong destructor runs. src/simd
+# has a namespace for each instruction set.
+def check_type_names(root, problems):
+    found = {}
+    for folder in ("src", "include"):
+        for path in sources(root / folder):
+            name = str(path.relative_to(root))
+            if name.startswith("src/simd/"):
+                continue
+            text = without_unnamed_namespaces(path.read_text(encoding="utf-8"))
+            for match in TYPE.finditer(text):
+                found.setdefault(match.group(1), set()).add(name)
+    for type_name, paths in sorted(found.items()):
+        if len(paths) > 1:
+            problems.append(f"type {type_name} is defined in {' and '.join(sorted(paths))}")
+
+
 def check(root):
     problems = []
     modules = parse_modules((root / "cmake/modules.cmake").read_text(encoding="utf-8"), problems)
@@ -177,6 +199,7 @@ def check(root):
     check_includes(root, modules, problems)
     check_public_headers(root, modules, problems)
     check_doors(root, problems)
+    check_type_names(root, problems)
     return problems
 
 
@@ -191,7 +214,9 @@ GOOD_TREE = {
     "src/simd/s.h": '#include <immintrin.h>\n#include "base/b.h"\n',
     "src/top/t.cc": '#include "top/t.h"\n#include "simd/s.h"\n#include "base/b.h"\n'
                     "int a = snprintf(b, 1, c); loop.exit(); on_exit(1);\n",
-    "src/top/t.h": "",
+    "src/top/t.h": "struct Job : Base {\n};\nstruct Only;\n",
+    # Of the same name, but seen in its own file alone.
+    "src/top/u.cc": "namespace {\nstruct Job {\n};\n}  // namespace\n",
     # Uses base only through the public header that base implements.
     "src/base/a.cc": '#include "lull/a.h"\n',
     "src/user/u.cc": '#include "lull/a.h"\n',
@@ -223,6 +248,7 @@ BAD = [
     ("src/top/t.cc", 'auto e = getenv("A");\n', "the environment is read in"),
     ("src/top/t.cc", "std::cout << 1;\n", "libraries do not print"),
     ("src/top/t.cc", 'std::fprintf(f, "x");\n', "libraries do not print"),
+    ("src/user/u.cc", "struct Job {\n};\n", "type Job is defined in"),
     ("src/top/t.cc", "std::abort();\n", "libraries do not print, abort or exit"),
 ]
 

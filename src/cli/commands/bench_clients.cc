@@ -1,11 +1,7 @@
 // The benches that drive a running server with many clients: stress, sessions, reuse, foreground,
 // change. Each reads its options, runs, records and prints; they differ in little else.
-#include <iostream>
-
-#include "base/os/os.h"
 #include "bench/change_bench.h"
 #include "bench/foreground_bench.h"
-#include "bench/scorecard.h"
 #include "bench/session_benches.h"
 #include "bench/stress_bench.h"
 #include "cli/bench_flags.h"
@@ -27,13 +23,7 @@ class OutcomeCommand : public Command {
   Status Run() override {
     LULL_ASSIGN_OR_RETURN(const Outcome outcome, Measure());
     bar_.Finish();
-    exit_code = ExitCodeOf(outcome.overall);
-    LULL_RETURN_IF_ERROR(record_.Append(outcome.record, command_line));
-    if (json)
-      PrintJson(outcome.record);
-    else
-      PrintOutcome(outcome, os::IsTerminal(1), std::cout);
-    return Status();
+    return Report(outcome, record_, this);
   }
 
  protected:

@@ -1,12 +1,10 @@
 #include <algorithm>
 #include <cstdio>
-#include <iostream>
 
 #include "base/os/os.h"
 #include "base/os/process.h"
 #include "bench/json_values.h"
 #include "bench/outcome.h"
-#include "bench/scorecard.h"
 #include "cli/bench_flags.h"
 #include "cli/command.h"
 #include "cli/output.h"
@@ -119,13 +117,7 @@ class BenchOverheadCommand : public Command {
                     cost.has_value() ? std::optional<double>(cost->value) : std::nullopt,
                     kLimitPercent, 0, doubts)};
     Conclude(&outcome);
-    exit_code = ExitCodeOf(outcome.overall);
-    LULL_RETURN_IF_ERROR(record_.Append(outcome.record, command_line));
-    if (json)
-      PrintJson(outcome.record);
-    else
-      PrintOutcome(outcome, os::IsTerminal(1), std::cout);
-    return Status();
+    return Report(outcome, record_, this);
   }
 
   std::string model_;
