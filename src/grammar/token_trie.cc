@@ -19,7 +19,8 @@ void SortPaced(WorkMeter* meter, Entries* entries) {
     std::sort(entries->begin() + begin, entries->begin() + end, before);
     meter->Spend(4 * kRun);
   }
-  Entries merged(size);
+  Entries merged;
+  AssignPaced(meter, size, TokenTrie::Entry{}, &merged);
   for (size_t run = kRun; run < size; run *= 2) {
     for (size_t begin = 0; begin < size; begin += 2 * run) {
       const size_t middle = std::min(begin + run, size), end = std::min(begin + 2 * run, size);
@@ -33,6 +34,7 @@ void SortPaced(WorkMeter* meter, Entries* entries) {
     }
     entries->swap(merged);
   }
+  FreePaced(meter, &merged);
 }
 
 size_t CommonPrefix(std::string_view a, std::string_view b) {
@@ -42,10 +44,28 @@ size_t CommonPrefix(std::string_view a, std::string_view b) {
   return size;
 }
 
+// A node for each byte that an entry does not share with the one before it.
+size_t CountNodes(WorkMeter* meter, const Entries& entries) {
+  size_t nodes = 0;
+  std::string_view previous;
+  for (const TokenTrie::Entry& entry : entries) {
+    meter->Spend(1);
+    nodes += entry.bytes.size() - CommonPrefix(previous, entry.bytes);
+    previous = entry.bytes;
+  }
+  return nodes;
+}
+
 }  // namespace
 
 TokenTrie::TokenTrie(std::vector<Entry> entries, WorkMeter* meter) {
   SortPaced(meter, &entries);
+  const size_t nodes = CountNodes(meter, entries);  // growing by copies would be long steps
+  bytes_.reserve(nodes);
+  depths_.reserve(nodes);
+  ends_.reserve(nodes);
+  first_token_.reserve(nodes + 1);
+  tokens_.reserve(entries.size());
   std::vector<int32_t> path;  // node by depth - 1
   std::string_view previous;
   const auto close = [&](size_t depth) {  // nodes deeper than depth end here
@@ -71,6 +91,7 @@ TokenTrie::TokenTrie(std::vector<Entry> entries, WorkMeter* meter) {
   }
   close(0);
   first_token_.push_back(static_cast<int32_t>(tokens_.size()));
+  FreePaced(meter, &entries);
 }
 
 int64_t TokenTrie::memory_bytes() const {
