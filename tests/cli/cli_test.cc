@@ -1,6 +1,5 @@
 // The command line as other programs see it: exit codes, JSON on stdout, errors with code and hint.
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -8,6 +7,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "tests/cli/lull_process.h"
 #include "tests/support/tiny_model.h"
 
 namespace lull {
@@ -15,12 +15,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
-
-struct Output {
-  int exit_code = -1;
-  std::string text;
-  Json json() const { return Json::parse(text, nullptr, false); }
-};
 
 class CliTest : public testing::Test {
  protected:
@@ -45,17 +39,7 @@ class CliTest : public testing::Test {
   }
   // The same with what the shell is to do with the streams.
   static Output Shell(const std::string& args) {
-    const std::string command =
-        "LULL_HOME='" + folder_.string() + "' " LULL_BINARY " " + args + " 2>/dev/null";
-    Output output;
-    FILE* pipe = popen(command.c_str(), "r");
-    if (pipe == nullptr) return output;
-    char buffer[4096];
-    size_t n;
-    while ((n = fread(buffer, 1, sizeof buffer, pipe)) > 0) output.text.append(buffer, n);
-    const int status = pclose(pipe);
-    output.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-    return output;
+    return RunLull(args, "LULL_HOME='" + folder_.string() + "'");
   }
   static void ExpectError(const Output& output, int exit_code, const std::string& code) {
     EXPECT_EQ(output.exit_code, exit_code) << output.text;

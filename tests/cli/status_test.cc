@@ -1,7 +1,5 @@
 // What status, explain and doctor print: of made-up figures, and of a server that runs.
 #include <gtest/gtest.h>
-#include <signal.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -9,6 +7,7 @@
 
 #include "cli/server_link.h"
 #include "cli/status_text.h"
+#include "tests/cli/lull_process.h"
 #include "tests/support/tiny_model.h"
 
 namespace lull {
@@ -177,40 +176,6 @@ TEST(TerminalText, NumbersAndBars) {
   EXPECT_EQ(Printable("abc", 2), "ab");
 }
 
-// A server of the binary under test, on a port of its own.
-class RunningServer {
- public:
-  explicit RunningServer(const fs::path& folder) : folder_(folder) {
-    pipe_ = popen((std::string(LULL_BINARY) + " serve " + (folder / "tiny.gguf").string() +
-                   " --port 0 --json 2>/dev/null")
-                      .c_str(),
-                  "r");
-    char line[512] = "";
-    if (pipe_ != nullptr && fgets(line, sizeof line, pipe_) != nullptr)
-      said_ = Json::parse(line, nullptr, false);
-  }
-  ~RunningServer() {
-    if (said_.is_object()) kill(said_["pid"].get<int>(), SIGTERM);
-    if (pipe_ != nullptr) pclose(pipe_);
-  }
-  int port() const { return said_.is_object() ? said_["port"].get<int>() : 0; }
-
- private:
-  const fs::path folder_;
-  FILE* pipe_ = nullptr;
-  Json said_;
-};
-
-std::string Output(const std::string& command, int* exit_code) {
-  std::string text;
-  FILE* pipe = popen((std::string(LULL_BINARY) + " " + command + " 2>/dev/null").c_str(), "r");
-  char piece[4096];
-  for (size_t n; (n = fread(piece, 1, sizeof piece, pipe)) > 0;) text.append(piece, n);
-  const int status = pclose(pipe);
-  *exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  return text;
-}
-
 TEST(StatusCommand, AsksARunningServer) {
   const fs::path folder = fs::path(testing::TempDir()) / ("status_" + std::to_string(getpid()));
   fs::create_directories(folder);
@@ -218,32 +183,28 @@ TEST(StatusCommand, AsksARunningServer) {
   spec.ctx = 256;
   ASSERT_TRUE(WriteTinyModel(spec, (folder / "tiny.gguf").string()).ok());
   {
-    const RunningServer server(folder);
+    const RunningServer server((folder / "tiny.gguf").string());
     ASSERT_GT(server.port(), 0);
     const std::string port = "--port " + std::to_string(server.port());
-    int code = -1;
-    const std::string screen = Output("status " + port, &code);
-    EXPECT_EQ(code, 0);
+    const Output status = RunLull("status " + port);
+    const std::string& screen = status.text;
+    EXPECT_EQ(status.exit_code, 0);
     EXPECT_NE(screen.find("tiny"), std::string::npos) << screen;
     EXPECT_EQ(screen.find('\033'), std::string::npos) << "colours without a terminal";
-    const Json stats = Json::parse(Output("status --json " + port, &code), nullptr, false);
+    const Json stats = RunLull("status --json " + port).json();
     EXPECT_TRUE(stats.is_object() && stats.contains("cpu"));
-    EXPECT_NE(Output("status --watch --seconds 1 " + port, &code).find("CPU"), std::string::npos);
-    Output("explain no-such-request " + port, &code);
-    EXPECT_EQ(code, 3);
-    Output("explain 'a b' " + port, &code);
-    EXPECT_EQ(code, 2);
-    const std::string doctor = Output("doctor " + port, &code);
-    EXPECT_EQ(code, 1);
-    EXPECT_NE(doctor.find("is taken by process"), std::string::npos) << doctor;
+    EXPECT_NE(RunLull("status --watch --seconds 1 " + port).text.find("CPU"), std::string::npos);
+    EXPECT_EQ(RunLull("explain no-such-request " + port).exit_code, 3);
+    EXPECT_EQ(RunLull("explain 'a b' " + port).exit_code, 2);
+    const Output doctor = RunLull("doctor " + port);
+    EXPECT_EQ(doctor.exit_code, 1);
+    EXPECT_NE(doctor.text.find("is taken by process"), std::string::npos) << doctor.text;
   }
-  int code = -1;
-  Output("status --port 1", &code);
-  EXPECT_EQ(code, 3);
-  const Json doctor = Json::parse(Output("doctor --json", &code), nullptr, false);
-  ASSERT_TRUE(doctor.is_object());
-  EXPECT_EQ(doctor["ok"].get<bool>(), code == 0);
-  EXPECT_GE(doctor["findings"].size(), 11u);
+  EXPECT_EQ(RunLull("status --port 1").exit_code, 3);
+  const Output doctor = RunLull("doctor --json");
+  ASSERT_TRUE(doctor.json().is_object());
+  EXPECT_EQ(doctor.json()["ok"].get<bool>(), doctor.exit_code == 0);
+  EXPECT_GE(doctor.json()["findings"].size(), 11u);
   fs::remove_all(folder);
 }
 
