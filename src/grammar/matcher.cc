@@ -249,8 +249,8 @@ void Matcher::Release(size_t mark) {
 
 void Matcher::Compact(Position* position) {
   if (states_.size() < kManyStates && state_nodes_ < kManyStateNodes) return;
-  std::vector<State> kept;
-  for (const Place& place : position->places) kept.push_back(std::move(states_[place.state]));
+  std::vector<State> kept;  // copies: two places on different stacks may share one
+  for (const Place& place : position->places) kept.push_back(states_[place.state]);
   states_.clear();
   state_by_hash_.clear();
   transitions_.clear();

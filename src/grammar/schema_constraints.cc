@@ -153,6 +153,11 @@ const Part* MemberRules::Find(std::string_view name) const {
   return nullptr;
 }
 
+const Part* MemberRules::For(std::string_view name) const {
+  const Part* own = Find(name);
+  return own == nullptr && additional.has_value() ? &*additional : own;
+}
+
 size_t Constraints::size() const {
   size_t size = 1 + object.required.size() + array.prefix.size();
   if (values.has_value()) size += values->size();
@@ -638,11 +643,7 @@ Result<ObjectPlan> SchemaMerger::PlanObject(const Constraints& all) {
     property.required = required.contains(property.name);
     for (const MemberRules& rules : object.rules) {
       builder_->Spend(rules.properties.size() / 4);
-      if (const Part* own = rules.Find(property.name); own != nullptr) {
-        property.parts.push_back(*own);
-      } else if (rules.additional.has_value()) {
-        property.parts.push_back(*rules.additional);
-      }
+      if (const Part* part = rules.For(property.name)) property.parts.push_back(*part);
     }
   }
   // Counts are taken where they follow from the rest.
@@ -679,11 +680,23 @@ Result<bool> SchemaMerger::Holds(const Json& value, const Constraints& all) {
   return true;
 }
 
+Result<Constraints> SchemaMerger::MemberNamed(const std::string& name,
+                                              const ObjectConstraints& object) {
+  Constraints member;
+  for (const MemberRules& rules : object.rules)
+    if (const Part* part = rules.For(name)) LULL_RETURN_IF_ERROR(Add(*part, &member));
+  return member;
+}
+
 Result<bool> SchemaMerger::Disjoint(const Constraints& a, const Constraints& b, int depth) {
   builder_->Spend(16);
   LULL_RETURN_IF_ERROR(builder_->status());
   if (a.never || b.never) return true;
-  TypeSet from_a = a.WrittenTypes(), from_b = b.WrittenTypes();
+  // What is still to be chosen may name types, and members, that are not known here.
+  const auto written = [](const Constraints& c) {
+    return c.groups.empty() ? c.WrittenTypes() : c.types;
+  };
+  TypeSet from_a = written(a), from_b = written(b);
   from_a.IntersectWith(b.types);
   from_b.IntersectWith(a.types);
   if (from_a.none() && from_b.none()) return true;
@@ -706,17 +719,13 @@ Result<bool> SchemaMerger::Disjoint(const Constraints& a, const Constraints& b, 
     const bool shared = std::any_of(b.object.required.begin(), b.object.required.end(),
                                     [&](const auto& other) { return other.first == name; });
     if (!shared) continue;
-    Constraints in_a, in_b;
-    for (const MemberRules& rules : a.object.rules) {
-      if (const Part* part = rules.Find(name)) LULL_RETURN_IF_ERROR(Add(*part, &in_a));
-    }
-    for (const MemberRules& rules : b.object.rules) {
-      if (const Part* part = rules.Find(name)) LULL_RETURN_IF_ERROR(Add(*part, &in_b));
-    }
+    LULL_ASSIGN_OR_RETURN(const Constraints in_a, MemberNamed(name, a.object));
+    LULL_ASSIGN_OR_RETURN(const Constraints in_b, MemberNamed(name, b.object));
     LULL_ASSIGN_OR_RETURN(const bool disjoint, Disjoint(in_a, in_b, depth + 1));
     if (disjoint) return true;
   }
   // Or each requires what the other never writes.
+  if (!a.groups.empty() || !b.groups.empty()) return false;
   LULL_ASSIGN_OR_RETURN(const ObjectPlan plan_a, PlanObject(a));
   LULL_ASSIGN_OR_RETURN(const ObjectPlan plan_b, PlanObject(b));
   const auto requires_foreign = [&](const Constraints& one, const ObjectPlan& other) {

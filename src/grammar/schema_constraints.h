@@ -67,7 +67,8 @@ struct MemberRules {
   std::vector<std::pair<std::string, Part>> properties;
   std::optional<Part> additional;  // a schema, true or false
   std::optional<std::pair<Pattern, Part>> pattern;
-  Part const* Find(std::string_view name) const;
+  const Part* Find(std::string_view name) const;  // among the properties
+  const Part* For(std::string_view name) const;   // there, else `additional`; null: any value
 };
 
 struct ObjectConstraints {
@@ -138,6 +139,9 @@ class SchemaMerger {
   Result<bool> Disjoint(const Constraints& a, const Constraints& b, int depth = 0);
 
  private:
+  // What the members of this name must satisfy.
+  Result<Constraints> MemberNamed(const std::string& name, const ObjectConstraints& object);
+
   using Reader = Status (SchemaMerger::*)(const Part& part, const Json& value, Constraints* to);
   struct Keyword {
     std::string_view name;

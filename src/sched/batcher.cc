@@ -106,6 +106,7 @@ void Batcher::ExpireDeadlines(std::vector<Delivery>* out) {
   }
   for (const SequencePtr& sequence : running_)
     if (is_late(*sequence)) expire(sequence.get());
+  Retire(out);  // now: one that has ended must not be preempted, and wait for a place to say so
 }
 
 // What runs gets its pages first; what is left decides who may come in. A request that does not fit

@@ -206,6 +206,95 @@ TEST(CpuGovernorSlowSim, NoWindowExceedsTheBoundIn100000Sequences) {
   }
 }
 
+// What a budget that changes at work allows: the rates over the window, the largest burst that held
+// in it, and a quantum a thread.
+class ChangingBound {
+ public:
+  void Add(int64_t at_ns, const GovernorLimits& limits) { steps_.push_back({at_ns, limits}); }
+  // Requires: changes were added in order, the first before begin_ns.
+  double In(int64_t begin_ns, int64_t end_ns, int threads) const {
+    double sum = 0.0, burst = 0.0;
+    for (size_t i = 0; i < steps_.size(); ++i) {
+      const int64_t until = i + 1 < steps_.size() ? steps_[i + 1].at_ns : end_ns;
+      const int64_t from = std::max(begin_ns, steps_[i].at_ns), to = std::min(end_ns, until);
+      if (from > to) continue;
+      sum += steps_[i].limits.rate * static_cast<double>(to - from);
+      burst = std::max(burst, static_cast<double>(steps_[i].limits.burst_ns));
+    }
+    return sum + burst + static_cast<double>(threads * steps_[0].limits.quantum_ns);
+  }
+
+ private:
+  struct Step {
+    int64_t at_ns;
+    GovernorLimits limits;
+  };
+  std::vector<Step> steps_;
+};
+
+// As above, while the budget is changed every few milliseconds, up and down: no change gives credit
+// that was not there.
+void RunChangingSequence(uint64_t seed, int64_t max_duration_ns) {
+  std::mt19937_64 rng(seed);
+  const auto uniform = [&rng](int64_t low, int64_t high) {
+    return low + static_cast<int64_t>(rng() % (high - low + 1));
+  };
+  SimOptions options;
+  options.threads = static_cast<int>(uniform(1, 4));
+  options.duration_ns = uniform(60 * kMs, max_duration_ns);
+  options.wake_latency_ns = uniform(0, 1) * uniform(1, 300 * kUs);
+  const int cpus = options.threads;
+  const auto random_budget = [&] {
+    CpuBudget budget;
+    budget.mean_share = 0.01 * uniform(2, 90);
+    budget.p99_share = std::min(1.0, budget.mean_share + 0.01 * uniform(0, 40));
+    return budget;
+  };
+  const int64_t longest_pause = uniform(kMs / 2, 60 * kMs);
+  const int stall_percent = static_cast<int>(uniform(0, 60));
+  const int64_t longest_stall = uniform(10 * kUs, 60 * kMs);
+  const CpuBudget first = random_budget();
+  SimClock clock;
+  ChangingBound bound;
+  CpuGovernor governor(first, cpus, clock);
+  const int64_t start = clock.now;
+  bound.Add(0, LimitsOf(first, cpus));
+  int64_t next_change = uniform(0, longest_pause);
+  options.at_event = [&](int64_t elapsed_ns) {
+    if (elapsed_ns < next_change) return;
+    const CpuBudget budget = random_budget();
+    governor.SetBudget(budget);
+    bound.Add(start + elapsed_ns, LimitsOf(budget, cpus));
+    next_change = elapsed_ns + uniform(0, longest_pause);
+  };
+  const Program program = [&](int) {
+    Unit unit;
+    if (uniform(0, 99) < stall_percent) unit.stall_ns = uniform(0, longest_stall);
+    unit.work_ns = uniform(1 * kUs, 200 * kUs);
+    return unit;
+  };
+  const UsageCurve curve(Simulate(governor, clock, program, options, rng));
+  for (const int64_t width : {20 * kMs, 50 * kMs, 100 * kMs}) {
+    for (int64_t begin = start; begin < start + options.duration_ns; begin += kMs / 4) {
+      const int64_t used = curve.At(begin + width) - curve.At(begin);
+      ASSERT_LE(used, bound.In(begin, begin + width, options.threads) + 2 * kUs)
+          << "seed " << seed << " window " << width / kMs << " ms at " << begin - start;
+    }
+  }
+}
+
+TEST(CpuGovernorSim, NoWindowExceedsTheBoundWhileTheBudgetChanges) {
+  for (uint64_t seed = 3'000'000; seed < 3'000'600 && !HasFatalFailure(); ++seed) {
+    RunChangingSequence(seed, 300 * kMs);
+  }
+}
+
+TEST(CpuGovernorSlowSim, NoWindowExceedsTheBoundIn20000ChangingBudgets) {
+  for (uint64_t seed = 4'000'000; seed < 4'020'000 && !HasFatalFailure(); ++seed) {
+    RunChangingSequence(seed, 200 * kMs);
+  }
+}
+
 TEST(CpuGovernorSim, BackloggedThreadsGetTheirRate) {
   for (const double share : {0.05, 0.10, 0.35, 0.70, 0.90}) {
     for (const int threads : {1, 2, 4}) {

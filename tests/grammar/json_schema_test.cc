@@ -48,6 +48,24 @@ TEST(JsonSchema, Types) {
   });
 }
 
+// Two alternatives stand at the same place of a string, on stacks of their own, when the states
+// made for its first ten thousand characters are forgotten.
+TEST(JsonSchema, LongStringsForgetNoAlternative) {
+  const std::string item = R"({"type":"string","maxLength":50000,"minLength":)";
+  const std::string schema =
+      R"({"anyOf":[{"prefixItems":[)" + item + R"(2},{"const":1}],"minItems":2,"items":false},)" +
+      R"({"prefixItems":[)" + item + R"(0},{"const":2}],"minItems":2,"items":false}]})";
+  const Bench bench;
+  const auto grammar = Grammar::Compile(Schema(schema));
+  ASSERT_TRUE(grammar.ok()) << grammar.status().ToString();
+  for (const char* last : {"1", "2"}) {
+    auto constraint = bench.New(*grammar);
+    EXPECT_TRUE(
+        bench.AcceptBytes(*constraint, "[\"" + std::string(30'000, 'x') + "\"," + last + "]"))
+        << last;
+  }
+}
+
 TEST(JsonSchema, EnumAndConst) {
   Check({
       {R"({"enum":["a",1,null,true,[1,{"b":2}],"\u00e9\n"]})",
@@ -326,6 +344,21 @@ TEST(JsonSchema, WhatIsNotUnderstoodIsRefusedByNameAndPlace) {
       {R"({"oneOf":[{"type":"integer"},{"type":"number"}]})", kNot, "oneOf", "#/oneOf"},
       {R"({"properties":{"a":{},"b":{}},"oneOf":[{"required":["a"]},{"required":["b"]}]})", kNot,
        "oneOf", "#/oneOf"},
+      // What their anyOf adds are texts that both of the alternatives take, or a member of the
+      // other.
+      {R"({"oneOf":[{"required":["k"],"properties":{"k":{"const":1}},"anyOf":[{"type":"string"},{"type":"object"}]},
+                    {"required":["k"],"properties":{"k":{"const":2}},"anyOf":[{"type":"string"},{"type":"object"}]}]})",
+       kNot, "oneOf", "#/oneOf"},
+      {R"({"oneOf":[{"type":"object","properties":{"x":{}},"required":["x"],
+                     "anyOf":[{"properties":{"y":{}}}]},
+                    {"type":"object","properties":{"y":{}},"required":["y"],
+                     "anyOf":[{"properties":{"x":{}}}]}]})",
+       kNot, "oneOf", "#/oneOf"},
+      // The members that both require are texts by what else is said of them.
+      {R"({"oneOf":[{"properties":{"k":{"required":["a"],"properties":{"a":{"const":1}}}},"required":["k"]},
+                    {"properties":{"k":{"required":["a"],"properties":{"a":{"const":2}}}},"required":["k"]}],
+           "allOf":[{"additionalProperties":{"type":"string"}}]})",
+       kNot, "oneOf", "#/oneOf"},
       {R"({"$ref":"http://example.org/s"})", kNot, "$ref", "#/$ref"},
       {R"({"patternProperties":{"a":{}},"properties":{"b":{}}})", kNot, "patternProperties",
        "#/patternProperties"},

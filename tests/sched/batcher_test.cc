@@ -771,5 +771,31 @@ TEST(Batcher, ManyThreadsChooseTheSame) {
   for (uint64_t id = 0; id < 40; ++id) ExpectSame(answers[id], Solo(requests[id]), "threads");
 }
 
+// The pool runs short in the very step in which the youngest one's deadline has passed.
+TEST(Batcher, WhatHasExpiredIsNotPreempted) {
+  int64_t now_ns = 0;
+  BatcherOptions options;
+  options.kv_pool_tokens = 3 * 64;
+  options.prefill_chunk_tokens = 256;
+  options.answer_room_tokens = 4;
+  options.now_ns = [&now_ns] { return now_ns; };
+  World world({.pool_pages = 3}, options);
+  Request older = MakeRequest(std::vector<int32_t>(60, 1), 100);
+  Request younger = MakeRequest(std::vector<int32_t>(100, 2), 50);
+  older.ignore_eog = younger.ignore_eog = true;
+  younger.deadline_ms = 1;
+  world.Add(1, older);
+  world.Add(2, younger);
+  while (world.answers[1].tokens.size() < 5) world.Step();  // 65 tokens: a second page
+  ASSERT_EQ(world.answers[2].tokens.size(), 5u);
+  now_ns = 2'000'000;
+  world.Step();
+  EXPECT_EQ(world.answers[2].finishes, 1);
+  EXPECT_EQ(world.answers[2].error.code, ErrorCode::kDeadlineExceeded);
+  EXPECT_EQ(world.batcher.counts().preempted, 0);
+  world.Drain();
+  EXPECT_EQ(world.runner.misuse(), "");
+}
+
 }  // namespace
 }  // namespace lull

@@ -94,8 +94,13 @@ class Simulation {
 
   void Step() {
     std::vector<Delivery> out;
+    const int64_t begin_ns = now_ns_;
     batcher_.Step(&out);
     Take(out);
+    for (const auto& [id, life] : lives_) {
+      const bool late = life.deadline_ns != 0 && begin_ns >= life.deadline_ns;
+      EXPECT_TRUE(!late || life.finishes == 1) << id << " goes on after its deadline";
+    }
   }
 
   void Cancel(uint64_t id) {
