@@ -82,6 +82,13 @@ set_tests_properties(dash_browser PROPERTIES LABELS browser TIMEOUT 300 SKIP_RET
 add_test(NAME faults COMMAND python3 ${PROJECT_SOURCE_DIR}/tests/faults/faults.py $<TARGET_FILE:lull>
          $<TARGET_FILE:make_tiny_model>)
 set_tests_properties(faults PROPERTIES LABELS service TIMEOUT 600)
+# Does the evidence find an overrun, dropped samples, a removed record? lull_planted is never installed or released.
+add_executable(lull_planted src/cli/lull_main.cc tests/evidence/planted_overrun.cc)
+target_link_libraries(lull_planted PRIVATE lull_cli)
+target_link_options(lull_planted PRIVATE LINKER:--wrap=_ZN4lull2os12ProcessCpuNsEv)
+add_test(NAME planted_faults COMMAND python3 ${PROJECT_SOURCE_DIR}/tests/evidence/planted.py $<TARGET_FILE:lull>
+         $<TARGET_FILE:lull_planted>)
+set_tests_properties(planted_faults PROPERTIES LABELS evidence_slow TIMEOUT 1500 SKIP_RETURN_CODE 77 RUN_SERIAL ON)
 add_executable(tokenize_dump EXCLUDE_FROM_ALL tools/tokenize_dump.cc)
 target_link_libraries(tokenize_dump PRIVATE lull_tokenizer)
 add_executable(render_template EXCLUDE_FROM_ALL tools/render_template.cc)

@@ -21,6 +21,7 @@ class Journal:
         with open(self._path, "a", encoding="utf-8") as file:
             # A line of its own, also after one that was cut off.
             file.write("\n" + json.dumps({"conditions": self._conditions, "row": row}) + "\n")
+        self._rows[row["name"]] = row
 
     def _read(self):
         rows = {}

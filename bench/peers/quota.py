@@ -14,6 +14,7 @@ class Group:
     def __init__(self, cpus):
         self._quota_us = max(1000, int(cpus * PERIOD_US))
         self._folder = None
+        self.description = ""  # how it is done
 
     def __enter__(self):
         for root, name in (("/sys/fs/cgroup", "cpu.max"), ("/sys/fs/cgroup/cpu", "cpu.cfs_quota_us")):
@@ -35,6 +36,8 @@ class Group:
                 os.rmdir(folder)
             return False
         self._folder = folder
+        version = 2 if name == "cpu.max" else 1
+        self.description = f"control group v{version}: {self._quota_us} us of CPU time each {PERIOD_US} us"
         return True
 
     def enter(self):

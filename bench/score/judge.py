@@ -77,6 +77,7 @@ TARGETS = (
     Target("256 and 1,000 clients", "p99 of /health", _verdict_figure("health_p99"), 50, "ms"),
     Target("system prompt again", "time to first token, of the first", _verdict_figure("reuse_ratio"), 15),
     Target("schema masks", "mask a token, slowest schema's mean", lambda r: dig(r, "slowest_mean_us"), 50, "us"),
+    Target("schema texts", "outside their schema, of 10,000", lambda r: dig(r, "outside"), 0, ""),
     Target("governor without a cap", "CPU time more", _verdict_figure("governor_overhead"), 1),
 )
 
@@ -104,6 +105,8 @@ def doubts_of(target, row):
         # A line unproven for its own reasons: too few samples, steal, a quiet server.
         doubts += [f"{line['name']}: {line.get('reason', '')}" for line in run.get("verdicts", ())
                    if line["verdict"] == "unproven"]
+        if row["verb"] == "texts" and run["texts"] < 10_000:
+            doubts.append(f"only {run['texts']} texts")
         if row["verb"] == "budget" and row["name"].startswith("endpoint"):
             doubts += dig(run, "load", "not_endpoint") or []
     return list(dict.fromkeys(doubts))

@@ -13,6 +13,7 @@ import secrets
 import subprocess
 import sys
 import tempfile
+import time
 
 sys.dont_write_bytecode = True
 
@@ -60,6 +61,15 @@ def parse_masks(text):
     return {"kind": "masks_bench", "mean_us": means, "slowest_mean_us": max(means.values())}
 
 
+def parse_texts(text):
+    """What tools/check_grammar_texts.sh says last."""
+    found = re.search(r"([0-9]+) texts under ([0-9]+) schemas: ([0-9]+) outside", text)
+    if not found:
+        raise meter.Failed("no texts were judged")
+    texts, schemas, outside = (int(number) for number in found.groups())
+    return {"kind": "schema_texts", "texts": texts, "schemas": schemas, "outside": outside}
+
+
 def is_disturbed(record):
     """Whether others than server and clients used much of the machine. Clients count as others: a budget bench alone
     has so few that it can tell."""
@@ -70,96 +80,160 @@ def is_disturbed(record):
 
 
 class Runner:
-    def __init__(self, options, engines, files):
-        self._options, self._engines, self._files = options, engines, files
+    """Runs rows and keeps each run in the journal as it is made."""
+
+    def __init__(self, options, engines, files, finished):
+        """engines: by name, each with command() and cpus(), or None where it cannot be had; asked for when needed."""
+        self._options, self._engines, self._files, self._finished = options, engines, files, finished
         self._log = os.path.join(options.folder, "servers.log")
+        self._failures = {}  # (row, engine): why
 
     def measure(self, row):
-        """The row with what each engine gave; engines take turns, round by round."""
-        result = {"name": row.name, "verb": row.verb, "model": row.model, "quick": self._options.quick, "engines": {}}
-        try:
-            path = self._files.path(row.model)
-        except models.Unavailable as error:
-            return result | {"engines": {name: {"runs": [], "failed": str(error)} for name in row.engines}}
-        for _ in range(1 if self._options.quick else self._options.rounds):
+        """What the row still lacks; engines take turns, round by round."""
+        known = (lambda _: None) if self._options.fresh else self._finished.find
+        for number in range(1 if self._options.quick else self._options.rounds):
             for name in row.engines:
-                entry = result["engines"].setdefault(name, {"runs": []})
-                self._measure_engine(row, name, path, entry)
-        return result
+                if not wants_engine(self._options, name):
+                    continue
+                if known(run_name(row, name, number)) is not None:
+                    say(f"{row.name}: {name}: measured before")
+                    continue
+                try:
+                    self._measure_engine(row, name, number)
+                except (meter.Failed, quota.Unavailable, models.Unavailable) as error:
+                    self._failures[row.name, name] = str(error)
+                    say(f"{row.name}: {name}: {error}")
 
-    def _measure_engine(self, row, name, path, entry):
-        if name not in self._engines:
-            entry["failed"] = "not built"
-            return
+    def result(self, row):
+        """The row with what each engine gave, now and before; None where nothing was tried."""
+        result = {"name": row.name, "verb": row.verb, "model": row.model, "quick": self._options.quick, "engines": {}}
+        for name in row.engines:
+            entry = {"runs": []}
+            while (kept := self._finished.find(run_name(row, name, len(entry["runs"])))) is not None:
+                entry["runs"].append(kept["record"])
+                entry["disturbed"] = entry.get("disturbed", False) or kept["disturbed"]
+                entry["measured_by"] = kept["measured_by"]
+            failure = self._failures.get((row.name, name))
+            if failure or not entry["runs"]:
+                entry["failed"] = failure or "not measured"
+            result["engines"][name] = entry
+        tried = any(entry["runs"] or (row.name, name) in self._failures for name, entry in result["engines"].items())
+        return result if tried else None
+
+    def _measure_engine(self, row, name, number):
+        path = self._files.path(row.model)
+        engine = self._engines(name)
+        if engine is None:
+            raise meter.Failed("not built")
         say(f"{row.name}: {name}")
+        started = time.monotonic()
         attempts = 1 if self._options.quick else self._options.attempts
         for attempt in range(attempts):
-            try:
-                record = self._run(row, self._engines[name], path)
-            except (meter.Failed, quota.Unavailable) as error:
-                entry["failed"] = str(error)
-                say(f"{row.name}: {name}: {error}")
-                return
+            record, measured_by = self._run(row, engine, path)
             if not is_disturbed(record) or attempt + 1 == attempts:
                 break
             say(f"{row.name}: {name}: others were at work, again")
-        entry["disturbed"] = entry.get("disturbed", False) or is_disturbed(record)
-        entry["runs"].append(record)
+        self._finished.add({"name": run_name(row, name, number), "record": record, "disturbed": is_disturbed(record),
+                            "measured_by": measured_by})
+        say(f"{row.name}: {name}: {time.monotonic() - started:.0f} s")
 
     def _run(self, row, engine, path):
+        """(what the verb says, how it was measured)"""
         if row.verb == "masks":
-            return parse_masks(meter.run_child([self._options.grammar_bench or "grammar_bench", path]).stdout)
+            command = [self._options.grammar_bench or "grammar_bench", path]
+            return parse_masks(meter.run_child(command).stdout), {"client": servers.shown(command)}
+        if row.verb == "texts":
+            command = ["tools/check_grammar_texts.sh"]
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=False)
+            return parse_texts(done.stdout), {"client": command[0]}
+        verb = ["bench", row.verb]
+        given = [*row.command(self._options.quick), *row.budget_flags]
         if not row.against_server:
-            return run_verb([self._options.lull, "bench", row.verb, path, "--json", *row.command(self._options.quick)])
+            command = [self._options.lull, *verb, path, *given]
+            return run_verb([*command, "--json"]), {"client": servers.shown(command)}
         port = servers.free_port()
-        command = [self._options.lull, "bench", row.verb, "--json", "--port", str(port), *row.command(self._options.quick)]
         # The same promise is judged of all that run under the cap, by themselves or by a quota.
-        command += [*row.budget_flags, *(["--tokenizer", path] if row.tokenizer else [])]
+        given += ["--tokenizer", path] if row.tokenizer else []
+        command = [self._options.lull, *verb, "--json", "--port", str(port), *given]
         environment = dict(os.environ)
         if row.setting.get("admin"):
             environment["LULL_API_KEY"] = secrets.token_urlsafe(24)
             command += ["--key", environment["LULL_API_KEY"]]
-        with servers.running(engine.command(path, port, row.setting), port, self._log, engine.cpus(row.setting),
-                             environment) as process:
-            return run_verb([*command, "--pid", str(process.pid)], environment)
+        prepared = engine.prepare(path)
+        server = engine.command(path, port, row.setting)
+        with servers.running(server, port, self._log, engine.cpus(row.setting), environment) as (process, held_by):
+            record = run_verb([*command, "--pid", str(process.pid)], environment)
+        return record, {"prepared": prepared, "server": servers.shown(server), "quota": held_by,
+                        "client": " ".join(["lull", *verb, *(servers.shown([word]) if word == path else word
+                                                             for word in given)])}
 
 
-def fastest_llama(options, path):
-    """(program, flags, what was tried): the build and the flash attention setting of the fewest CPU-seconds a request."""
-    tried = []
-    for build in options.llama:
-        _, _, folder = build.partition("=")
-        program = os.path.join(folder, "llama-server")
-        if not os.path.exists(program):
-            continue
-        for attention in ("on", "off"):
-            flags = ["-fa", attention, *servers.optional_flags(program)]
-            engine, port = servers.LlamaServer(program, 1, flags), servers.free_port()
-            log = os.path.join(options.folder, "servers.log")
-            with contextlib.suppress(meter.Failed):
-                with servers.running(engine.command(path, port, {}), port, log) as process:
-                    record = run_verb([options.lull, "bench", "budget", "--json", "--port", str(port), "--pid",
-                                       str(process.pid), "--tokenizer", path, *SCOUT])
-                cost = judge.dig(record, "cpu", "seconds_per_request")
-                if cost:
-                    tried.append({"cpu_s": cost, "program": program, "flags": flags})
-    if not tried:
-        return None, [], tried
-    best = min(tried, key=lambda each: each["cpu_s"])
-    return best["program"], best["flags"], tried
+def run_name(row, engine, number):
+    return f"{row.name} | {engine} | {number}"
 
 
-def make_engines(options, files):
-    engines = {"Lull": servers.Lull(options.lull)}
-    program, flags, tried = (None, [], [])
-    if options.llama:
-        say("which build and flags of llama-server are the fastest")
-        program, flags, tried = fastest_llama(options, files.path("smollm2"))
-    if program:
-        for threads in (1, 2):
-            engine = servers.LlamaServer(program, threads, flags)
-            engines[engine.name] = engine
-    return engines, tried
+def wants_engine(options, name):
+    return not options.engines or any(pattern in name for pattern in options.engines)
+
+
+class Engines:
+    """Lull, and llama-server in its fastest build and flags: tried out once, and only where a row needs it."""
+    SCOUTED = "llama-server's builds and flags"
+
+    def __init__(self, options, files, finished):
+        self._options, self._files, self._finished = options, files, finished
+        self._lull = servers.Lull(options.lull)
+
+    def __call__(self, name):
+        if name == self._lull.name:
+            return self._lull
+        threads = score_rows.LLAMA.index(name) + 1
+        best = min((each for each in self.tried() if each["threads"] == threads), key=lambda each: each["cpu_s"],
+                   default=None)
+        if best is None:
+            return None
+        return servers.LlamaServer(self._programs()[best["build"]], threads, best["flags"])
+
+    def tried(self):
+        """CPU-seconds a request of each build and flags: [{"threads", "build", "flags", "cpu_s"}]"""
+        known = self._finished.find(self.SCOUTED)
+        if known is None and self._programs():
+            say("which build and flags of llama-server are the fastest")
+            known = {"name": self.SCOUTED, "tried": self._scout()}
+            self._finished.add(known)
+        return known["tried"] if known else []
+
+    def kept(self):
+        """tried(), without trying now."""
+        return (self._finished.find(self.SCOUTED) or {}).get("tried", [])
+
+    def _programs(self):
+        named = (build.partition("=") for build in self._options.llama)
+        programs = {name: os.path.join(folder, "llama-server") for name, _, folder in named}
+        return {name: program for name, program in programs.items() if os.path.exists(program)}
+
+    def _scout(self):
+        tried = []
+        for build, program in self._programs().items():
+            sparing = servers.supported(program, servers.SPARING)
+            for attention in ("on", "off"):
+                tried.append(self._try(build, program, 1, ["-fa", attention, *sparing]))
+            # Two threads wait for each other: by spinning, or not.
+            attention = min(tried[-2:], key=lambda each: each["cpu_s"])["flags"][1]
+            for poll in ("50", "0"):
+                tried.append(self._try(build, program, 2, ["-fa", attention, "--poll", poll, *sparing]))
+        return [each for each in tried if each["cpu_s"] < float("inf")]
+
+    def _try(self, build, program, threads, flags):
+        cost = float("inf")
+        with contextlib.suppress(meter.Failed):
+            path, port = self._files.path("smollm2"), servers.free_port()
+            command = servers.LlamaServer(program, threads, flags).command(path, port, {"cold": True})
+            with servers.running(command, port, os.path.join(self._options.folder, "servers.log")) as (process, _):
+                record = run_verb([self._options.lull, "bench", "budget", "--json", "--port", str(port), "--pid",
+                                   str(process.pid), "--tokenizer", path, *SCOUT])
+            cost = judge.dig(record, "cpu", "seconds_per_request") or cost
+        return {"threads": threads, "build": build, "flags": flags, "cpu_s": cost}
 
 
 def chosen(pattern_list):
@@ -180,11 +254,13 @@ def parse(arguments):
     parser.add_argument("--llama", action="append", default=[], metavar="NAME=FOLDER")
     parser.add_argument("--folder", default="build/peers")
     parser.add_argument("--rows", action="append", default=[], metavar="PATTERN")
+    parser.add_argument("--engines", action="append", default=[], metavar="PATTERN", help="only engines whose name has it")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--attempts", type=int, default=2, help="of a run that others disturbed")
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--fresh", action="store_true", help="measure rows again that were measured before")
+    parser.add_argument("--fresh", action="store_true", help="measure these rows again where they were measured before")
     parser.add_argument("--list", action="store_true")
+    parser.add_argument("--command-line", default="bench/score/scorecard.py", help="as the record is to name it")
     parser.add_argument("--record", default=None)
     parser.add_argument("--svg", default=None)
     parser.add_argument("--readme", default=None)
@@ -199,7 +275,7 @@ def write(path, text):
 
 
 def append_record(options, measured, results, tried):
-    record = {"kind": "scorecard", "version": 1, "command": " ".join(["bench/scorecard", *sys.argv[1:]]),
+    record = {"kind": "scorecard", "version": 1, "command": options.command_line,
               "quick": options.quick, "llama_server_scouting": tried, "rows": list(measured.values()), "targets": results,
               "overall": "pass" if all(r["verdict"] == "met" for r in results) else
                          "fail" if any(r["verdict"] == "missed" for r in results) else "unproven"}
@@ -214,32 +290,28 @@ def main(arguments):
     wanted = chosen(options.rows)
     if options.list:
         for row in wanted:
-            print(f"{row.name}: lull bench {row.verb}, {row.model}, {', '.join(row.engines)}; "
-                  f"about {row.minutes * len(row.engines):.0f} min a round")
+            print(f"{row.name}: lull bench {row.verb}, {row.model}, "
+                  + ", ".join(f"{name} {minutes} min" for name, minutes in zip(row.engines, row.minutes)))
         return 0
     os.makedirs(options.folder, exist_ok=True)
     files = models.Models(options.folder, [m.split("=", 1) for m in options.model], options.quantize, options.make_model)
-    engines, tried = make_engines(options, files)
     conditions = {"lull": models.version_of([options.lull, "--version"]), "sha256": models.sha256_of(options.lull),
-                  "quick": options.quick, "rounds": options.rounds}
-    finished = journal.Journal(os.path.join(options.folder, "scorecard.journal"), conditions, resume=not options.fresh)
-    runner, measured = Runner(options, engines, files), {}
+                  "quick": options.quick}
+    finished = journal.Journal(os.path.join(options.folder, "scorecard.journal"), conditions, resume=True)
+    engines = Engines(options, files, finished)
+    runner = Runner(options, engines, files, finished)
     for row in wanted:
-        known = finished.find(row.name)
-        if known is None:
-            known = runner.measure(row)
-            finished.add(known)
-        else:
-            say(f"{row.name}: measured before")
-        measured[row.name] = known
+        runner.measure(row)
+    # Rows measured earlier under the same conditions belong to the card, whatever was asked for now.
+    measured = {row.name: result for row in score_rows.ROWS if (result := runner.result(row)) is not None}
     results = judge.judge_all(measured)
     markdown = drawing.table(results, options.record or "bench/records/scorecard.jsonl")
     print(markdown)
     for result in results:
-        if result["reason"] and result["row"] in measured:
+        if result["reason"]:
             say(f"{result['row']}, {result['title']}: {result['reason']}")
-    if options.record:
-        append_record(options, measured, results, tried)
+    if options.record and measured:
+        append_record(options, measured, results, engines.kept())
     if options.svg:
         machine = next((run["machine"] for row in measured.values() for engine in row["engines"].values()
                         for run in engine["runs"] if "machine" in run), {})

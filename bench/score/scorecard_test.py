@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
 """The parts of the scorecard that decide: starting, choosing, judging, drawing, going on after a cut."""
+import contextlib
+import io
 import json
 import os
 import sys
@@ -10,6 +12,8 @@ import xml.etree.ElementTree
 sys.dont_write_bytecode = True
 
 import servers  # pylint: disable=wrong-import-position  (finds bench/peers)
+
+import journal  # pylint: disable=wrong-import-position
 
 import drawing  # pylint: disable=wrong-import-position
 import judge  # pylint: disable=wrong-import-position
@@ -126,7 +130,8 @@ class ServersTest(unittest.TestCase):
             script, log, port = os.path.join(folder, "s.py"), os.path.join(folder, "log"), servers.free_port()
             with open(script, "w", encoding="utf-8") as file:
                 file.write(HEALTHY_SERVER)
-            with servers.running([sys.executable, script, str(port)], port, log) as process:
+            with servers.running([sys.executable, script, str(port)], port, log) as (process, held_by):
+                self.assertIsNone(held_by)
                 self.assertTrue(servers.is_ready(port))
             self.assertIsNotNone(process.poll())
             with self.assertRaisesRegex(meter.Failed, "ended with 3"):
@@ -137,8 +142,16 @@ class ServersTest(unittest.TestCase):
                     self.fail("it does not exist")
 
     def test_commands(self):
-        engine = servers.LlamaServer("llama-server", 2, ["-fa", "on"])
+        with tempfile.TemporaryDirectory() as folder:
+            program = os.path.join(folder, "llama-server")
+            with open(program, "w", encoding="utf-8") as file:
+                file.write("#!/bin/sh\necho '--cache-prompt, --no-cache-prompt  keep prompts; --no-slots'\n")
+            os.chmod(program, 0o755)
+            self.assertEqual(servers.supported(program, servers.SPARING), ["--no-slots"])
+            engine = servers.LlamaServer(program, 2, ["-fa", "on"])
         command = engine.command("m.gguf", 80, {"slots": 8, "context": 512})
+        self.assertNotIn("--no-cache-prompt", command)
+        self.assertIn("--no-cache-prompt", engine.command("m.gguf", 80, {"cold": True}))
         self.assertEqual(command[command.index("-tb") + 1], "2")
         self.assertEqual(command[command.index("-c") + 1], "4096")
         self.assertGreater(engine.cpus({"quota": 0.35}), 0.3)
@@ -176,42 +189,71 @@ class RunnerTest(unittest.TestCase):
         self.assertEqual(len(scorecard.chosen(["endpoi"])), 2)
         self.assertEqual(len(scorecard.chosen([])), len(score_rows.ROWS))
 
-    def test_a_cut_run_goes_on(self):
-        """A stand-in for lull that counts how often it is run; the second run measures nothing again."""
-        with tempfile.TemporaryDirectory() as folder:
-            lull, count, record = (os.path.join(folder, name) for name in ("lull", "count", "r.jsonl"))
-            with open(lull, "w", encoding="utf-8") as file:
-                file.write(f"""#!/bin/sh
-case "$1" in
---version) echo lull 1 ;;
-bench) echo run >>{count}; echo '{{"kind":"overhead_bench","verdicts":[{{"name":"governor_overhead","measured":0.5,
+    def test_texts(self):
+        self.assertEqual(scorecard.parse_texts("x\n10000 texts under 400 schemas: 2 outside\n")["outside"], 2)
+        with self.assertRaises(meter.Failed):
+            scorecard.parse_texts("no such file")
+
+    def test_commands_are_shown_without_where_things_lie(self):
+        self.assertEqual(servers.shown(["/a/b/lull", "serve", "/c/m.gguf", "--port", "1"]), "lull serve m.gguf --port 1")
+
+    def run_with_stand_in(self, folder, *arguments):
+        """(times that a stand-in for lull measured, the record) after a run of the card."""
+        lull, count, record = (os.path.join(folder, name) for name in ("lull", "count", "r.jsonl"))
+        with open(lull, "w", encoding="utf-8") as file:
+            file.write(f"""#!/bin/sh
+case "$1 $2" in
+--version*) echo lull 1 ;;
+"bench overhead") echo run >>{count}; echo '{{"kind":"overhead_bench","verdicts":[{{"name":"governor_overhead","measured":0.5,
 "verdict":"pass"}}]}}' ;;
-record) cat >{record} ;;
+pack*) ;;
+record*) cat >{record} ;;
+*) exit 3 ;;
 esac
 """)
-            os.chmod(lull, 0o755)
-            arguments = ["--lull", lull, "--folder", folder, "--model", f"smollm2={lull}", "--rows", "governor",
-                         "--record", record, "--svg", os.path.join(folder, "s.svg")]
-            for _ in range(2):
-                with open(os.devnull, "w", encoding="utf-8") as nowhere:
-                    stdout, sys.stdout = sys.stdout, nowhere
-                    stderr, sys.stderr = sys.stderr, nowhere
-                    try:
-                        self.assertEqual(scorecard.main(arguments), 0)
-                    finally:
-                        sys.stdout, sys.stderr = stdout, stderr
-            with open(count, encoding="utf-8") as file:
-                self.assertEqual(len(file.readlines()), 1)
-            with open(record, encoding="utf-8") as file:
-                written = json.load(file)
-            met = [t["title"] for t in written["targets"] if t["verdict"] == "met"]
-            self.assertEqual(met, ["CPU time more"])
+        os.chmod(lull, 0o755)
+        with open(os.devnull, "w", encoding="utf-8") as nowhere:
+            with contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+                code = scorecard.main(["--lull", lull, "--folder", folder, "--model", f"smollm2={lull}", "--record", record,
+                                       "--command-line", "bench/scorecard x", "--svg", os.path.join(folder, "s.svg"),
+                                       *arguments])
+        self.assertEqual(code, 0)
+        with open(count, encoding="utf-8") as counted, open(record, encoding="utf-8") as written:
+            return len(counted.readlines()), json.load(written)
+
+    def test_a_cut_run_goes_on(self):
+        with tempfile.TemporaryDirectory() as folder:
+            times, _ = self.run_with_stand_in(folder, "--rows", "governor")
+            self.assertEqual(times, 1)
+            times, record = self.run_with_stand_in(folder, "--rows", "governor")
+            self.assertEqual(times, 1)  # taken up again
+            self.assertEqual([t["title"] for t in record["targets"] if t["verdict"] == "met"], ["CPU time more"])
+            # A round more measures one; --fresh all of the rows asked for.
+            self.assertEqual(self.run_with_stand_in(folder, "--rows", "governor", "--rounds", "2")[0], 2)
+            self.assertEqual(self.run_with_stand_in(folder, "--rows", "governor", "--fresh")[0], 3)
+
+    def test_the_record_has_what_was_measured_before_and_says_what_is_missing(self):
+        with tempfile.TemporaryDirectory() as folder:
+            self.run_with_stand_in(folder, "--rows", "governor")
+            times, record = self.run_with_stand_in(folder, "--rows", "system prompt", "--engines", "Lull")
+        self.assertEqual(times, 1)
+        rows = {row["name"]: row["engines"] for row in record["rows"]}
+        self.assertEqual(set(rows), {"governor without a cap", "system prompt again"})
+        self.assertIn("lull bench overhead", rows["governor without a cap"]["Lull"]["measured_by"]["client"])
+        self.assertIn("ended with 3", rows["system prompt again"]["Lull"]["failed"])
+        self.assertEqual(rows["system prompt again"][judge.PEERS[1]]["failed"], "not measured")
+        self.assertEqual(record["command"], "bench/scorecard x")
+        reasons = {t["row"]: t["reason"] for t in record["targets"]}
+        self.assertIn("not measured", reasons["endpoint"])
+        self.assertIn("ended with 3", reasons["system prompt again"])
 
     def test_a_missing_model_fails_its_row_alone(self):
         options = scorecard.parse(["--quick"])
-        with tempfile.TemporaryDirectory() as folder:
-            runner = scorecard.Runner(options, {}, models.Models(folder, {}))
-            row = runner.measure(score_rows.ROWS[0])
+        with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
+            finished = journal.Journal(os.path.join(folder, "j"), {}, resume=True)
+            runner = scorecard.Runner(options, lambda name: None, models.Models(folder, {}), finished)
+            runner.measure(score_rows.ROWS[0])
+            row = runner.result(score_rows.ROWS[0])
         self.assertTrue(all(engine["failed"] for engine in row["engines"].values()))
 
 

@@ -1,6 +1,7 @@
 """A server for one measurement: started, ready, stopped; Lull or llama.cpp's, plain or under a quota."""
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -33,16 +34,16 @@ def is_ready(port):
 
 @contextlib.contextmanager
 def running(command, port, log, cpus=0.0, environment=None):
-    """The process of a server that answers. cpus: of a quota it runs under; 0: none.
+    """The process of a server that answers, and the quota it runs under in words. cpus: of the quota; 0: none.
 
     meter.Failed where it does not come up; quota.Unavailable where no quota can be set.
     """
     with contextlib.ExitStack() as stack:
-        enter = stack.enter_context(quota.Group(cpus)).enter if cpus else None
+        group = stack.enter_context(quota.Group(cpus)) if cpus else None
         output = stack.enter_context(open(log, "ab"))
         try:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, preexec_fn=enter,
-                                       env=environment)
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment,
+                                       preexec_fn=group.enter if group else None)
         except OSError as error:
             raise meter.Failed(f"{command[0]}: {error.strerror}") from None
         stack.callback(stop, process)  # before the group is removed
@@ -53,7 +54,7 @@ def running(command, port, log, cpus=0.0, environment=None):
             if time.monotonic() > deadline:
                 raise meter.Failed(f"{os.path.basename(command[0])} was not ready in {START_S} s")
             time.sleep(0.1)
-        yield process
+        yield process, group.description if group else None
 
 
 def stop(process):
@@ -77,6 +78,12 @@ class Lull:
     def command(self, path, port, setting):
         return [self._binary, "serve", path, "--port", str(port), *setting.get("lull", [])]
 
+    def prepare(self, path):
+        """As the README has it: the weights are packed once, before the first start. The command, for the record."""
+        command = [self._binary, "pack", path]
+        meter.run_child(command)
+        return shown(command)
+
     def cpus(self, _):
         return 0.0  # it keeps its budget itself
 
@@ -86,22 +93,37 @@ class LlamaServer:
 
     def __init__(self, program, threads, flags=()):
         self._program, self._threads, self._flags = program, threads, list(flags)
+        self._cold = supported(program, COLD)
         self.name = f"llama-server, {threads} thread{'s' if threads > 1 else ''}"
 
     def command(self, path, port, setting):
         slots = setting.get("slots", 1)
         return [self._program, "-m", path, "--host", "127.0.0.1", "--port", str(port), "-t", str(self._threads), "-tb",
-                str(self._threads), "-np", str(slots), "-c", str(slots * setting.get("context", 1024)), *self._flags]
+                str(self._threads), "-np", str(slots), "-c", str(slots * setting.get("context", 1024)), *self._flags,
+                *(self._cold if setting.get("cold") else [])]
+
+    def prepare(self, _):
+        return None
 
     def cpus(self, setting):
         return setting.get("quota", 0.0) * (os.cpu_count() or 1)
 
 
-def optional_flags(program):
-    """What spares memory and work, as far as this release has it: no page for the browser, no copies of prompts."""
+# No page for the browser, no account of the slots, no copies of prompts kept aside: memory and work that no row asks for.
+SPARING = (("--no-webui",), ("--cache-ram", "0"), ("--no-slots",))
+COLD = (("--no-cache-prompt",),)
+
+
+def supported(program, options):
+    """The words of those options that this release has."""
     try:
         text = subprocess.run([program, "--help"], capture_output=True, text=True, timeout=60, check=False).stdout
     except (OSError, subprocess.TimeoutExpired):
         return []
-    wanted = [("--no-webui", []), ("--cache-ram", ["0"]), ("--slots", None), ("--no-slots", [])]
-    return [word for flag, values in wanted if values is not None and flag in text for word in (flag, *values)]
+    known = set(re.findall(r"--[a-z][a-z-]*", text))
+    return [word for option in options if option[0] in known for word in option]
+
+
+def shown(command):
+    """A command for the record: programs and models by name, not by where they lie."""
+    return " ".join(os.path.basename(word) if os.sep in word else word for word in command)

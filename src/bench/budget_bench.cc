@@ -295,6 +295,8 @@ class Bench {
     add(options_.prompt_lengths != std::vector<int>{40, 80, 160, 320, 640} ||
             options_.max_tokens != 64,
         "other lengths");
+    add(report_.new_tokens != report_.requests_ok * options_.max_tokens,
+        "answers of other lengths");
     add(!exact_lengths_, "prompt lengths estimated");
     add(exact_lengths_ && least < most, "prompt lengths not as the server counts");
     add(options_.chat, "a template's beginning is shared");

@@ -15,7 +15,6 @@
 namespace lull {
 namespace {
 
-constexpr int64_t kSettleNs = 1'500'000'000;  // the prompt is read and decoding under way
 constexpr double kIdleTimeoutS = 60;
 constexpr size_t kMinPairs = 10;
 constexpr double kMaxDrift = 0.10;
@@ -77,7 +76,7 @@ class Foreground {
 
   Result<Figures> MeasureAtWork() {
     LULL_ASSIGN_OR_RETURN(const auto loop, ClosedLoop::Start(load_, prompts_, next_prompt_));
-    os::SleepUntilNs(os::MonotonicNs() + kSettleNs);
+    os::SleepUntilNs(os::MonotonicNs() + static_cast<int64_t>(options_.settle_s * 1e9));
     const Result<int64_t> cpu_before = os::ProcessCpuNsOf(pid_);
     const int64_t begin = os::MonotonicNs();
     LULL_ASSIGN_OR_RETURN(const Figures figures, Measure());
@@ -115,6 +114,7 @@ class Foreground {
                        {{"pairs", options_.pairs},
                         {"clients", options_.clients},
                         {"max_tokens", options_.max_tokens},
+                        {"settle_s", options_.settle_s},
                         {"buffer_bytes", options_.buffer_bytes},
                         {"job", options_.job}}},
                       {"server_cpus", MedianOf(server_cpus_)}};
@@ -154,7 +154,8 @@ class Foreground {
 }  // namespace
 
 Result<Outcome> RunForeground(const ForegroundOptions& options) {
-  if (options.pairs < 1 || options.clients < 1 || !(options.seconds > 0))
+  if (options.pairs < 1 || options.clients < 1 || !(options.seconds > 0) ||
+      !(options.settle_s >= 0))
     return Status(ErrorCode::kUsage, "at least a pair, a client and some time", "pairs");
   LULL_ASSIGN_OR_RETURN(const int pid, FindServer(options.server));
   PromptOptions prompts;

@@ -14,10 +14,11 @@ namespace lull {
 struct ForegroundOptions {
   ServerAddress server;
   std::string model = "lull";
-  int clients = 1;       // that keep the server decoding
-  int max_tokens = 256;  // of each of their requests
-  int pairs = 10;        // of A/B/A
-  double seconds = 1.0;  // of the copy and of the chase, each time
+  int clients = 1;        // that keep the server decoding
+  int max_tokens = 256;   // of each of their requests
+  int pairs = 10;         // of A/B/A
+  double seconds = 1.0;   // of the copy and of the chase, each time
+  double settle_s = 1.5;  // from a request until the prompt is read and decoding under way
   size_t buffer_bytes = size_t{256} << 20;
   std::string job;  // a command; empty: one of its own
   double at_most = 0.10;

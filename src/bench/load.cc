@@ -23,6 +23,7 @@ std::string RequestBody(const LoadPlan& options, const std::string& prompt) {
   nlohmann::json body = {{"model", options.model},
                          {"max_tokens", options.max_tokens},
                          {"temperature", 0},
+                         {"ignore_eos", true},  // answers of one length, whatever the model says
                          {"stream", false}};
   if (options.chat) {
     body["messages"] = nlohmann::json::array({{{"role", "user"}, {"content", prompt}}});

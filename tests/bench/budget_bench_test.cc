@@ -47,7 +47,8 @@ TEST(HttpClient, RepliesErrorsAndDeadlines) {
   EXPECT_EQ(HttpPostJson("127.0.0.1", server.port(), "/v1/completions", "{}", 5)->status, 400);
   EXPECT_EQ(HttpGet("127.0.0.1", 1, "/", 5).error().code, ErrorCode::kIo);
   FakeServer silent({.mode = Mode::kSilent});
-  const std::string body = "{\"max_tokens\":64,\"temperature\":0,\"prompt\":\"\"}";
+  const std::string body =
+      "{\"max_tokens\":64,\"temperature\":0,\"ignore_eos\":true,\"prompt\":\"\"}";
   const auto late = HttpPostJson("127.0.0.1", silent.port(), "/v1/completions", body, 0.3);
   EXPECT_EQ(late.error().code, ErrorCode::kIo);
   FakeServer hang_up({.mode = Mode::kHangUp});
@@ -87,6 +88,15 @@ TEST(BudgetBench, FindsTheServerByItsPortAndSpeaksBothApis) {
   ASSERT_TRUE(report.ok()) << report.status().ToString();
   EXPECT_EQ(report->server_pid, server.pid());
   EXPECT_EQ(report->requests_ok, 3);
+}
+
+TEST(BudgetBench, AnswersThatEndEarlyAreNotTheEndpointLoad) {
+  FakeServer server({.new_tokens = 63});
+  BudgetBenchOptions options = ShortBench(server);
+  options.requests = 2;
+  const auto report = RunBudgetBench(options);
+  ASSERT_TRUE(report.ok()) << report.status().ToString();
+  EXPECT_EQ(report->not_endpoint.front(), "answers of other lengths");
 }
 
 TEST(BudgetBench, BusyIdleFails) {

@@ -27,6 +27,7 @@ class FakeServer {
     bool burn_idle = false;         // uses the CPU without being asked
     double burn_share = 0;          // of one CPU, used by a child of the server all the time
     bool counting_answers = false;  // no two answers are the same
+    int new_tokens = 64;            // as its answers say
     bool receipts = false;          // answers carry a receipt of 1 ms CPU time and 1 MB moved
   };
 
@@ -133,6 +134,7 @@ class FakeServer {
     const bool chat = request.rfind("POST /v1/chat/completions", 0) == 0;
     const bool right = request.find("\"max_tokens\":64") != std::string::npos &&
                        request.find("\"temperature\":0") != std::string::npos &&
+                       request.find("\"ignore_eos\":true") != std::string::npos &&
                        request.find(chat ? "\"messages\":" : "\"prompt\":") != std::string::npos;
     if (!right) return Reply(fd, "400 Bad Request", "{\"error\":\"unexpected request\"}");
     switch (options.mode) {
@@ -156,7 +158,8 @@ class FakeServer {
           "{\"choices\":[{\"text\":\"benign" +
               (options.counting_answers ? std::to_string(++answers_) : std::string()) + "\"}]," +
               (options.receipts ? "\"lull\":{\"cpu_ms\":1.0,\"bytes_moved\":1000000}," : "") +
-              "\"usage\":{\"prompt_tokens\":100,\"completion_tokens\":64}}");
+              "\"usage\":{\"prompt_tokens\":100,\"completion_tokens\":" +
+              std::to_string(options.new_tokens) + "}}");
   }
   void BurnInsteadOfWaiting() {
     timeval timeout = {0, 1000};

@@ -164,6 +164,9 @@ class BenchForegroundCommand : public OutcomeCommand {
         ->check(CLI::Range(1, 1024));
     app.add_option("--max-tokens", options_.max_tokens, "new tokens a request (default 256)")
         ->check(CLI::Range(1, 1 << 20));
+    app.add_option("--settle", options_.settle_s,
+                   "seconds from a request to decoding under way (default 1.5)")
+        ->check(CLI::Range(0.0, 600.0));
     app.add_option("--buffer-mib", buffer_mib_, "MiB of each buffer (default 256)")
         ->check(CLI::Range(1, 16384));
     app.add_option("--job", options_.job,
