@@ -81,7 +81,7 @@ set_tests_properties(dash_browser PROPERTIES LABELS browser TIMEOUT 300 SKIP_RET
 # What clients and machines do to the real server.
 add_test(NAME faults COMMAND python3 ${PROJECT_SOURCE_DIR}/tests/faults/faults.py $<TARGET_FILE:lull>
          $<TARGET_FILE:make_tiny_model>)
-set_tests_properties(faults PROPERTIES LABELS service TIMEOUT 600)
+set_tests_properties(faults PROPERTIES LABELS faults TIMEOUT 600)
 # Does the evidence find an overrun, dropped samples, a removed record? lull_planted is never installed or released.
 add_executable(lull_planted src/cli/lull_main.cc tests/evidence/planted_overrun.cc)
 target_link_libraries(lull_planted PRIVATE lull_cli)
