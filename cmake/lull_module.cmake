@@ -48,7 +48,6 @@ function(lull_tests NAME)
   add_executable(${NAME}_test ${tests})
   target_include_directories(${NAME}_test PRIVATE ${PROJECT_SOURCE_DIR})
   target_link_libraries(${NAME}_test PRIVATE ${T_LIBS} GTest::gtest GTest::gtest_main)
-  target_compile_options(${NAME}_test PRIVATE -O1)  # what is tested has its own: this is build time
   if(NAME MATCHES "^(simd|quant|kernels|roof)$")
     target_compile_options(${NAME}_test PRIVATE ${LULL_INTRINSIC_FLAGS})
   endif()
