@@ -28,7 +28,7 @@ set_source_files_properties(${PROJECT_SOURCE_DIR}/src/decode/logits.cc PROPERTIE
                             COMPILE_OPTIONS -fno-trapping-math)
 lull_module(sched     LAYER 8 DEPS base tokenizer model decode)
 lull_module(engine    LAYER 9 DEPS base budget formats tokenizer chat grammar kernels model decode sched TEST_LIBS lull_test_support)
-lull_module(service   LAYER 12 DEPS base doctor evidence formats engine LIBS nlohmann_json::nlohmann_json Boost::headers OpenSSL::SSL
+lull_module(service   LAYER 12 DEPS base doctor evidence formats chat engine LIBS nlohmann_json::nlohmann_json Boost::headers OpenSSL::SSL
             TEST_LIBS lull_test_support)
 lull_module(bench     LAYER 12 DEPS base evidence LIBS nlohmann_json::nlohmann_json Boost::headers)
 lull_module(roof      LAYER 12 DEPS base simd)
@@ -113,7 +113,7 @@ if(TARGET lull)
   foreach(client ${clients})
     get_filename_component(name ${client} NAME_WE)
     add_test(NAME clients.${name} COMMAND python3 ${PROJECT_SOURCE_DIR}/tests/clients/run.py
-             --lull $<TARGET_FILE:lull> --model smollm2 ${client})
+             --lull $<TARGET_FILE:lull> --make-tiny-model $<TARGET_FILE:make_tiny_model> --model smollm2 ${client})
     set_tests_properties(clients.${name} PROPERTIES LABELS clients TIMEOUT 900 SKIP_RETURN_CODE 77)
   endforeach()
 endif()

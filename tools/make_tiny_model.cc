@@ -3,6 +3,8 @@
 #include <charconv>
 #include <cstdio>
 #include <cstring>
+#include <fstream>
+#include <iterator>
 #include <string>
 
 #include "tests/support/tiny_model.h"
@@ -44,7 +46,7 @@ constexpr FlagOption kFlags[] = {
 };
 
 int Usage() {
-  fprintf(stderr, "usage: make_tiny_model --out FILE [--parts N]");
+  fprintf(stderr, "usage: make_tiny_model --out FILE [--parts N] [--template FILE]");
   for (const TextOption& option : kTexts) fprintf(stderr, " [%s NAME]", option.name);
   for (const NumberOption& option : kNumbers) fprintf(stderr, " [%s N]", option.name);
   for (const FlagOption& option : kFlags) fprintf(stderr, " [%s]", option.name);
@@ -78,11 +80,15 @@ bool TakeOption(int argc, char** argv, int* i, Spec* spec) {
 
 int main(int argc, char** argv) {
   Spec spec;
-  std::string out;
+  std::string out, chat_template;
   uint64_t parts = 1;
   for (int i = 1; i < argc; ++i) {
     if (strcmp(argv[i], "--out") == 0 && i + 1 < argc) {
       out = argv[++i];
+    } else if (strcmp(argv[i], "--template") == 0 && i + 1 < argc) {
+      std::ifstream file(argv[++i]);
+      chat_template.assign(std::istreambuf_iterator<char>(file), {});
+      spec.chat_template = chat_template.empty();
     } else if (strcmp(argv[i], "--parts") == 0 && i + 1 < argc) {
       if (!ParseNumber(argv[++i], &parts)) return Usage();
     } else if (!TakeOption(argc, argv, &i, &spec)) {
@@ -92,6 +98,7 @@ int main(int argc, char** argv) {
   if (out.empty()) return Usage();
   lull::GgufWriter writer;
   lull::Status status = lull::BuildTinyModel(spec, &writer);
+  if (!chat_template.empty()) writer.AddString("tokenizer.chat_template", chat_template);
   if (status.ok()) status = parts > 1 ? writer.WriteSplit(out, static_cast<uint32_t>(parts)) : writer.Write(out);
   if (status.ok()) return 0;
   fprintf(stderr, "%s\n", status.ToString().c_str());

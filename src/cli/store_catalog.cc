@@ -47,8 +47,9 @@ std::string KnownNames() {
 
 }  // namespace
 
-Result<StoreCatalog> StoreCatalog::Open(const std::string& folder, const std::string& own) {
-  StoreCatalog catalog(folder);
+Result<StoreCatalog> StoreCatalog::Open(const std::string& folder, const std::string& own,
+                                        LocateFn locate) {
+  StoreCatalog catalog(folder, std::move(locate));
   if (own.empty()) return catalog;
   LULL_ASSIGN_OR_RETURN(const std::string path, catalog.store_.Resolve(own));
   catalog.own_ = Describe(CanonicalModelName(NameOf(own)), path);

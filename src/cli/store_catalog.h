@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "service/model_catalog.h"
@@ -11,8 +12,9 @@ namespace lull {
 
 class StoreCatalog : public ModelCatalog {
  public:
-  // own: the MODEL argument of serve, a name of the store or a path; "": none.
-  static Result<StoreCatalog> Open(const std::string& folder, const std::string& own);
+  // own: the MODEL argument of serve, a name of the store or a path; "": none. locate: as Store.
+  static Result<StoreCatalog> Open(const std::string& folder, const std::string& own,
+                                   LocateFn locate);
 
   // What requests call the model given at start; "" where none was.
   const std::string& own_name() const { return own_.name; }
@@ -24,7 +26,7 @@ class StoreCatalog : public ModelCatalog {
   Status Remove(const std::string& name) override;
 
  private:
-  explicit StoreCatalog(const std::string& folder) : store_(folder) {}
+  StoreCatalog(const std::string& folder, LocateFn locate) : store_(folder, std::move(locate)) {}
 
   Store store_;
   AvailableModel own_;

@@ -101,16 +101,6 @@ Json WithTools(const Json* variables, const std::vector<Tool>& tools) {
   return all;
 }
 
-// Whether the template writes tools down: it is asked with one that has an unlikely name.
-bool KnowsTools(const Model& model, const Json* variables) {
-  const std::vector<Tool> probe = {
-      {"probe_of_template", "", {{"type", "object"}, {"properties", Json::object()}}}};
-  const Json messages = Json::array({{{"role", "user"}, {"content", "x"}}});
-  const Result<std::string> text =
-      model.RenderChat(DumpText(messages), DumpText(WithTools(variables, probe)), true);
-  return text.ok() && text->find(probe[0].name) != std::string::npos;
-}
-
 std::string Description(const std::vector<Tool>& tools) {
   std::string text =
       "You can call functions to help with the user's request. These are the functions, one JSON "
@@ -160,6 +150,23 @@ Json AsPlainText(const Json& messages) {
 
 }  // namespace
 
+bool TemplateTakesTools(const RenderFn& render, const Json* variables) {
+  const std::vector<Tool> probe = {
+      {"probe_of_template", "", {{"type", "object"}, {"properties", Json::object()}}}};
+  const Json messages = Json::array({{{"role", "user"}, {"content", "x"}}});
+  const Result<std::string> text =
+      render(DumpText(messages), DumpText(WithTools(variables, probe)));
+  return text.ok() && text->find(probe[0].name) != std::string::npos;
+}
+
+bool TakesTools(const Model& model, const Json* variables) {
+  return TemplateTakesTools(
+      [&model](const std::string& messages, const std::string& extra) {
+        return model.RenderChat(messages, extra, true);
+      },
+      variables);
+}
+
 std::set<std::string> NamesOf(const std::vector<Tool>& tools) {
   std::set<std::string> names;
   for (const Tool& tool : tools) names.insert(tool.name);
@@ -175,7 +182,7 @@ Result<ChatPrompt> MakeChatPrompt(const Model& model, const Json& messages,
   for (size_t i = 0; i < copy.size(); ++i) LULL_RETURN_IF_ERROR(NormalizeMessage(i, &copy[i]));
   ChatPrompt prompt;
   std::vector<Tool> shown = tools;
-  if ((!tools.empty() || SpeaksOfTools(copy)) && !KnowsTools(model, variables)) {
+  if ((!tools.empty() || SpeaksOfTools(copy)) && !TakesTools(model, variables)) {
     copy = AsPlainText(copy);
     if (!tools.empty()) AddToSystem(Description(tools), &copy);
     shown.clear();

@@ -1,6 +1,7 @@
 // Messages and tools, as clients send them, to the model's prompt.
 #pragma once
 
+#include <functional>
 #include <set>
 #include <string>
 #include <vector>
@@ -29,6 +30,13 @@ struct ChatPrompt {
 Result<ChatPrompt> MakeChatPrompt(const Model& model, const Json& messages,
                                   const std::vector<Tool>& tools, const Json* variables,
                                   bool add_generation_prompt = true);
+
+// Renders messages with further variables, both as JSON.
+using RenderFn = std::function<Result<std::string>(const std::string& messages_json,
+                                                   const std::string& extra_json)>;
+// Whether a template writes tools down: it is asked with one that has an unlikely name.
+bool TemplateTakesTools(const RenderFn& render, const Json* variables);
+bool TakesTools(const Model& model, const Json* variables);
 
 std::set<std::string> NamesOf(const std::vector<Tool>& tools);
 

@@ -28,6 +28,15 @@ Result<NewConstraintFn> ForOfferedTools(const ServedModelPtr& served,
 
 }  // namespace
 
+Result<NewConstraintFn> ToolConstraint(const ServedModelPtr& served, const ToolParams& tools,
+                                       bool marks) {
+  if (!tools.offered()) return NewConstraintFn();
+  if (tools.choice != ToolParams::Choice::kRequired)
+    return ForOfferedTools(served, tools.tools, marks);
+  LULL_ASSIGN_OR_RETURN(const GrammarSpec calls, CallGrammar(tools.tools, marks));
+  return Compiled(served, calls);
+}
+
 Result<std::vector<int32_t>> SetUpChat(const ModelCall& call, const Json& messages,
                                        const ToolParams& tools,
                                        const std::optional<GrammarSpec>& grammar,
@@ -42,12 +51,9 @@ Result<std::vector<int32_t>> SetUpChat(const ModelCall& call, const Json& messag
                      variables));
   if (grammar.has_value()) {
     params->new_constraint = Compiled(call.served, *grammar);
-  } else if (tools.offered() && tools.choice == ToolParams::Choice::kRequired) {
-    LULL_ASSIGN_OR_RETURN(const GrammarSpec calls, CallGrammar(tools.tools, prompt.marks_calls));
-    params->new_constraint = Compiled(call.served, calls);
-  } else if (tools.offered()) {
+  } else {
     LULL_ASSIGN_OR_RETURN(params->new_constraint,
-                          ForOfferedTools(call.served, tools.tools, prompt.marks_calls));
+                          ToolConstraint(call.served, tools, prompt.marks_calls));
   }
   return model.TokenizePrompt(prompt.text);
 }

@@ -17,4 +17,9 @@ Result<std::vector<int32_t>> SetUpChat(const ModelCall& call, const Json& messag
                                        const std::optional<GrammarSpec>& grammar,
                                        const Json* variables, CompletionParams* params);
 
+// What holds an answer's calls to the schemas of their tools; null where nothing does. marks: of
+// the prompt.
+Result<CompletionParams::NewConstraintFn> ToolConstraint(const ServedModelPtr& served,
+                                                         const ToolParams& tools, bool marks);
+
 }  // namespace lull

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "chat/chat_template.h"
 #include "formats/gguf.h"
+#include "service/chat_prompt.h"
 
 namespace lull {
 namespace {
@@ -68,6 +70,18 @@ Json ValueOf(const GgufFile& file, const std::string& key, bool arrays, const Ex
   }
 }
 
+bool RendersTools(const std::string& source, const ExecContext& ctx) {
+  const auto parsed = ChatTemplate::Parse(source, {}, ctx);
+  return parsed.ok() && TemplateTakesTools(
+                            [&](const std::string& messages, const std::string& extra) {
+                              TemplateInput input;
+                              input.messages_json = messages;
+                              input.extra_json = extra;
+                              return (*parsed)->Render(input, ctx);
+                            },
+                            nullptr);
+}
+
 }  // namespace
 
 Result<ModelCard> ReadModelCard(const std::string& path, bool arrays, const ExecContext& ctx) {
@@ -80,7 +94,7 @@ Result<ModelCard> ReadModelCard(const std::string& path, bool arrays, const Exec
   card.license = TextOr(*file, "general.license", "");
   card.parameters = Parameters(*file);
   card.context_tokens = IntOr(*file, card.architecture + ".context_length", 0);
-  card.takes_tools = card.chat_template.find("tools") != std::string::npos;
+  card.takes_tools = RendersTools(card.chat_template, ctx);
   card.metadata = Json::object();
   for (const std::string& key : file->Keys()) {
     if (key == kTemplate) continue;

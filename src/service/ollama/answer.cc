@@ -5,6 +5,7 @@
 #include "lull/grammar.h"
 #include "service/acquire.h"
 #include "service/completion_params.h"
+#include "service/ollama/call_collector.h"
 #include "service/ollama/ollama.h"
 #include "service/receipt.h"
 #include "service/runtime_context.h"
@@ -21,10 +22,12 @@ int64_t NanosecondsOfMs(double ms) { return static_cast<int64_t>(ms * 1e6); }
 
 std::string Now() { return Rfc3339(std::chrono::system_clock::now()); }
 
-// The fields that hold text: {"message": {...}} or {"response": ...}.
-Json TextFields(OllamaKind kind, const std::string& text) {
+// The fields that hold text: {"message": {...}} or {"response": ...}. calls: an array.
+Json TextFields(OllamaKind kind, const std::string& text, Json calls = Json::array()) {
   if (kind == OllamaKind::kGenerate) return {{"response", text}};
-  return {{"message", {{"role", "assistant"}, {"content", text}}}};
+  Json message = {{"role", "assistant"}, {"content", text}};
+  if (!calls.empty()) message["tool_calls"] = std::move(calls);
+  return {{"message", std::move(message)}};
 }
 
 class OllamaWriter : public AnswerWriter {
@@ -43,6 +46,7 @@ class OllamaWriter : public AnswerWriter {
         top_logprobs_(static_cast<size_t>(call.params.top_logprobs)),
         arrived_(call.arrived),
         load_time_(call.load_time),
+        collector_(call.params.tools),
         context_(std::move(context)) {}
 
   void OnToken(size_t, const Event& event) override {
@@ -52,8 +56,9 @@ class OllamaWriter : public AnswerWriter {
   }
 
   void OnFinish(size_t, const Event& event, const RequestStats* total) override {
-    Take(event.text);
-    Json last = Envelope(std::exchange(text_, ""));
+    collector_.Push(event.text, &text_, &calls_);
+    collector_.Finish(&text_, &calls_);
+    Json last = Envelope();
     last["done"] = true;
     last["done_reason"] = event.reason == FinishReason::kLength ? "length" : "stop";
     if (show_context_) last["context"] = context_;
@@ -74,14 +79,15 @@ class OllamaWriter : public AnswerWriter {
  private:
   // A piece of the answer: sent, or kept for the whole.
   void Take(const std::string& text) {
-    text_ += text;
-    const bool news = !text_.empty() || !logprob_rows_.empty();
-    if (stream_ && news) WriteLine(Envelope(std::exchange(text_, "")));
+    collector_.Push(text, &text_, &calls_);
+    const bool news = !text_.empty() || !calls_.empty() || !logprob_rows_.empty();
+    if (stream_ && news) WriteLine(Envelope());
   }
 
-  Json Envelope(const std::string& text) {
+  // Takes what has not been sent yet.
+  Json Envelope() {
     Json json = {{"model", model_}, {"created_at", Now()}};
-    json.update(TextFields(kind_, text));
+    json.update(TextFields(kind_, std::exchange(text_, ""), std::exchange(calls_, Json::array())));
     if (logprobs_ && !logprob_rows_.empty())
       json["logprobs"] = std::exchange(logprob_rows_, Json::array());
     json["done"] = false;
@@ -125,8 +131,10 @@ class OllamaWriter : public AnswerWriter {
   const size_t top_logprobs_;
   const Steady::time_point arrived_;
   const Steady::duration load_time_;
+  CallCollector collector_;
   std::vector<int32_t> context_;
-  std::string text_;  // not sent yet
+  std::string text_;            // not sent yet
+  Json calls_ = Json::array();  // not sent yet
   Json logprob_rows_ = Json::array();
   bool started_ = false;
 };
@@ -203,7 +211,7 @@ namespace {
 
 // What `format` asks of the answer.
 Status SetConstraint(const Model& model, const Json& format, Request* request) {
-  if (format.is_null()) return Status();
+  if (format.is_null()) return Status();  // the tools' may be there
   GrammarSpec spec;
   if (format.is_object()) {
     spec.kind = GrammarSpec::Kind::kJsonSchema;

@@ -79,10 +79,6 @@ OllamaParams ReadOllamaParams(const Service& service, JsonFields& fields) {
       fields.Fail("format", "must be \"json\" or a JSON schema");
     params.format = *format;
   }
-  if (const Json* tools = fields.Get("tools"); tools != nullptr) {
-    if (!tools->is_array()) fields.Fail("tools", "must be an array");
-    if (!tools->empty()) fields.Fail("tools", "not supported yet");
-  }
   static const Json kNone = Json::object();
   const Json* given = fields.Get("options");
   if (given != nullptr && !given->is_object()) fields.Fail("options", "must be an object");

@@ -7,6 +7,7 @@
 
 #include "service/endpoint.h"
 #include "service/json_request.h"
+#include "service/tool_params.h"
 
 namespace lull {
 
@@ -21,7 +22,8 @@ struct OllamaParams {
   bool truncate = true;  // drop old messages where the context is too small for all
   bool logprobs = false;
   int top_logprobs = 0;
-  Json format;  // null: any text; "json"; else a schema
+  ToolParams tools;  // of chat, which reads them itself
+  Json format;       // null: any text; "json"; else a schema
   std::optional<bool> think;
 };
 
