@@ -4,6 +4,7 @@
 #include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <random>
 #include <sstream>
 #include <thread>
 
@@ -437,6 +438,7 @@ TEST_F(OllamaTest, ToolsAreCalled) {
         calls.push_back(one);
     }
     EXPECT_EQ(lines.back()["done"], true);
+    EXPECT_FALSE(lines.back()["message"].contains("tool_calls"));  // clients look before it
     EXPECT_EQ(calls, whole.json()["message"]["tool_calls"]);
   }
 }
@@ -507,6 +509,31 @@ TEST(CallCollector, CallsComeWholeWhereverTheTextIsCut) {
   EXPECT_EQ(collect(cut, 1), Json({{"content", cut}, {"calls", Json::array()}}));
   tools.choice = ToolParams::Choice::kNone;
   EXPECT_EQ(collect(cut, 4)["content"], cut);
+}
+
+TEST(CallCollector, MutatedTexts) {
+  ToolParams tools;
+  tools.tools.resize(1);
+  tools.tools[0].name = "f";
+  const std::string seed =
+      "x <tool_call>{\"name\": \"f\", \"arguments\": {\"a\": [1, {\"b\": \"}\"}]}}</tool_call> y";
+  const std::string alphabet = "<>{}[]\"\\,: \nf1";
+  std::mt19937 random(7);
+  for (int i = 0; i < 5000; ++i) {
+    std::string text = seed.substr(random() % 3 == 0 ? 13 : 0);
+    for (int edits = 0; edits < 3; ++edits)
+      text[random() % text.size()] = alphabet[random() % alphabet.size()];
+    CallCollector collector(tools);
+    std::string content;
+    Json calls = Json::array();
+    for (size_t at = 0, step = 1 + random() % 9; at < text.size(); at += step)
+      collector.Push(text.substr(at, step), &content, &calls);
+    collector.Finish(&content, &calls);
+    for (const Json& call : calls) {
+      EXPECT_EQ(call["function"]["name"], "f") << text;
+      EXPECT_TRUE(call["function"]["arguments"].is_object()) << text;
+    }
+  }
 }
 
 TEST_F(OllamaTest, OldMessagesMakeRoom) {

@@ -56,8 +56,9 @@ class OllamaWriter : public AnswerWriter {
   }
 
   void OnFinish(size_t, const Event& event, const RequestStats* total) override {
-    collector_.Push(event.text, &text_, &calls_);
+    Take(event.text);
     collector_.Finish(&text_, &calls_);
+    SendNews();
     Json last = Envelope();
     last["done"] = true;
     last["done_reason"] = event.reason == FinishReason::kLength ? "length" : "stop";
@@ -80,6 +81,9 @@ class OllamaWriter : public AnswerWriter {
   // A piece of the answer: sent, or kept for the whole.
   void Take(const std::string& text) {
     collector_.Push(text, &text_, &calls_);
+    SendNews();
+  }
+  void SendNews() {
     const bool news = !text_.empty() || !calls_.empty() || !logprob_rows_.empty();
     if (stream_ && news) WriteLine(Envelope());
   }
