@@ -10,11 +10,20 @@ constexpr int64_t kBurstNs = kMs;      // worth of bytes ahead of the rate at wh
 constexpr int64_t kSliceNs = kMs / 2;  // a closed gate opens this much below the burst
 // A sleeper looks again this often, so that a raised budget frees it.
 constexpr int64_t kMaxSleepNs = 20 * kMs;
-constexpr int64_t kMaxDebtNs = 10'000 * kMs;  // beyond it a debt is forgiven
+// A debt beyond 10 s of the rate is forgiven, but never what a few tiles read: at a rate of
+// kilobytes a single one takes longer.
+constexpr double kMaxDebtNs = 10e9;
+constexpr double kNeverForgivenBytes = 64e6;
+constexpr double kMostNs = 1e17;  // three years; clocks count nanoseconds in 64 bits
+
+int64_t MaxDebtNs(double rate) {
+  return static_cast<int64_t>(
+      std::min(std::max(kMaxDebtNs, kNeverForgivenBytes / rate * 1e9), kMostNs));
+}
 
 int64_t WallNs(int64_t bytes, double rate) {
   return static_cast<int64_t>(
-      std::min(static_cast<double>(bytes) / rate * 1e9, static_cast<double>(kMaxDebtNs)));
+      std::min(static_cast<double>(bytes) / rate * 1e9, static_cast<double>(MaxDebtNs(rate))));
 }
 
 }  // namespace
@@ -28,7 +37,7 @@ void BusGovernor::Charge(double rate, int64_t now_ns, int64_t moved_bytes) {
   int64_t old_tat = tat_.load(std::memory_order_relaxed);
   int64_t new_tat;
   do {
-    new_tat = std::min(std::max(old_tat, now_ns) + cost_ns, now_ns + kMaxDebtNs);
+    new_tat = std::min(std::max(old_tat, now_ns) + cost_ns, now_ns + MaxDebtNs(rate));
   } while (!tat_.compare_exchange_weak(old_tat, new_tat, std::memory_order_relaxed));
 }
 
@@ -56,8 +65,8 @@ void BusGovernor::SetRate(double bytes_per_s, int64_t now_ns, int64_t moved_byte
     int64_t new_tat;
     do {
       const double debt_ns = static_cast<double>(std::max<int64_t>(old_tat - now_ns, 0));
-      new_tat = now_ns + static_cast<int64_t>(
-                             std::min(debt_ns * old_rate / rate, static_cast<double>(kMaxDebtNs)));
+      new_tat = now_ns + static_cast<int64_t>(std::min(debt_ns * old_rate / rate,
+                                                       static_cast<double>(MaxDebtNs(rate))));
     } while (!tat_.compare_exchange_weak(old_tat, new_tat, std::memory_order_relaxed));
   }
   rate_.store(rate, std::memory_order_relaxed);

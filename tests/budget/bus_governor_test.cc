@@ -148,6 +148,17 @@ TEST(BusGovernor, ADebtIsRepaidAndAnAbsurdOneForgiven) {
   EXPECT_LE(clock.now - before, 10'001 * kMs);
 }
 
+TEST(BusGovernor, ARateBelowATileIsHeldToo) {
+  SimClock clock;
+  BudgetGovernor governor({.mem_bw_bytes_per_s = 50'000}, 2, nullptr, clock);
+  const int64_t start = clock.now;
+  for (int i = 0; i < 20; ++i) {
+    governor.AddBytes(1'500'000);
+    governor.Checkpoint();
+  }
+  EXPECT_GE(clock.now - start, 20 * 29'900 * kMs);
+}
+
 TEST(BudgetGovernor, TheSlowerBucketDecides) {
   SimClock clock;
   BudgetGovernor governor({.cpu = {0.35, 0.50}, .mem_bw_bytes_per_s = 100 * kGB}, 2, nullptr,

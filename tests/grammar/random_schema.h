@@ -135,11 +135,17 @@ class RandomSchema {
     return schema;
   }
 
+  // What a part leaves to be chosen: of which type it is, or which members it has.
+  Document Choices() {
+    if (Chance(2)) return {{{"type", "string"}}, {{"type", "object"}}};
+    return {{{"properties", {{"ab", {{"type", "integer"}}}}}}, {{"required", {"name"}}}};
+  }
+
   Document Combination(int depth) {
     Document schema = Document::object();
     const char* keyword = Pick<const char*>({"anyOf", "anyOf", "oneOf", "allOf"});
     schema[keyword] = Document::array();
-    const bool tagged = Chance(2);
+    const bool tagged = Chance(2), open = tagged && Chance(3);
     for (uint64_t i = 0; i < 2 + Below(2); ++i) {
       Document part = tagged ? Object(depth - 1) : Any(depth - 1);
       if (tagged && std::string(keyword) != "allOf") {
@@ -147,11 +153,26 @@ class RandomSchema {
         part["required"] = {"kind"};
         part.erase("patternProperties");
       }
+      if (open) {
+        part.erase("type");
+        part["anyOf"] = Choices();
+      }
       schema[keyword].push_back(part);
     }
     if (Chance(4)) schema["type"] = {"object", "string", "array"};
     if (Chance(6)) schema["maxLength"] = 5;
+    if (Chance(3)) Beside(depth, &schema);
     return schema;
+  }
+
+  // More that must hold at once.
+  void Beside(int depth, Document* schema) {
+    if (Chance(2)) (*schema)["additionalProperties"] = Any(depth - 1);
+    if (Chance(2)) (*schema)["items"] = Any(depth - 1);
+    if (Chance(2)) (*schema)["minItems"] = Below(3);
+    const char* keyword = Pick<const char*>({"allOf", "anyOf", "oneOf"});
+    if (!schema->contains(keyword))
+      (*schema)[keyword] = {Chance(2) ? Object(depth - 1) : Any(depth - 1), Any(depth - 1)};
   }
 
   TestRandom random_;
