@@ -544,17 +544,23 @@ esac
         return [int(pid) for pid in path.read_text().split()] if path.exists() else []
 
 
-def is_alive(pid):
+def stat_of(pid):
+    """State and parent of a process; none where it has gone."""
     try:
-        with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
+        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return fields[0], int(fields[1])
     except OSError:
-        return False
+        return None
+
+
+def is_alive(pid):
+    stat = stat_of(pid)
+    return stat is not None and stat[0] != "Z"
 
 
 def children(pid):
-    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True)
-    return [int(child) for child in found.stdout.split()]
+    pids = [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
+    return [child for child in pids if (stat := stat_of(child)) is not None and stat[1] == pid]
 
 
 def last_line(server, body):
