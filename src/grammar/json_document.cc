@@ -1,5 +1,6 @@
 #include "grammar/json_document.h"
 
+#include <cstdio>
 #include <set>
 #include <utility>
 #include <vector>
@@ -18,7 +19,9 @@ class Checker : public nlohmann::json_sax<Json> {
   bool boolean(bool) override { return true; }
   bool number_integer(number_integer_t) override { return true; }
   bool number_unsigned(number_unsigned_t) override { return true; }
-  bool number_float(number_float_t, const string_t&) override { return true; }
+  bool number_float(number_float_t value, const string_t& text) override {
+    return IsHeld(value, text) || Fail("a whole number that 64 bits do not hold: " + text);
+  }
   bool string(string_t&) override { return true; }
   bool binary(binary_t&) override { return false; }
   bool start_object(std::size_t) override { return Open(); }
@@ -39,6 +42,13 @@ class Checker : public nlohmann::json_sax<Json> {
   std::string problem;
 
  private:
+  // A whole number beyond 64 bits is read as the nearest double, which would be written instead.
+  static bool IsHeld(double value, const std::string& text) {
+    if (text.find_first_of(".eE") != std::string::npos) return true;
+    char held[400];
+    snprintf(held, sizeof(held), "%.0f", value);
+    return held == text;
+  }
   bool Fail(std::string text) {
     if (problem.empty()) problem = std::move(text);
     return false;

@@ -344,6 +344,7 @@ TEST(JsonSchema, WhatIsNotUnderstoodIsRefusedByNameAndPlace) {
       {R"({"oneOf":[{"type":"integer"},{"type":"number"}]})", kNot, "oneOf", "#/oneOf"},
       {R"({"properties":{"a":{},"b":{}},"oneOf":[{"required":["a"]},{"required":["b"]}]})", kNot,
        "oneOf", "#/oneOf"},
+      {R"({"const":123456789012345678901})", kBad, "64 bits", "json_schema"},
       // What their anyOf adds are texts that both of the alternatives take, or a member of the
       // other.
       {R"({"oneOf":[{"required":["k"],"properties":{"k":{"const":1}},"anyOf":[{"type":"string"},{"type":"object"}]},
