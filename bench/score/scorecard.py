@@ -10,6 +10,7 @@ import json
 import os
 import re
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
@@ -323,5 +324,11 @@ def main(arguments):
     return 0
 
 
+def leave(number, _):
+    """Ended from outside: servers and control groups go with us."""
+    sys.exit(128 + number)
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, leave)
     sys.exit(main(sys.argv[1:]))

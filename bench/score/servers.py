@@ -110,7 +110,7 @@ class LlamaServer:
 
 
 # No page for the browser, no account of the slots, no copies of prompts kept aside: memory and work that no row asks for.
-SPARING = (("--no-webui",), ("--cache-ram", "0"), ("--no-slots",))
+SPARING = (("--no-ui",), ("--cache-ram", "0"), ("--no-slots",))
 COLD = (("--no-cache-prompt",),)
 
 

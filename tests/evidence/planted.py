@@ -28,6 +28,7 @@ NAMES = {PASS: "pass", FAIL: "fail", UNPROVEN: "unproven"}
 # A share at which 2 % of it are well beyond the half point that a mean may differ by.
 BUDGET = ("--cpu", "60%", "--cpu-p99", "75%")
 ATTEMPTS = 3
+LEAST_USED = 0.985  # of the allowed CPU, and work was always waiting
 
 
 class Disturbed(Exception):
@@ -43,8 +44,10 @@ def free_port():
 @contextlib.contextmanager
 def serving(lull, model):
     port = free_port()
-    with subprocess.Popen([lull, "serve", model, "--port", str(port), *BUDGET], stdin=subprocess.DEVNULL,
-                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+    # Courtesy would have it give way to whatever else runs here.
+    command = [lull, "serve", model, "--port", str(port), *BUDGET, "--courtesy", "off"]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL) as server:
         try:
             for _ in range(600):
                 with contextlib.suppress(OSError):
@@ -108,11 +111,9 @@ def expect(options, what, server, record, wanted, line, dropping=False):
         found = line_of(report, line)
         print(f"{what}: {NAMES[code]}; mean {100 * mean:.2f} %, {100 * used:.1f} % of what is allowed; "
               f"{line}: {found['verdict']} {found.get('reason', '')}", flush=True)
-        if code == wanted and found["verdict"] == NAMES[wanted]:
-            return True
-        others = report["cpu"]["others"] or 0
-        if used >= 0.995 and others < 0.1:
-            return False
+        # What a server that was kept from its CPU spends shows nothing of its governor.
+        if dropping or used >= LEAST_USED:
+            return code == wanted and found["verdict"] == NAMES[wanted]
     raise Disturbed(what)
 
 
