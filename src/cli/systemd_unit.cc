@@ -56,6 +56,18 @@ ProtectSystem=strict
 RemoveIPC=yes
 )";
 
+// The files of secrets that lull serve may be given, and what their copies are called.
+struct Secret {
+  const char* flag;
+  const char* name;
+};
+constexpr Secret kSecrets[] = {
+    {"--api-key-file", "keys"}, {"--tls-cert", "tls_cert"}, {"--tls-key", "tls_key"}};
+
+std::string CopyOf(const Secret& secret) {
+  return std::string("${CREDENTIALS_DIRECTORY}/") + secret.name;
+}
+
 // One word of a command line, with what systemd would expand or split made plain.
 Result<std::string> Quoted(const std::string& word) {
   std::string quoted = "\"";
@@ -85,25 +97,36 @@ Result<std::string> CommandLine(const std::vector<std::string>& words) {
   return line;
 }
 
-// The system's service runs as a user that may not read the key file: systemd hands it on. Returns
-// the line that has it do so, and names the copy in the arguments.
-std::string HandOnKeys(std::vector<std::string>* args) {
-  const std::string flag = "--api-key-file";
-  for (size_t i = 0; i < args->size(); ++i) {
-    std::string& word = (*args)[i];
-    std::string* path = nullptr;
-    if (word == flag && i + 1 < args->size()) path = &(*args)[i + 1];
-    if (word.starts_with(flag + "=")) {
-      args->insert(args->begin() + static_cast<ptrdiff_t>(i) + 1, word.substr(flag.size() + 1));
-      (*args)[i] = flag;
-      path = &(*args)[i + 1];
+// A path where systemd expands specifiers but splits nothing.
+Result<std::string> CredentialPath(const std::string& path) {
+  if (!path.starts_with('/'))
+    return Status(ErrorCode::kUsage, "a service has no folder that paths could begin in", path,
+                  "give the whole path");
+  LULL_ASSIGN_OR_RETURN(const std::string quoted, Quoted(path));  // no control characters
+  std::string plain;
+  for (const char c : path) plain += c == '%' ? "%%" : std::string(1, c);
+  return plain;
+}
+
+// The system's service runs as a user that may not read files of secrets: systemd hands them on.
+// Returns the lines that have it do so, and names the copies in the arguments.
+Result<std::string> HandOnSecrets(std::vector<std::string>* args) {
+  std::string lines;
+  for (const Secret& secret : kSecrets) {
+    for (size_t i = 0; i < args->size(); ++i) {
+      const std::string prefix = std::string(secret.flag) + "=";
+      if ((*args)[i].starts_with(prefix)) {
+        args->insert(args->begin() + static_cast<ptrdiff_t>(i) + 1,
+                     (*args)[i].substr(prefix.size()));
+        (*args)[i] = secret.flag;
+      }
+      if ((*args)[i] != secret.flag || i + 1 == args->size()) continue;
+      LULL_ASSIGN_OR_RETURN(const std::string path, CredentialPath((*args)[i + 1]));
+      lines += std::string("LoadCredential=") + secret.name + ":" + path + "\n";
+      (*args)[i + 1] = CopyOf(secret);
     }
-    if (path == nullptr) continue;
-    const std::string line = "LoadCredential=keys:" + *path + "\n";
-    *path = "${CREDENTIALS_DIRECTORY}/keys";
-    return line;
   }
-  return "";
+  return lines;
 }
 
 }  // namespace
@@ -112,11 +135,9 @@ Result<std::string> SystemdUnit(const UnitOptions& options) {
   std::string unit = kHead;
   std::vector<std::string> words = {options.binary, "serve"};
   words.insert(words.end(), options.serve_args.begin(), options.serve_args.end());
-  std::string credential;
   if (!options.user) {
-    unit += kSystem;
-    credential = HandOnKeys(&words);
-    unit += credential;
+    LULL_ASSIGN_OR_RETURN(const std::string credentials, HandOnSecrets(&words));
+    unit += kSystem + credentials;
   }
   if (!options.pull.empty()) {
     LULL_ASSIGN_OR_RETURN(const std::string pull,
@@ -124,10 +145,12 @@ Result<std::string> SystemdUnit(const UnitOptions& options) {
     unit += "ExecStartPre=" + pull + "\n";
   }
   LULL_ASSIGN_OR_RETURN(std::string serve, CommandLine(words));
-  // The one variable that systemd is to fill in.
-  const std::string quoted = "\"$${CREDENTIALS_DIRECTORY}/keys\"";
-  if (const size_t at = serve.find(quoted); !credential.empty() && at != std::string::npos)
-    serve.replace(at, quoted.size(), "${CREDENTIALS_DIRECTORY}/keys");
+  // The variables that systemd is to fill in.
+  for (const Secret& secret : kSecrets) {
+    const std::string quoted = "\"$" + CopyOf(secret) + "\"";
+    if (const size_t at = serve.find(quoted); !options.user && at != std::string::npos)
+      serve.replace(at, quoted.size(), CopyOf(secret));
+  }
   unit += "ExecStart=" + serve + "\n";
   unit += std::string("\n[Install]\nWantedBy=") +
           (options.user ? "default.target" : "multi-user.target") + "\n";

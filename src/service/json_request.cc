@@ -11,12 +11,14 @@ namespace {
 struct JsonShape {
   int depth = 0;        // deepest nesting of brackets
   int64_t members = 0;  // colons, so name-value pairs
+  int64_t values = 0;   // commas, so nearly all values
+  int64_t nested = 0;   // opening brackets
 };
 
 // Counts outside strings; what is not valid JSON is the parser's business.
 JsonShape ShapeOf(WorkMeter* work, const std::string& text) {
-  int depth = 0, deepest = 0;
-  int64_t members = 0;
+  JsonShape shape;
+  int depth = 0;
   bool in_string = false;
   for (size_t i = 0; i < text.size(); ++i) {
     if ((i & 0xFF) == 0) work->Spend(0x40);
@@ -29,14 +31,17 @@ JsonShape ShapeOf(WorkMeter* work, const std::string& text) {
     } else if (c == '"') {
       in_string = true;
     } else if (c == '[' || c == '{') {
-      deepest = std::max(deepest, ++depth);
+      shape.depth = std::max(shape.depth, ++depth);
+      ++shape.nested;
     } else if (c == ']' || c == '}') {
       --depth;
     } else if (c == ':') {
-      ++members;
+      ++shape.members;
+    } else if (c == ',') {
+      ++shape.values;
     }
   }
-  return {deepest, members};
+  return shape;
 }
 
 // Reads a text that is no JSON up to where it fails.
@@ -83,6 +88,11 @@ Result<Json> ParseJson(const std::string& text, const JsonLimits& limits, const 
   if (shape.members > limits.max_members)
     return Status(ErrorCode::kInvalidInput,
                   "JSON with more than " + std::to_string(limits.max_members) + " object members",
+                  "body");
+  if (shape.values > limits.max_values || shape.nested > limits.max_nested)
+    return Status(ErrorCode::kInvalidInput,
+                  "JSON with more than " + std::to_string(limits.max_values) + " values, or " +
+                      std::to_string(limits.max_nested) + " of them arrays or objects",
                   "body");
   Json json = Json::parse(PacedChars(&work, text.data()),
                           PacedChars(&work, text.data() + text.size()), nullptr, false);

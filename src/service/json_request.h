@@ -17,6 +17,9 @@ using Json = nlohmann::ordered_json;
 struct JsonLimits {
   int max_depth = 64;
   int64_t max_members = 8192;  // of all objects together: their look-up is linear
+  // A tree is many times its text: [],[],... would be 170 MB of 8 MiB.
+  int64_t max_values = 1 << 20;
+  int64_t max_nested = 1 << 16;  // arrays and objects
 };
 
 // Parses within limits that are checked before a tree is built. An error names the byte.

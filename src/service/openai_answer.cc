@@ -8,8 +8,6 @@
 namespace lull {
 namespace {
 
-constexpr size_t kMaxEngineRequests = 256;  // for one client's request
-
 int64_t Characters(const std::string& text) {
   return std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; });
 }
@@ -183,13 +181,6 @@ Json Usage(int64_t prompt_tokens, int64_t new_tokens, int64_t cached_tokens) {
 
 void SubmitCompletion(ModelCall& call, const CompletionParams& params,
                       std::vector<std::vector<int32_t>> prompts, std::shared_ptr<AnswerForm> form) {
-  const size_t count = prompts.size() * static_cast<size_t>(params.n);
-  if (count > kMaxEngineRequests)
-    return SendError(call.service, *call.responder,
-                     {ErrorCode::kUsage,
-                      "prompts times n are " + std::to_string(count) + ", at most " +
-                          std::to_string(kMaxEngineRequests),
-                      params.n > 1 ? "n" : form->prompt_field(), "send several requests"});
   GenerationJob generation;
   generation.id = NextId(form->id_prefix());
   Result<std::vector<Request>> choices = ToChoices(*call.served, params, prompts);

@@ -49,8 +49,8 @@ void ResponsesAnswer::OnFinish(size_t choice, const Event& event, const RequestS
   parser_.Finish(&pieces);
   Take(std::move(pieces));
   if (output_.empty()) AddText("");
-  Close();
   const bool cut = event.reason == FinishReason::kLength;
+  Close(cut ? "incomplete" : "completed");
   Json response = ResponseJson(cut ? "incomplete" : "completed");
   if (cut) response["incomplete_details"] = {{"reason", "max_output_tokens"}};
   response["usage"] = ResponsesUsage(*total);
@@ -131,11 +131,11 @@ void ResponsesAnswer::AddArguments(const std::string& text) {
        {{"item_id", output_.back()["id"]}, {"output_index", output_.size() - 1}, {"delta", text}});
 }
 
-void ResponsesAnswer::Close() {
+void ResponsesAnswer::Close(const char* status) {
   if (!open_) return;
   Json& item = output_.back();
   const size_t index = output_.size() - 1;
-  item["status"] = "completed";
+  item["status"] = status;
   if (InMessage()) {
     Send("response.output_text.done", {{"item_id", item["id"]},
                                        {"output_index", index},

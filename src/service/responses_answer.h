@@ -32,7 +32,7 @@ class ResponsesAnswer : public AnswerWriter {
   void Open(Json item);
   void AddText(const std::string& text);
   void AddArguments(const std::string& text);
-  void Close();
+  void Close(const char* status = "completed");
   void Start();
   void Send(const char* type, Json data);
   Json ResponseJson(const char* status) const;

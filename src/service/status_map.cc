@@ -38,6 +38,11 @@ int RetryAfterSeconds(const Error& error) {
   return static_cast<int>(std::ceil(std::clamp(error.retry_after_s, 1.0, 3600.0)));
 }
 
+// The one code by which clients of OpenAI's API know what to do: shorten the conversation.
+const char* CodeOnTheWire(ErrorCode code) {
+  return code == ErrorCode::kContextOverflow ? "context_length_exceeded" : ErrorCodeName(code);
+}
+
 }  // namespace
 
 HttpResponse ErrorResponse(const Error& error) {
@@ -52,7 +57,7 @@ HttpResponse ErrorResponse(const Error& error) {
                       {{"message", message},
                        {"type", type},
                        {"param", error.where.empty() ? Json(nullptr) : Json(error.where)},
-                       {"code", ErrorCodeName(error.code)}}}};
+                       {"code", CodeOnTheWire(error.code)}}}};
   response.body = body.dump(-1, ' ', false, Json::error_handler_t::replace);
   if (response.status == 429 || response.status == 503)
     response.headers.push_back({"Retry-After", std::to_string(RetryAfterSeconds(error))});

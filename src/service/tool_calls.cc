@@ -100,7 +100,11 @@ std::optional<ToolCall> CallOf(const Json& json) {
   if (arguments == json.end()) arguments = json.find("parameters");
   if (arguments == json.end()) return std::nullopt;
   Json object = *arguments;
-  if (object.is_string()) object = Json::parse(object.get<std::string>(), nullptr, false);
+  if (object.is_string()) {
+    Result<Json> parsed = ParseJson(object.get<std::string>());  // no deeper than all else
+    if (!parsed.ok()) return std::nullopt;
+    object = std::move(*parsed);
+  }
   if (!object.is_object()) return std::nullopt;
   return ToolCall{name->get<std::string>(),
                   object.dump(-1, ' ', false, Json::error_handler_t::replace)};

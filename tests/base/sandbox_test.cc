@@ -4,7 +4,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
@@ -53,7 +55,13 @@ int TryEverything() {
   void* both =
       mmap(nullptr, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   check(both == MAP_FAILED && errno == EPERM);
+  void* page = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  check(Refused(mprotect(page, 4096, PROT_READ | PROT_EXEC)));
+  check(Refused(socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP)));
+  check(Refused(ioctl(0, TIOCSTI, "x")));
+  check(Refused(syscall(SYS_ioctl, 0, TIOCSTI | 1L << 32, "x")));
   // And what a server does.
+  check(mprotect(page, 4096, PROT_READ) == 0);
   check(kill(getpid(), 0) == 0);
   check(socket(AF_INET, SOCK_STREAM, 0) >= 0 && socket(AF_UNIX, SOCK_DGRAM, 0) >= 0);
   check(open("/proc/self/status", O_RDONLY | O_CLOEXEC) >= 0);

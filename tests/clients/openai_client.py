@@ -109,7 +109,7 @@ class Errors(unittest.TestCase):
     def test_too_long(self):
         with self.assertRaises(openai.BadRequestError) as caught:
             chat(messages=[{"role": "user", "content": "word " * 5000}])
-        self.assertEqual(caught.exception.code, "context_overflow")
+        self.assertEqual(caught.exception.code, "context_length_exceeded")
 
     def test_images_are_refused(self):
         parts = [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]

@@ -220,6 +220,26 @@ TEST_F(HttpTest, RequestsWithTwoLengthsAreRefused) {
   EXPECT_EQ(requests_.load(), 0);
 }
 
+// Nor is what follows them answered: to a proxy it may be the body.
+TEST_F(HttpTest, BodiesWhoseEndIsNotKnownAreRefused) {
+  Start();
+  const std::string next = "GET /echo HTTP/1.1\r\nHost: x\r\n\r\n";
+  for (const char* fields :
+       {" HTTP/1.1\r\nTransfer-Encoding: gzip\r\n", " HTTP/1.1\r\nTransfer-Encoding: xchunked\r\n",
+        " HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n",
+        " HTTP/1.1\r\nTransfer-Encoding: chunked, gzip\r\n",
+        " HTTP/1.1\r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n",
+        " HTTP/1.1\r\nTransfer-Encoding: \r\n", " HTTP/1.0\r\nTransfer-Encoding: chunked\r\n"}) {
+    Client client(port_);
+    client.Send(std::string("POST /echo") + fields + "Host: x\r\nConnection: keep-alive\r\n\r\n" +
+                "0\r\n\r\n" + next + next);
+    const std::string text = client.ReadAll();
+    EXPECT_TRUE(text.starts_with("HTTP/1.1 501")) << fields << text;
+    EXPECT_EQ(text.find("HTTP/1.1", 1), std::string::npos) << fields << text;
+  }
+  EXPECT_EQ(requests_.load(), 0);
+}
+
 TEST_F(HttpTest, BodiesOfAllRequestsTogetherAreLimited) {
   options_.max_total_body_bytes = 1500000;
   Start();

@@ -110,6 +110,10 @@ TEST_F(OpenAiTest, ListsOfPromptsAreAnsweredInOrder) {
   const Reply refused = Post("/v1/completions", many);
   EXPECT_EQ(refused.status, 400);
   EXPECT_NE(refused.body.find("prompts times n are 300"), std::string::npos) << refused.body;
+  // Refused by their number, before one of them is looked at.
+  Json wrong = std::vector<std::string>(256, "a");
+  wrong.push_back(true);
+  EXPECT_NE(Post("/v1/completions", {{"prompt", wrong}}).body.find("are 257"), std::string::npos);
 }
 
 TEST_F(OpenAiTest, MoreChoicesThanTheQueueHoldsAreRefusedWhole) {
@@ -380,6 +384,7 @@ TEST_F(OpenAiTest, ResponsesWholeAndAsEvents) {
   EXPECT_EQ(whole["object"], "response");
   EXPECT_EQ(whole["status"], "incomplete");
   EXPECT_EQ(whole["incomplete_details"]["reason"], "max_output_tokens");
+  EXPECT_EQ(whole["output"][0]["status"], "incomplete");
   EXPECT_EQ(whole["usage"]["output_tokens"], 8);
   EXPECT_EQ(whole["lull"]["request_id"], whole["id"]);
   const std::string text = whole["output"][0]["content"][0]["text"];
@@ -422,12 +427,16 @@ TEST_F(OpenAiTest, ResponsesRefuseWhatNeedsAStore) {
   for (const Json& fields :
        {Json{{"previous_response_id", "resp_1"}}, Json{{"store", true}}, Json{{"background", true}},
         Json{{"n", 2}}, Json{{"reasoning", {{"effort", "high"}}}}, Json{{"input", 3}},
-        Json{{"input", Json::array({{{"type", "image"}}})}}}) {
+        Json{{"return_token_ids", true}}, Json{{"input", Json::array({{{"type", "image"}}})}}}) {
     Json body = {{"input", "x"}};
     body.update(fields);
     EXPECT_EQ(Post("/v1/responses", body).status, 400) << fields;
   }
   EXPECT_EQ(Post("/v1/embeddings", {{"input", "x"}}).status, 501);
+  const Json nothing = {{"input", "x"},
+                        {"max_output_tokens", 1},
+                        {"reasoning", {{"effort", nullptr}, {"summary", nullptr}}}};
+  EXPECT_EQ(Post("/v1/responses", nothing).status, 200);
 }
 
 TEST_F(OpenAiTest, TokenizeAndBack) {

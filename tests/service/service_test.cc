@@ -194,7 +194,7 @@ TEST_F(ServiceTest, BadRequestsAreNamed) {
   const Json long_prompt = {{"prompt", std::string(20000, 'x')}, {"max_tokens", 4}};
   const Reply overflow = Post("/v1/completions", long_prompt);
   EXPECT_EQ(overflow.status, 400);
-  EXPECT_EQ(overflow.json()["error"]["code"], "context_overflow");
+  EXPECT_EQ(overflow.json()["error"]["code"], "context_length_exceeded");
   EXPECT_EQ(overflow.json()["error"]["param"], "prompt");
   const Reply beyond = Post("/v1/completions", {{"prompt", Json::array({UINT64_MAX})}});
   EXPECT_NE(beyond.body.find("18446744073709551615"), std::string::npos) << beyond.body;
@@ -223,6 +223,23 @@ TEST_F(ServiceTest, ManyMembersAreRefusedQuickly) {
   const Reply reply = Ask(RequestText("POST", "/v1/completions", body));
   EXPECT_EQ(reply.status, 400);
   EXPECT_NE(reply.body.find("members"), std::string::npos);
+}
+
+// A tree is many times its text.
+TEST(JsonRequest, TreesThatOutgrowTheirTextAreRefused) {
+  const auto body = [](const std::string& item, int count) {
+    std::string text = "{\"prompt\":[";
+    for (int i = 0; i < count; ++i) text += (i > 0 ? "," : "") + item;
+    return text + "]}";
+  };
+  EXPECT_TRUE(ParseJson(body("0", 1 << 20)).ok());
+  EXPECT_TRUE(ParseJson(body("[]", 60000)).ok());
+  EXPECT_TRUE(ParseJson(body("\"[,]\"", 70000)).ok());
+  for (const std::string& text : {body("0", (1 << 20) + 2), body("[]", 70000), body("{}", 70000)}) {
+    const auto parsed = ParseJson(text);
+    ASSERT_FALSE(parsed.ok());
+    EXPECT_NE(parsed.error().message.find("values"), std::string::npos) << parsed.error().message;
+  }
 }
 
 TEST_F(ServiceTest, KeptAliveConnectionAnswersABadSecondRequest) {

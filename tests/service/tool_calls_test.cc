@@ -127,6 +127,18 @@ TEST(ToolCalls, WhatIsNoCallIsText) {
   }
 }
 
+// As deep as a model likes to write: no deeper than a request may be, since trees are walked by
+// recursion.
+TEST(ToolCalls, ArgumentsAsTextAreNoDeeperThanRequests) {
+  const auto call = [](int depth) {
+    const std::string deep =
+        std::string(static_cast<size_t>(depth), '[') + std::string(static_cast<size_t>(depth), ']');
+    return R"({"arguments":"{\"a\":)" + deep + R"(}","name":"f"})";
+  };
+  EXPECT_EQ(ParseToolCalls(call(20)).size(), 1u);
+  EXPECT_TRUE(ParseToolCalls(call(400'000)).empty());
+}
+
 TEST(ToolCalls, CutShort) {
   const Seen cut = ParseAll("<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": \"lon");
   ASSERT_EQ(cut.calls.size(), 1u);

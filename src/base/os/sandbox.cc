@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <seccomp.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -51,6 +52,22 @@ int RefuseWhere(void* filter, int call, scmp_arg_cmp condition) {
   return seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), call, 1, condition);
 }
 
+// No packets made by hand, and of the terminal it may run in no keys pressed. The kernel reads 32
+// bits of these arguments: more must not make them others.
+int RefuseRawSocketsAndKeys(void* filter) {
+  constexpr scmp_datum_t kTypeMask = 0xF;  // beside it SOCK_CLOEXEC and SOCK_NONBLOCK
+  int rc = 0;
+  for (const int type : {SOCK_RAW, SOCK_RDM, SOCK_DCCP, SOCK_PACKET})
+    if (rc == 0)
+      rc = RefuseWhere(filter, SCMP_SYS(socket),
+                       SCMP_A1(SCMP_CMP_MASKED_EQ, kTypeMask, static_cast<scmp_datum_t>(type)));
+  for (const unsigned request : {TIOCSTI, TIOCLINUX})
+    if (rc == 0)
+      rc = RefuseWhere(filter, SCMP_SYS(ioctl),
+                       SCMP_A1(SCMP_CMP_MASKED_EQ, 0xFFFFFFFF, static_cast<scmp_datum_t>(request)));
+  return rc;
+}
+
 int AddRules(void* filter) {
   constexpr scmp_datum_t kBoth = PROT_WRITE | PROT_EXEC;
   const auto self = static_cast<scmp_datum_t>(getpid());
@@ -64,8 +81,11 @@ int AddRules(void* filter) {
   if (rc == 0) rc = RefuseWhere(filter, SCMP_SYS(kill), SCMP_A0(SCMP_CMP_NE, self));
   if (rc == 0) rc = RefuseWhere(filter, SCMP_SYS(tgkill), SCMP_A0(SCMP_CMP_NE, self));
   if (rc == 0) rc = RefuseWhere(filter, SCMP_SYS(socket), SCMP_A0(SCMP_CMP_GT, AF_INET6));
-  for (const int call : {SCMP_SYS(mmap), SCMP_SYS(mprotect), SCMP_SYS(pkey_mprotect)})
-    if (rc == 0) rc = RefuseWhere(filter, call, SCMP_A2(SCMP_CMP_MASKED_EQ, kBoth, kBoth));
+  if (rc == 0) rc = RefuseRawSocketsAndKeys(filter);
+  if (rc == 0) rc = RefuseWhere(filter, SCMP_SYS(mmap), SCMP_A2(SCMP_CMP_MASKED_EQ, kBoth, kBoth));
+  // What was written must not become code by a second call. Libraries are mapped as code at once.
+  for (const int call : {SCMP_SYS(mprotect), SCMP_SYS(pkey_mprotect)})
+    if (rc == 0) rc = RefuseWhere(filter, call, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, PROT_EXEC));
   return rc;
 }
 

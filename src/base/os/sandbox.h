@@ -7,9 +7,10 @@ namespace lull::os {
 
 // For all threads of this process, also those to come: no program is started, no process made,
 // looked into or killed; nothing mounted, loaded into the kernel or traced; no memory is both
-// writable and executable; no sockets but TCP, UDP and Unix ones; no other user's rights. Such
-// calls fail with EPERM. Files, threads, memory and sockets stay. kUnsupported where the kernel has
-// no filters; nothing has changed then. Call it last: there is no way back.
+// writable and executable, nor becomes executable later; no sockets but TCP, UDP and Unix ones; no
+// keys pressed in its terminal; no other user's rights. Such calls fail with EPERM. Files, threads,
+// memory and sockets stay. kUnsupported where the kernel has no filters; nothing has changed then.
+// Call it last: there is no way back.
 Status EnterSandbox();
 
 }  // namespace lull::os

@@ -6,6 +6,8 @@ namespace {
 
 using Tokens = std::vector<int32_t>;
 
+constexpr size_t kMaxEngineRequests = 256;  // for one client's request
+
 class PlainText : public ChoiceText {
  public:
   explicit PlainText(std::string echo) : text_(echo), echo_(std::move(echo)) {}
@@ -92,9 +94,16 @@ Result<Prompt> OnePrompt(const Model& model, const Json& prompt) {
   return Prompt{std::move(tokens), prompt.get<std::string>()};
 }
 
-Result<std::vector<Prompt>> Prompts(const Model& model, const Json* prompt) {
+// n: answers to each.
+Result<std::vector<Prompt>> Prompts(const Model& model, const Json* prompt, int n) {
   if (prompt == nullptr) return Status(ErrorCode::kUsage, "prompt: missing", "prompt");
   const bool many = prompt->is_array() && !prompt->empty() && !prompt->front().is_number();
+  const size_t count = (many ? prompt->size() : 1) * static_cast<size_t>(n);
+  if (count > kMaxEngineRequests)  // before any is tokenized
+    return Status(ErrorCode::kUsage,
+                  "prompts times n are " + std::to_string(count) + ", at most " +
+                      std::to_string(kMaxEngineRequests),
+                  n > 1 ? "n" : "prompt", "send several requests");
   std::vector<Prompt> prompts;
   for (const Json& entry : many ? *prompt : Json::array({*prompt})) {
     LULL_ASSIGN_OR_RETURN(Prompt one, OnePrompt(model, entry));
@@ -118,7 +127,8 @@ Status Handle(ModelCall& call) {
   if (echo && params.logprobs)
     fields.Fail("echo", "the prompt's logprobs are not computed; leave out echo or logprobs");
   LULL_RETURN_IF_ERROR(fields.Finish());
-  LULL_ASSIGN_OR_RETURN(std::vector<Prompt> prompts, Prompts(*call.served->model, prompt));
+  LULL_ASSIGN_OR_RETURN(std::vector<Prompt> prompts,
+                        Prompts(*call.served->model, prompt, params.n));
   std::vector<Tokens> tokens;
   std::vector<std::string> echoes;
   for (Prompt& one : prompts) {

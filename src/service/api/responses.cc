@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "service/chat_setup.h"
 #include "service/grammar_params.h"
 #include "service/responses_answer.h"
@@ -71,6 +73,13 @@ Result<Json> Messages(const Json* input, const std::string& instructions) {
   return messages;
 }
 
+// {"effort": null, "summary": null} is as good as {}.
+bool AsksForNothing(const Json& value) {
+  return value.empty() ||
+         (value.is_object() && std::all_of(value.begin(), value.end(),
+                                           [](const Json& member) { return member.is_null(); }));
+}
+
 // Fields of which only the value that asks for nothing is supported: nothing is kept between
 // requests, and what the model thinks is part of its text.
 void ReadNeutralFields(JsonFields& fields) {
@@ -80,8 +89,9 @@ void ReadNeutralFields(JsonFields& fields) {
   if (fields.Bool("background", false)) fields.Fail("background", "not supported");
   if (fields.String("truncation", "disabled") != "disabled")
     fields.Fail("truncation", "only disabled is supported");
+  if (fields.Bool("return_token_ids", false)) fields.Fail("return_token_ids", "not supported here");
   for (const char* name : {"include", "reasoning", "conversation", "prompt"})
-    if (const Json* value = fields.Get(name); value != nullptr && !value->empty())
+    if (const Json* value = fields.Get(name); value != nullptr && !AsksForNothing(*value))
       fields.Fail(name, "not supported");
   for (const char* name : {"n", "best_of"})
     if (fields.Get(name) != nullptr) fields.Fail(name, "not supported here");

@@ -52,6 +52,14 @@ HttpHead HeadOf(const http::request<http::string_body>& message) {
   return head;
 }
 
+// Where the body of another encoding ends is not known: what a proxy takes for a body would be read
+// as the next request.
+bool IsReadableEncoding(const HttpHead& head) {
+  const auto encodings = head.Values("transfer-encoding");
+  if (encodings.empty()) return true;
+  return head.http_1_1 && encodings.size() == 1 && beast::iequals(encodings.front(), "chunked");
+}
+
 }  // namespace
 
 // Posts every call to the connection's thread. A stale answer (its request is over) is ignored.
@@ -264,6 +272,10 @@ bool Connection::OnHeader() {
   chunked_ = message.version() >= 11;
   head_only_ = message.method() == http::verb::head;
   HttpHead head = HeadOf(message);
+  if (!IsReadableEncoding(head)) {
+    Refuse(501, "the only Transfer-Encoding that is read is chunked, of HTTP/1.1");
+    return false;
+  }
   HttpVerdict verdict = hub_.gate ? hub_.gate(head) : HttpVerdict();
   answer_fields_ = std::move(verdict.headers);
   request_ = HttpRequest();

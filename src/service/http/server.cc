@@ -172,8 +172,8 @@ struct HttpServer::Rep {
     timer.expires_after(Seconds(seconds));
     timer.async_wait([this, &timer, seconds, fn](ErrorCodeB ec) {
       if (ec) return;
+      Repeat(timer, seconds, fn);  // first: fn may throw
       fn();
-      Repeat(timer, seconds, fn);
     });
   }
 
