@@ -273,7 +273,7 @@ bool Connection::OnHeader() {
   head_only_ = message.method() == http::verb::head;
   HttpHead head = HeadOf(message);
   if (!IsReadableEncoding(head)) {
-    Refuse(501, "the only Transfer-Encoding that is read is chunked, of HTTP/1.1");
+    Refuse(400, "the only Transfer-Encoding that is read is chunked, of HTTP/1.1");
     return false;
   }
   HttpVerdict verdict = hub_.gate ? hub_.gate(head) : HttpVerdict();
