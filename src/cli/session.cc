@@ -3,23 +3,29 @@
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
+#include <utility>
 
 #include "cli/output.h"
 #include "store/store.h"
 
 namespace lull {
 
-void RuntimeFlags::AddTo(CLI::App& app) {
-  app.add_option("-t,--threads", threads, "compute threads (default: the CPUs it may use)")
-      ->check(CLI::Range(0, 1024));
-  app.add_option("--isa", isa, "scalar, avx2, avx2vnni, avx512 or amx (default: the best here)");
-  app.add_option("--budget", budget_file, "budget as a TOML file; flags go before its lines");
+void BudgetFlags::AddTo(CLI::App& app, bool with_session) {
+  app.add_option("--budget", file, "budget as a TOML file; flags go before its lines");
   app.add_option("--cpu", cpu, "mean share of the CPUs it may use, e.g. 35%");
   app.add_option("--cpu-p99", cpu_p99, "share that 99 % of 100 ms windows stay within, e.g. 50%");
   app.add_option("--mem-bw", mem_bw, "weights and KV read from memory, e.g. 8GB/s");
   app.add_option("--ram", ram, "memory, mapped weights included, e.g. 512MiB");
   app.add_option("--p95", p95, "latency that 95 % of requests stay within, e.g. 2.5s");
-  app.add_option("--kv-per-session", kv_per_session, "K and V of one request, e.g. 16.7MB");
+  if (with_session)
+    app.add_option("--kv-per-session", kv_per_session, "K and V of one request, e.g. 16.7MB");
+}
+
+void RuntimeFlags::AddTo(CLI::App& app) {
+  app.add_option("-t,--threads", threads, "compute threads (default: the CPUs it may use)")
+      ->check(CLI::Range(0, 1024));
+  app.add_option("--isa", isa, "scalar, avx2, avx2vnni, avx512 or amx (default: the best here)");
+  budget.AddTo(app);
   app.add_option(
          "--courtesy", courtesy,
          "on: slow down while other programs need the CPUs (default: on in serve with --cpu)")
@@ -33,11 +39,10 @@ void RuntimeFlags::AddTo(CLI::App& app) {
 
 namespace {
 
-// "--mem-bw" -> "mem_bw".
-std::string LineOf(const char* flag) {
-  std::string line(flag + 2);
-  std::replace(line.begin(), line.end(), '-', '_');
-  return line;
+// "mem_bw" -> "--mem-bw".
+std::string FlagOf(std::string line) {
+  std::replace(line.begin(), line.end(), '_', '-');
+  return "--" + line;
 }
 
 Result<std::string> ReadBudgetFile(const std::string& path) {
@@ -54,18 +59,21 @@ Result<std::string> ReadBudgetFile(const std::string& path) {
 
 }  // namespace
 
-Result<Budget> ParseBudgetFlags(const std::string& file, const std::vector<BudgetFlag>& flags) {
+Result<Budget> BudgetFlags::Parse() const {
   Budget budget;
   if (!file.empty()) {
     LULL_ASSIGN_OR_RETURN(const std::string text, ReadBudgetFile(file));
     LULL_ASSIGN_OR_RETURN(budget, ParseBudgetToml(text, file));
   }
-  for (const BudgetFlag& flag : flags) {
-    if (flag.value.empty()) continue;
-    const Status status = SetBudgetLine(LineOf(flag.flag), flag.value, &budget);
+  const std::pair<const char*, const std::string&> lines[] = {
+      {"cpu", cpu}, {"cpu_p99", cpu_p99}, {"mem_bw", mem_bw},
+      {"ram", ram}, {"p95", p95},         {"kv_per_session", kv_per_session}};
+  for (const auto& [line, value] : lines) {
+    if (value.empty()) continue;
+    const Status status = SetBudgetLine(line, value, &budget);
     if (status.ok()) continue;
     Error error = status.error();
-    error.where = flag.flag;
+    error.where = FlagOf(line);
     return error;
   }
   if (budget.cpu.p99_share > 0 && !budget.cpu.capped())
@@ -79,13 +87,7 @@ Result<RuntimeOptions> RuntimeFlags::ToOptions() const {
   options.isa = isa;
   options.idle_priority = idle_priority;
   options.backstop = backstop;
-  LULL_ASSIGN_OR_RETURN(options.budget,
-                        ParseBudgetFlags(budget_file, {{"--cpu", cpu},
-                                                       {"--cpu-p99", cpu_p99},
-                                                       {"--mem-bw", mem_bw},
-                                                       {"--ram", ram},
-                                                       {"--p95", p95},
-                                                       {"--kv-per-session", kv_per_session}}));
+  LULL_ASSIGN_OR_RETURN(options.budget, budget.Parse());
   options.courtesy = courtesy.empty() ? courteous && options.budget.cpu.capped() : courtesy == "on";
   return options;
 }

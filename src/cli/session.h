@@ -5,7 +5,6 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "lull/model.h"
 #include "lull/runtime.h"
@@ -16,11 +15,21 @@ namespace lull {
 inline constexpr char kActivationTypeHelp[] =
     "q8_0, or q8_k: K-quants at llama.cpp's precision, faster with AMX";
 
+// A budget as flags and as a TOML file: --budget, --cpu, ...; each "" where it was not given.
+struct BudgetFlags {
+  std::string file;
+  std::string cpu, cpu_p99, mem_bw, ram, p95, kv_per_session;
+
+  // with_session: --kv-per-session too, which nobody can judge from outside.
+  void AddTo(CLI::App& app, bool with_session = true);
+  // The file's lines and the flags over them; errors name flag, or file, line and key.
+  Result<Budget> Parse() const;
+};
+
 struct RuntimeFlags {
   int threads = 0;
   std::string isa;
-  std::string budget_file;
-  std::string cpu, cpu_p99, mem_bw, ram, p95, kv_per_session;
+  BudgetFlags budget;
   std::string courtesy;
   bool backstop = false;
   bool courteous = false;  // whether a CPU cap alone brings courtesy
@@ -40,13 +49,6 @@ struct Session {
 
 // The runtime that the flags ask for; says where it has fewer threads than asked for.
 Result<std::unique_ptr<Runtime>> OpenRuntime(const RuntimeFlags& flags);
-// Of a flag and what it says; "" where it was not given.
-struct BudgetFlag {
-  const char* flag;  // "--mem-bw"; the budget's line is the same word, mem_bw
-  std::string value;
-};
-// The file's lines, "" for none, and the flags over them; errors name flag, or file, line and key.
-Result<Budget> ParseBudgetFlags(const std::string& file, const std::vector<BudgetFlag>& flags);
 // The path a MODEL argument means.
 Result<std::string> ResolveModel(const std::string& model);
 // Tokenizer and template alone.

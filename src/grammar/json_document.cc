@@ -5,6 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/json_reader.h"
+
 namespace lull::grammar {
 namespace {
 
@@ -13,17 +15,11 @@ constexpr size_t kMaxDepth = 64;
 constexpr size_t kMaxMembers = 2000;
 
 // Reads the text for its form alone, so that a document is only built of what is harmless.
-class Checker : public nlohmann::json_sax<Json> {
+class Checker : public JsonReader<Json> {
  public:
-  bool null() override { return true; }
-  bool boolean(bool) override { return true; }
-  bool number_integer(number_integer_t) override { return true; }
-  bool number_unsigned(number_unsigned_t) override { return true; }
   bool number_float(number_float_t value, const string_t& text) override {
     return IsHeld(value, text) || Fail("a whole number that 64 bits do not hold: " + text);
   }
-  bool string(string_t&) override { return true; }
-  bool binary(binary_t&) override { return false; }
   bool start_object(std::size_t) override { return Open(); }
   bool start_array(std::size_t) override { return Open(); }
   bool end_object() override { return Close(); }
@@ -33,12 +29,6 @@ class Checker : public nlohmann::json_sax<Json> {
     if (!names.insert(name).second) return Fail("the name \"" + name + "\" twice in an object");
     return names.size() <= kMaxMembers || Fail("an object of more than 2000 members");
   }
-  bool parse_error(std::size_t position, const std::string&,
-                   const nlohmann::detail::exception&) override {
-    return Fail("not valid JSON (or not UTF-8) at byte " +
-                std::to_string(position > 0 ? position - 1 : 0));
-  }
-
   std::string problem;
 
  private:
@@ -76,7 +66,9 @@ Result<Json> ParseJsonDocument(WorkMeter* meter, std::string_view text) {
   const auto end = [&] { return PacedChars(meter, text.data() + text.size()); };
   Checker checker;
   if (!Json::sax_parse(begin(), end(), &checker)) {
-    const std::string problem = checker.problem.empty() ? "not valid JSON" : checker.problem;
+    const std::string problem = checker.failed() ? "not valid JSON (or not UTF-8) at byte " +
+                                                       std::to_string(checker.error_offset())
+                                                 : checker.problem;
     return Status(ErrorCode::kInvalidInput, "the schema is " + problem);
   }
   Json document = Json::parse(begin(), end(), nullptr, false);

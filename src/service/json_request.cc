@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/json_reader.h"
 #include "base/work_meter.h"
 
 namespace lull {
@@ -44,36 +45,14 @@ JsonShape ShapeOf(WorkMeter* work, const std::string& text) {
   return shape;
 }
 
-// Reads a text that is no JSON up to where it fails.
-class ErrorFinder : public nlohmann::json_sax<Json> {
- public:
-  bool null() override { return true; }
-  bool boolean(bool) override { return true; }
-  bool number_integer(number_integer_t) override { return true; }
-  bool number_unsigned(number_unsigned_t) override { return true; }
-  bool number_float(number_float_t, const string_t&) override { return true; }
-  bool string(string_t&) override { return true; }
-  bool binary(binary_t&) override { return true; }
-  bool start_object(std::size_t) override { return true; }
-  bool key(string_t&) override { return true; }
-  bool end_object() override { return true; }
-  bool start_array(std::size_t) override { return true; }
-  bool end_array() override { return true; }
-  bool parse_error(std::size_t bytes_read, const std::string&,
-                   const nlohmann::detail::exception&) override {
-    offset = bytes_read > 0 ? bytes_read - 1 : 0;
-    return false;
-  }
-  size_t offset = 0;  // of the byte that cannot be
-};
-
 Status SyntaxError(WorkMeter* work, const std::string& text) {
-  ErrorFinder finder;
+  JsonReader<Json> finder;
   Json::sax_parse(PacedChars(work, text.data()), PacedChars(work, text.data() + text.size()),
                   &finder);
-  const std::string offset = std::to_string(std::min(finder.offset, text.size()));
-  const char* what = finder.offset >= text.size() ? "the body ends before its JSON does, at byte "
-                                                  : "the body is not valid JSON at byte ";
+  const std::string offset = std::to_string(std::min(finder.error_offset(), text.size()));
+  const char* what = finder.error_offset() >= text.size()
+                         ? "the body ends before its JSON does, at byte "
+                         : "the body is not valid JSON at byte ";
   return Status(ErrorCode::kInvalidInput, what + offset, "body");
 }
 

@@ -16,16 +16,10 @@ constexpr double kTokens[] = {1,   2,    5,    10,   20,    50,    100,   200,
                               500, 1000, 2000, 5000, 10000, 20000, 50000, 100000};
 constexpr double kChoices[] = {1, 2, 5, 10, 20, 50, 100};
 
-std::string Number(double value) {
+// digits: 17 for every bit; 6 for the bounds above, 0.1 and not 0.10000000000000001.
+std::string Number(double value, int digits = 17) {
   char text[40];
-  snprintf(text, sizeof text, "%.17g", value);
-  return text;
-}
-
-// As short as it is written above: 0.1, not 0.10000000000000001.
-std::string Bound(double value) {
-  char text[40];
-  snprintf(text, sizeof text, "%g", value);
+  snprintf(text, sizeof text, "%.*g", digits, value);
   return text;
 }
 
@@ -106,7 +100,7 @@ void MetricsText::Distribution(const char* name, const char* help, const Histogr
   };
   for (size_t i = 0; i < histogram.bounds().size(); ++i) {
     below += histogram.count(i);
-    bucket(Bound(histogram.bounds()[i]));
+    bucket(Number(histogram.bounds()[i], 6));
   }
   below += histogram.count(histogram.bounds().size());
   bucket("+Inf");

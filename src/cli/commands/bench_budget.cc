@@ -56,15 +56,10 @@ class BenchBudgetCommand : public Command {
 
  private:
   void AddBudgetOptions(CLI::App& app) {
-    app.add_option("--budget", budget_file_, "budget as a TOML file; flags go before its lines");
-    app.add_option("--cpu", cpu_, "mean share to be kept, e.g. 35%");
-    app.add_option("--cpu-p99", cpu_p99_, "share that 99 % of 100 ms windows must keep, e.g. 50%");
+    budget_.AddTo(app, /*with_session=*/false);
     app.add_option("--cpu-p99-20ms", cpu_p99_20ms_, "the same of 20 ms windows");
     app.add_option("--cpu-used", used_, "of the allowed CPU, at least, while work waits: 95%");
     app.add_option("--cpu-idle", idle_, "share when idle (default 0.1%)");
-    app.add_option("--p95", p95_, "latency that 95 % of the requests must keep, e.g. 2.5s");
-    app.add_option("--ram", ram_, "memory to be kept, as PSS, e.g. 170MB or 6GiB");
-    app.add_option("--mem-bw", mem_bw_, "memory bandwidth to be kept, as the server counts, 8GB/s");
   }
   void AddLoadOptions(CLI::App& app) {
     app.add_option("--seconds", options_.duration_s, "least length of the load (default 120)")
@@ -95,11 +90,7 @@ class BenchBudgetCommand : public Command {
   }
 
   Status ReadBudgetFlags() {
-    LULL_ASSIGN_OR_RETURN(options_.budget, ParseBudgetFlags(budget_file_, {{"--cpu", cpu_},
-                                                                           {"--cpu-p99", cpu_p99_},
-                                                                           {"--mem-bw", mem_bw_},
-                                                                           {"--ram", ram_},
-                                                                           {"--p95", p95_}}));
+    LULL_ASSIGN_OR_RETURN(options_.budget, budget_.Parse());
     LULL_ASSIGN_OR_RETURN(options_.p99_20ms_share, ParseShareFlag("--cpu-p99-20ms", cpu_p99_20ms_));
     LULL_ASSIGN_OR_RETURN(options_.used_share, ParseShareFlag("--cpu-used", used_));
     LULL_ASSIGN_OR_RETURN(const double idle, ParseShareFlag("--cpu-idle", idle_));
@@ -111,8 +102,8 @@ class BenchBudgetCommand : public Command {
   ServerFlags server_;
   TokenizerFlag tokenizer_;
   RecordFlag record_;
-  std::string budget_file_;
-  std::string cpu_, cpu_p99_, cpu_p99_20ms_, used_, idle_, p95_, ram_, mem_bw_;
+  BudgetFlags budget_;
+  std::string cpu_p99_20ms_, used_, idle_;
 };
 
 }  // namespace

@@ -40,7 +40,7 @@ class BenchOverheadCommand : public Command {
   Status Run() override {
     RuntimeFlags free_flags, governed_flags;
     free_flags.threads = governed_flags.threads = 1;
-    governed_flags.cpu = "99%";
+    governed_flags.budget.cpu = "99%";
     LULL_ASSIGN_OR_RETURN(Session free, Session::Open(model_, free_flags));
     LULL_ASSIGN_OR_RETURN(Session governed, Session::Open(model_, governed_flags));
     const os::MachineTimes before = os::ReadMachineTimes();

@@ -124,7 +124,7 @@ class RunCommand : public Command {
         static_cast<long long>(generation.stats.new_tokens), double{stats["prefill_tok_s"]},
         double{stats["decode_tok_s"]}, double{stats["load_s"]}, cpu_s, wall_s,
         100.0 * cpu_s / wall_s / os::AvailableCpus(), os::AvailableCpus(),
-        runtime_.cpu.empty() ? "" : (", allowed " + runtime_.cpu).c_str(),
+        runtime_.budget.cpu.empty() ? "" : (", allowed " + runtime_.budget.cpu).c_str(),
         static_cast<double>(os::PeakRssBytes()) / (1 << 20));
   }
 
