@@ -511,6 +511,8 @@ Result<Automaton> AutomatonBuilder::Finish(int32_t root) {
   result_.rules_ = std::move(rules_);
   result_.common_nodes_ = common_nodes_;
   result_.string_body_ = StringBody();
+  result_.object_rule_ = object_rule_;
+  result_.array_rule_ = array_rule_;
   return std::move(result_);
 }
 

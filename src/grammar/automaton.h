@@ -66,6 +66,8 @@ class Automaton {
   int32_t root() const { return root_; }
   // Nodes and rules below these numbers are the same in every automaton.
   int32_t common_nodes() const { return common_nodes_; }
+  // Whether the rule is that of any object or any array.
+  bool nests(int32_t rule) const { return rule == object_rule_ || rule == array_rule_; }
   // Within a string, between two code points.
   int32_t string_body() const { return string_body_; }
   int64_t bytes() const;
@@ -86,6 +88,7 @@ class Automaton {
   int32_t root_ = 0;
   int32_t common_nodes_ = 0;
   int32_t string_body_ = 0;
+  int32_t object_rule_ = 0, array_rule_ = 0;
   int num_classes_ = 0;
   std::array<uint8_t, 256> classes_{};
 };

@@ -86,6 +86,13 @@ void Constraint::FillFirst(std::span<uint32_t> mask) {
 }
 
 Status Constraint::AddPlace(const Place& place, std::span<uint32_t> mask) {
+  if (matcher_.Nesting(place.stack) + vocabulary_->max_openers() > Matcher::kMaxNesting) {
+    // A mask that does not know what is under it would open too many.
+    Position here;
+    here.places.push_back(place);
+    Walk(vocabulary_->trie(), 0, vocabulary_->trie().num_nodes(), 0, here, mask);
+    return CheckWork();
+  }
   const std::shared_ptr<const LocalMask> local = MaskOf(place.state);
   LULL_RETURN_IF_ERROR(CheckWork());
   local->AddTo(mask);

@@ -212,22 +212,27 @@ void Matcher::MakeCalls(Position* to) {
     pending_.resize(kept);
     std::sort(call_links_.begin(), call_links_.end());
     call_links_.erase(std::unique(call_links_.begin(), call_links_.end()), call_links_.end());
-    const int32_t stack = StackOf(call_links_);
+    int32_t nesting = 0;
+    for (const Link& link : call_links_) nesting = std::max(nesting, Nesting(link.stack));
+    nesting += automaton_.nests(rule);
+    if (nesting > kMaxNesting) continue;
+    const int32_t stack = StackOf(call_links_, nesting);
     AddTarget(stack, targets_[TargetOfNode(automaton_.rule(rule).start)], to);
   }
   pending_.clear();
 }
 
-int32_t Matcher::StackOf(const std::vector<Link>& links) {
-  uint64_t hash = links.size();
+int32_t Matcher::StackOf(const std::vector<Link>& links, int32_t nesting) {
+  uint64_t hash = Mix(links.size(), static_cast<uint64_t>(nesting));
   for (const Link& link : links) hash = Mix(Mix(hash, link.next.bits), link.stack);
   const auto [begin, end] = stack_by_hash_.equal_range(hash);
   for (auto it = begin; it != end; ++it) {
     const std::span<const Link> other = LinksOf(it->second);
+    if (Nesting(it->second) != nesting) continue;
     if (std::equal(other.begin(), other.end(), links.begin(), links.end())) return it->second;
   }
   const int32_t stack = static_cast<int32_t>(stacks_.size());
-  stacks_.push_back({links_.size(), links.size(), hash});
+  stacks_.push_back({links_.size(), links.size(), hash, nesting});
   links_.insert(links_.end(), links.begin(), links.end());
   stack_by_hash_.emplace(hash, stack);
   return stack;

@@ -38,6 +38,9 @@ class Matcher {
  public:
   static constexpr int32_t kBottom = 0;    // under the root rule
   static constexpr int32_t kAnyStack = 1;  // what is under it is not known
+  // Of any objects and arrays within each other; deeper none may be opened. Parsers of JSON have
+  // such a bound, too, and a model that only opens brackets comes to an end.
+  static constexpr int32_t kMaxNesting = 64;
 
   // The automaton and the meter's context outlive the matcher.
   Matcher(const Automaton& automaton, const ExecContext& ctx);
@@ -55,6 +58,8 @@ class Matcher {
     return std::max(TransitionOf(state, byte), kSeveral);
   }
 
+  // How many of them are open on a stack.
+  int32_t Nesting(int32_t stack) const { return stacks_[stack].nesting; }
   const std::vector<Ref>& Nodes(int32_t state) const { return states_[state].nodes; }
   int32_t StateOf(const std::vector<Ref>& nodes);  // sorted, each once
   // The nodes with the counters cut at what a token of `longest` bytes can tell.
@@ -102,6 +107,7 @@ class Matcher {
   struct Stack {
     size_t first_link = 0, num_links = 0;
     uint64_t hash = 0;
+    int32_t nesting = 0;
   };
   struct PendingCall {
     int32_t rank, rule;
@@ -124,7 +130,7 @@ class Matcher {
   void MakeCalls(Position* to);
   void AddTarget(int32_t stack, const Target& target, Position* to);
   void AddState(int32_t stack, int32_t state, Position* to);
-  int32_t StackOf(const std::vector<Link>& links);
+  int32_t StackOf(const std::vector<Link>& links, int32_t nesting);
   std::span<const Link> LinksOf(int32_t stack) const {
     return std::span(links_).subspan(stacks_[stack].first_link, stacks_[stack].num_links);
   }

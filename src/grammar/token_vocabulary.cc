@@ -48,7 +48,12 @@ TokenVocabulary::TokenVocabulary(const Tokenizer& tokenizer, const ExecContext& 
   entries.reserve(static_cast<size_t>(size));
   for (int32_t token = 0; token < size; ++token) {
     meter.Spend(1);
-    if (!BytesOf(token).empty()) entries.push_back({BytesOf(token), token});
+    const std::string_view bytes = BytesOf(token);
+    if (bytes.empty()) continue;
+    entries.push_back({bytes, token});
+    const auto openers = std::count_if(bytes.begin(), bytes.end(),
+                                       [](char byte) { return byte == '{' || byte == '['; });
+    max_openers_ = std::max(max_openers_, static_cast<int32_t>(openers));
   }
   trie_ = TokenTrie(std::move(entries), &meter);
   FindStringTokens(&meter);

@@ -49,18 +49,21 @@ class TokenVocabulary {
   // The first blank of an answer is dropped when the tokens become text.
   bool strips_first_space() const { return strips_first_space_; }
   const StringTokens& string_tokens() const { return string_tokens_; }
+  // Opening brackets in one token, at most.
+  int32_t max_openers() const { return max_openers_; }
   // Of the states that every grammar has.
   MaskCache& masks() const { return masks_; }
 
- private:
-  static constexpr int64_t kMaxMaskBytes = 8 << 20;
+  static constexpr int64_t kMaxMaskBytes = 8 << 20;  // of masks()
 
+ private:
   void FindStringTokens(WorkMeter* meter);
 
   std::string bytes_;
   std::vector<uint32_t> offsets_;  // [vocab_size + 1]
   std::vector<int32_t> ends_;
   bool strips_first_space_ = false;
+  int32_t max_openers_ = 0;
   TokenTrie trie_;
   StringTokens string_tokens_;
   mutable MaskCache masks_{kMaxMaskBytes};

@@ -132,13 +132,41 @@ TEST(JsonObject, TakesJsonAndNothingElse) {
   }
 }
 
-TEST(JsonObject, DeepNestingIsOrdinary) {
+// An object with n - 1 arrays within it.
+std::string Nested(size_t n) {
+  return "{\"a\":" + std::string(n - 1, '[') + "0" + std::string(n - 1, ']') + "}";
+}
+
+TEST(JsonObject, NestsUpToItsBound) {
   const Bench bench;
-  std::string text = "{\"a\":";
-  for (int i = 0; i < 5000; ++i) text += "[{\"a\":";
-  text += "0";
-  for (int i = 0; i < 5000; ++i) text += "}]";
-  EXPECT_TRUE(bench.Accepts(kObject, text + "}"));
+  EXPECT_TRUE(bench.Accepts(kObject, Nested(64)));
+  EXPECT_FALSE(bench.Accepts(kObject, Nested(65)));
+  const GrammarSpec any_value{Kind::kJsonSchema, R"({"properties":{"a":true}})", {}, {}, {}};
+  EXPECT_TRUE(bench.Accepts(any_value, Nested(65)));  // 64 within the schema's own object
+  EXPECT_FALSE(bench.Accepts(any_value, Nested(66)));
+}
+
+// Around the bound the masks say what taking a token says, and something may always come.
+TEST(JsonObject, MasksKnowTheBound) {
+  const Bench bench;
+  const auto at = [&](const std::string& text) {
+    auto constraint = bench.New(kObject);
+    for (const char byte : text)
+      EXPECT_TRUE(constraint->Accept(bench.TokenOf({&byte, 1})).ok()) << text;
+    return constraint;
+  };
+  for (size_t depth = 61; depth <= 64; ++depth) {
+    const std::string open = "{\"a\":" + std::string(depth - 1, '[');
+    for (const std::string& text :
+         {open, open + "0", open + "0,", open + "\"", open + "0]", open + "0],"}) {
+      const std::vector<int32_t> allowed = bench.Allowed(*at(text));
+      EXPECT_FALSE(allowed.empty()) << text;
+      for (int32_t token = 0; token < bench.vocab_size(); ++token) {
+        const bool in_mask = std::count(allowed.begin(), allowed.end(), token) > 0;
+        EXPECT_EQ(in_mask, at(text)->Accept(token).ok()) << text << " | " << bench.Text(token);
+      }
+    }
+  }
 }
 
 TEST(PrefixAndSuffix, StandAroundIt) {
