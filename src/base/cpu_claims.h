@@ -11,6 +11,12 @@ namespace lull {
 // Thread-safe.
 class CpuClaims {
  public:
+  // Between the two the CPU time of the process is the caller's, or of others who work meanwhile:
+  // not that of an idle process.
+  void BeginWork() { working_.fetch_add(1, std::memory_order_relaxed); }
+  void EndWork() { working_.fetch_sub(1, std::memory_order_relaxed); }
+  bool working() const { return working_.load(std::memory_order_relaxed) > 0; }
+
   // Process CPU time since the last claim (or since construction), of all threads.
   int64_t ClaimNs() {
     const int64_t now = os::ProcessCpuNs();
@@ -22,6 +28,7 @@ class CpuClaims {
   }
 
  private:
+  std::atomic<int> working_{0};
   std::atomic<int64_t> claimed_ns_{os::ProcessCpuNs()};
 };
 

@@ -72,12 +72,28 @@ void ThreadPool::Run(const ExecContext& ctx, size_t num_tiles, RawFn fn, void* a
   generation_.store(generation, std::memory_order_release);
   generation_.notify_all();
   RunTiles(0, generation);
-  for (int round = 0; poll && round < kSpinRounds; ++round) {
-    if (unfinished_.load(std::memory_order_acquire) == 0) return;
+  uint32_t left = unfinished_.load(std::memory_order_acquire);
+  for (int round = 0; poll && left != 0 && round < kSpinRounds; ++round) {
     CpuRelax();
+    left = unfinished_.load(std::memory_order_acquire);
   }
-  uint32_t left;
   while ((left = unfinished_.load(std::memory_order_acquire)) != 0) unfinished_.wait(left);
+  if (failed_.load(std::memory_order_relaxed)) RethrowFailure();
+}
+
+void ThreadPool::RethrowFailure() {
+  failed_.store(false, std::memory_order_relaxed);
+  std::rethrow_exception(std::exchange(failure_, nullptr));
+}
+
+// An exception must neither end a worker nor leave the caller while others still use his job.
+void ThreadPool::RunTile(const ExecContext& ctx, RawFn fn, void* arg, size_t tile, int thread) {
+  try {
+    fn(arg, tile, thread);
+    ctx.Checkpoint();
+  } catch (...) {
+    if (!failed_.exchange(true, std::memory_order_relaxed)) failure_ = std::current_exception();
+  }
 }
 
 // The next tile of a range, unless it is used up or belongs to another job.
@@ -104,8 +120,7 @@ void ThreadPool::RunTiles(int thread, uint32_t generation) {
     const size_t end = RangeBegin(range + 1, ranges, num_tiles);
     size_t tile;
     while (ClaimTile(range, generation, end, &tile)) {
-      fn(arg, tile, thread);
-      ctx->Checkpoint();
+      RunTile(*ctx, fn, arg, tile, thread);
       if (unfinished_.fetch_sub(1, std::memory_order_acq_rel) == 1) unfinished_.notify_one();
     }
   }

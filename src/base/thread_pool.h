@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -36,7 +37,8 @@ class ThreadPool {
 
   using RawFn = void (*)(void* arg, size_t tile, int thread);
   // Runs the job and returns when every tile is done. Checkpoints after each tile. Not reentrant;
-  // one caller at a time.
+  // one caller at a time. Where tiles throw, the others are done all the same, and one of the
+  // exceptions goes on in the caller.
   void Run(const ExecContext& ctx, size_t num_tiles, RawFn fn, void* arg);
 
  private:
@@ -58,6 +60,8 @@ class ThreadPool {
     return num_tiles * range / ranges;
   }
   bool ClaimTile(size_t range, uint32_t generation, size_t end, size_t* tile);
+  void RunTile(const ExecContext& ctx, RawFn fn, void* arg, size_t tile, int thread);
+  void RethrowFailure();
   void WorkerLoop(int thread);
   void RunTiles(int thread, uint32_t generation);
 
@@ -65,6 +69,8 @@ class ThreadPool {
   std::unique_ptr<Claim[]> claims_;      // per thread
   std::atomic<uint32_t> generation_{0};  // bumped to start a job; workers wait on it
   std::atomic<uint32_t> unfinished_{0};  // tiles of the job not yet computed
+  std::atomic<bool> failed_{false};      // some tile of the job has thrown
+  std::exception_ptr failure_;           // the first one's; written by who set failed_
   std::atomic<bool> stop_{false};
   std::atomic<bool> spin_{true};
   const bool idle_priority_;

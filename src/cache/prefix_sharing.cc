@@ -70,7 +70,9 @@ void KvCache::TakeSnapshots(Sequence& s, int64_t tokens) {
   s.snapshots.clear();
   if (!has_state() || s.node == nullptr) return;
   BlockPool& pool = pools_[state_pool()];
-  for (int64_t n = (s.length + tokens) / kPage - s.length / kPage; n > 0; --n) {
+  const int64_t ends = (s.length + tokens) / kPage - s.length / kPage;
+  s.snapshots.reserve(static_cast<size_t>(ends));  // a page once taken is not lost
+  for (int64_t n = ends; n > 0; --n) {
     if (pool.available() == 0) EvictOne(state_pool());
     s.snapshots.push_back(pool.Take());
   }

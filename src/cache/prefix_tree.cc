@@ -1,6 +1,7 @@
 #include "cache/prefix_tree.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace lull {
 namespace {
@@ -27,13 +28,17 @@ PrefixNode* PrefixTree::Find(const PrefixNode* parent, std::span<const int32_t> 
 }
 
 PrefixNode* PrefixTree::Add(PrefixNode* parent, std::span<const int32_t> tokens) {
-  PrefixNode* node = nodes_.emplace_back(std::make_unique<PrefixNode>()).get();
+  auto made = std::make_unique<PrefixNode>();
+  PrefixNode* node = made.get();
   node->parent = parent;
   node->tokens.assign(tokens.begin(), tokens.end());
   node->hash = HashOf(tokens);
   node->depth = parent->depth + 1;
   node->pages.assign(num_pools_, -1);
   node->last_use = ++clock_;
+  // All or nothing, where memory runs out.
+  parent->children.reserve(parent->children.size() + 1);
+  nodes_.push_back(std::move(made));
   parent->children.push_back(node);
   return node;
 }

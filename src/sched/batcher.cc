@@ -4,6 +4,8 @@
 #include <string>
 #include <utility>
 
+#include "sched/step_failure.h"
+
 namespace lull {
 namespace {
 
@@ -16,6 +18,12 @@ int64_t Pages(int64_t tokens) { return (tokens + kPage - 1) / kPage; }
 // Counted once, even where a preemption has it computed again.
 int64_t PromptComputed(const Sequence& sequence) {
   return std::min(std::max(sequence.computed, sequence.most_computed), sequence.prompt_tokens());
+}
+
+Error LateError(const Sequence& sequence) {
+  const int64_t ms = (sequence.deadline_ns() - sequence.submit_ns()) / 1'000'000;
+  return {ErrorCode::kDeadlineExceeded, "the deadline of " + std::to_string(ms) + " ms has passed",
+          "deadline_ms", "give it more time, or ask for a shorter answer", 0.0};
 }
 
 }  // namespace
@@ -35,6 +43,9 @@ Batcher::Batcher(Runner& runner, const Tokenizer& tokenizer, const ExecContext& 
   if (options.max_context_tokens > 0) {
     limits_.max_context_tokens = std::min(limits_.max_context_tokens, options.max_context_tokens);
   }
+  // So that no request is lost on its way from one place to another. One more than run: see
+  // FailRunning.
+  running_.reserve(static_cast<size_t>(options_.max_sequences) + 1);
 }
 
 Batcher::~Batcher() {
@@ -42,10 +53,12 @@ Batcher::~Batcher() {
 }
 
 void Batcher::Add(Submission submission) {
-  after_idle_ = after_idle_ || idle();
-  deadlines_ += submission.request.deadline_ms > 0;
+  const bool was_idle = idle();
+  const bool has_deadline = submission.request.deadline_ms > 0;
   const int64_t new_tokens = NewTokenLimit(submission.request, limits_);
   waiting_.Add(std::make_unique<Sequence>(ctx_, std::move(submission), tokenizer_, new_tokens));
+  after_idle_ = after_idle_ || was_idle;
+  deadlines_ += has_deadline;
 }
 
 void Batcher::Cancel(uint64_t id, std::vector<Delivery>* out) {
@@ -68,16 +81,42 @@ void Batcher::CancelAll(std::vector<Delivery>* out) {
 
 void Batcher::Step(std::vector<Delivery>* out) {
   meter_.Begin(std::exchange(after_idle_, false));
-  ExpireDeadlines(out);
-  Admit();
-  BuildBatch();
-  if (!rows_.empty()) {
+  Retire(out);  // what failed in Admit
+  Guarded([&] {
+    ExpireDeadlines(out);
+    AdmitWaiting();
+    BuildBatch();
+    if (rows_.empty()) return;
     ++counts_.steps;
     Compute();
     Sample(out);
     Meter();
-  }
+  });
   Retire(out);
+  meter_.Leave();
+}
+
+template <typename Fn>
+void Batcher::Guarded(Fn&& fn) {
+  try {
+    fn();
+  } catch (...) {
+    FailRunning(ErrorOfException());
+  }
+}
+
+// What became of a step that was left in its middle is not known, so nothing is built on it: all
+// its requests end, and the runner forgets them. Without any, the next in line was at fault.
+void Batcher::FailRunning(const Error& error) {
+  if (running_.empty() && !waiting_.empty()) running_.push_back(waiting_.PopFront());
+  for (const SequencePtr& sequence : running_) {
+    if (sequence->finished()) continue;
+    try {
+      sequence->End(FinishReason::kError, error);
+    } catch (...) {
+      sequence->End(FinishReason::kError, ErrorOfException());
+    }
+  }
 }
 
 // An answer that comes too late is not computed to its end.
@@ -87,25 +126,21 @@ void Batcher::ExpireDeadlines(std::vector<Delivery>* out) {
   const auto is_late = [now_ns](const Sequence& s) {
     return s.deadline_ns() != 0 && now_ns >= s.deadline_ns() && !s.finished();
   };
-  std::vector<uint64_t> late;
+  std::vector<std::pair<uint64_t, Error>> late;
   waiting_.ForEach([&](const Sequence& s) {
-    if (is_late(s)) late.push_back(s.id());
+    if (is_late(s)) late.emplace_back(s.id(), LateError(s));
   });
-  const auto expire = [&](Sequence* sequence) {
-    const int64_t ms = (sequence->deadline_ns() - sequence->submit_ns()) / 1'000'000;
-    sequence->End(
-        FinishReason::kError,
-        {ErrorCode::kDeadlineExceeded, "the deadline of " + std::to_string(ms) + " ms has passed",
-         "deadline_ms", "give it more time, or ask for a shorter answer", 0.0});
+  const auto expire = [&](Sequence* sequence, Error error) {
+    sequence->End(FinishReason::kError, std::move(error));
     ++counts_.expired;
   };
-  for (const uint64_t id : late) {
+  for (auto& [id, error] : late) {
     const SequencePtr sequence = waiting_.Take(id);
-    expire(sequence.get());
+    expire(sequence.get(), std::move(error));
     out->push_back(Finish(sequence.get()));
   }
   for (const SequencePtr& sequence : running_)
-    if (is_late(*sequence)) expire(sequence.get());
+    if (is_late(*sequence)) expire(sequence.get(), LateError(*sequence));
   Retire(out);  // now: one that has ended must not be preempted, and wait for a place to say so
 }
 
@@ -113,6 +148,10 @@ void Batcher::ExpireDeadlines(std::vector<Delivery>* out) {
 // holds the ones behind it, so none of its class starves; it takes the place of one of a lower
 // class.
 void Batcher::Admit() {
+  Guarded([this] { AdmitWaiting(); });
+}
+
+void Batcher::AdmitWaiting() {
   ReservePages();
   while (!waiting_.empty()) {
     Sequence* next = waiting_.front();
@@ -147,6 +186,7 @@ int64_t Batcher::PagesWanted(const Sequence& sequence) const {
 }
 
 bool Batcher::TryAdmit(Sequence* sequence) {
+  Release(sequence);  // of a try that was left in its middle
   const int64_t pages = PagesWanted(*sequence);
   const bool alone = running_.empty();
   if (options_.kv_pool_tokens > 0 && !alone &&
@@ -215,13 +255,13 @@ bool Batcher::MakeRoom(Sequence* sequence, int64_t pages) {
 }
 
 void Batcher::PreemptYoungest() {
-  SequencePtr youngest = std::move(running_.back());
+  Sequence* youngest = running_.back().get();
+  waiting_.PutBack(std::move(running_.back()));
   running_.pop_back();
-  Release(youngest.get());
+  Release(youngest);
   youngest->most_computed = std::max(youngest->most_computed, youngest->computed);
   youngest->computed = 0;
   ++counts_.preempted;
-  waiting_.PutBack(std::move(youngest));
 }
 
 // Answers first, one row each; then the prompts up to the chunk: by class, the account that has had
@@ -269,9 +309,14 @@ int64_t Batcher::PromptRoom() const {
       std::min<int64_t>(options_.prefill_chunk_tokens, runner_.max_batch_rows() - answers);
   const double row_s = step_times_.row_s();
   if (answers == 0 || !step_times_.known() || row_s <= 0.0) return most;
-  const double rows = (options_.max_step_s - step_times_.base_s()) / row_s;
+  const double rows = (MaxStepSeconds() - step_times_.base_s()) / row_s;
   const auto fits = static_cast<int64_t>(std::clamp(rows, 0.0, 1e6)) - answers;
   return std::min(most, std::max(fits / kRowStep * kRowStep, kRowStep));
+}
+
+double Batcher::MaxStepSeconds() const {
+  const double p95_s = options_.p95_latency_s ? options_.p95_latency_s() : 0.0;
+  return p95_s > 0.0 ? std::min(options_.max_step_s, p95_s / 10.0) : options_.max_step_s;
 }
 
 bool Batcher::Shares(const Sequence& sequence) const {
@@ -438,6 +483,14 @@ BatcherCounts Batcher::counts() const {
   for (const SequencePtr& sequence : running_) add(*sequence);
   waiting_.ForEach(add);  // preempted ones among them
   return counts;
+}
+
+int64_t Batcher::oldest_submit_ns() const {
+  int64_t oldest = 0;
+  waiting_.ForEach([&oldest](const Sequence& s) {
+    if (s.admit_ns == 0 && (oldest == 0 || s.submit_ns() < oldest)) oldest = s.submit_ns();
+  });
+  return oldest;
 }
 
 LoadEstimate Batcher::load() const {

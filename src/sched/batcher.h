@@ -25,6 +25,9 @@ struct BatcherOptions {
   int max_sequences = 64;          // running at once
   int prefill_chunk_tokens = 128;  // rows of prompts in one step
   double max_step_s = 0.25;        // of a step that has answers in it, as measured; fewer rows then
+  // The declared p95, asked anew for each step: a tenth of it is the most of such a step. null, or
+  // 0: none. Thread-safe.
+  std::function<double()> p95_latency_s = nullptr;
   int64_t kv_pool_tokens = 0;      // what the runner's pool holds; 0: only HasRoom is asked
   int64_t max_context_tokens = 0;  // per request; 0: the runner's
   // Room for an answer that a request gets at admission, and again whenever it has used it up.
@@ -57,7 +60,8 @@ class Batcher {
   ~Batcher();
 
   const RequestLimits& limits() const { return limits_; }
-  // Requires: CheckRequest(submission.request, limits()) is ok.
+  // Requires: CheckRequest(submission.request, limits()) is ok. Where it throws nothing has
+  // changed.
   void Add(Submission submission);
   // Both append a kFinish per request they end.
   void Cancel(uint64_t id, std::vector<Delivery>* out);  // unknown ids are ignored
@@ -66,10 +70,14 @@ class Batcher {
   bool idle() const { return running_.empty() && waiting_.empty(); }
   // Moves what fits from the queue to the running; Step does it too.
   void Admit();
-  // Admits, computes one batch, appends the events. Cost: one forward pass.
+  // Admits, computes one batch, appends the events. Cost: one forward pass. What a request's own
+  // part of it throws ends that request, anything else thrown those running; the rest go on. That
+  // holds where `out` has room for two more events per request; else Step may throw.
   void Step(std::vector<Delivery>* out);
   BatcherCounts counts() const;
   LoadEstimate load() const;
+  // When the one came that has waited longest for its first turn, monotonic; 0: none waits.
+  int64_t oldest_submit_ns() const;
   // What a new request of this class would find before it.
   Backlog BacklogOf(Priority priority) const;
 
@@ -82,6 +90,10 @@ class Batcher {
     int64_t logits_slot = -1;  // index of its logits, -1: none this time
   };
 
+  template <typename Fn>
+  void Guarded(Fn&& fn);
+  void FailRunning(const Error& error);
+  void AdmitWaiting();
   void ExpireDeadlines(std::vector<Delivery>* out);
   bool TryAdmit(Sequence* sequence);
   bool PreemptFor(const Sequence& sequence);
@@ -94,6 +106,7 @@ class Batcher {
   bool Pauses(const Sequence& sequence) const;
   void AddPromptRows();
   int64_t PromptRoom() const;
+  double MaxStepSeconds() const;
   bool Shares(const Sequence& sequence) const;
   bool WaitsForPages(const Sequence& sequence) const;
   void AdoptPrefix(Sequence* sequence);

@@ -15,15 +15,15 @@ void FairQueue::Add(SequencePtr sequence) {
     c[sequence->account()].rows_served = least;
   }
   Account& account = AccountOf(*sequence);
+  account.waiting.push_back(std::move(sequence));
   ++account.open;
   ++size_;
-  account.waiting.push_back(std::move(sequence));
 }
 
-void FairQueue::PutBack(SequencePtr sequence) {
-  ++size_;
+void FairQueue::PutBack(SequencePtr&& sequence) {
   Account& account = AccountOf(*sequence);
   account.waiting.push_front(std::move(sequence));
+  ++size_;
 }
 
 void FairQueue::Leave(const Sequence& sequence) {

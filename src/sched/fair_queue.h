@@ -20,8 +20,8 @@ class FairQueue {
   // A new request joins its account. An account without any begins where the least served of its
   // class is: it gets neither credit nor debt for the time that it was away.
   void Add(SequencePtr sequence);
-  // A preempted one goes to the head of its account.
-  void PutBack(SequencePtr sequence);
+  // A preempted one goes to the head of its account. Where this throws it is still the caller's.
+  void PutBack(SequencePtr&& sequence);
   // The request has ended, wherever it was; PutBack is not possible any more.
   void Leave(const Sequence& sequence);
 

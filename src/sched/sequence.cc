@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "sched/step_failure.h"
+
 namespace lull {
 namespace {
 
@@ -13,7 +15,7 @@ Sequence::Sequence(const ExecContext& ctx, Submission submission, const Tokenize
                    int64_t max_new_tokens)
     : id_(submission.id),
       request_(std::move(submission.request)),
-      on_event_(std::make_shared<EventFn>(std::move(submission.on_event))),
+      on_event_(std::move(submission.on_event)),
       submit_ns_(submission.submit_ns),
       deadline_ns_(request_.deadline_ms > 0 ? submit_ns_ + request_.deadline_ms * 1'000'000 : 0),
       tokenizer_(tokenizer),
@@ -25,22 +27,40 @@ Sequence::Sequence(const ExecContext& ctx, Submission submission, const Tokenize
   sampler_.AcceptAll(ctx, tokens_);
 }
 
+template <typename Fn>
+void Sequence::EndIfThrows(Fn&& fn) {
+  if (finished_) return;
+  try {
+    fn();
+  } catch (...) {
+    End(FinishReason::kError, ErrorOfException());
+  }
+}
+
 void Sequence::PrepareChoice(size_t vocab_size) {
   chosen_ = int32_t{-1};
   if (request_.constraint == nullptr) return;
-  allowed_.resize((vocab_size + 31) / 32);
-  const Status filled = request_.constraint->FillMask(allowed_);
-  if (!filled.ok()) chosen_ = filled.error();
+  EndIfThrows([&] {
+    allowed_.resize((vocab_size + 31) / 32);
+    const Status filled = request_.constraint->FillMask(allowed_);
+    if (!filled.ok()) chosen_ = filled.error();
+  });
 }
 
 void Sequence::Choose(const ExecContext& ctx, std::span<float> logits) {
   if (!chosen_.ok()) return;
-  chosen_ = sampler_.Sample(ctx, logits, static_cast<int64_t>(tokens_.size()), allowed_);
-  if (!chosen_.ok() || request_.logprobs == 0) return;
-  logprobs_ = ComputeLogprobs(ctx, logits, *chosen_, request_.logprobs);
+  EndIfThrows([&] {
+    chosen_ = sampler_.Sample(ctx, logits, static_cast<int64_t>(tokens_.size()), allowed_);
+    if (!chosen_.ok() || request_.logprobs == 0) return;
+    logprobs_ = ComputeLogprobs(ctx, logits, *chosen_, request_.logprobs);
+  });
 }
 
 void Sequence::Advance(int64_t now_ns, std::vector<Delivery>* out) {
+  EndIfThrows([&] { Accept(now_ns, out); });
+}
+
+void Sequence::Accept(int64_t now_ns, std::vector<Delivery>* out) {
   if (text_ == nullptr) text_ = tokenizer_.NewTextStream(false);
   if (!chosen_.ok()) return End(FinishReason::kError, chosen_.error());
   const int32_t token = *chosen_;
@@ -84,14 +104,22 @@ void Sequence::End(FinishReason reason, Error error) {
   error_ = std::move(error);
 }
 
-Delivery Sequence::TakeFinish(const ExecContext& ctx, int64_t now_ns) {
+void Sequence::TakeLastText(const ExecContext& ctx, Event* event) {
   sampler_.Forget(ctx);
-  Event event;
-  event.kind = Event::Kind::kFinish;
-  if (text_ != nullptr) event.text = stop_.Push(text_->Finish());
+  if (text_ != nullptr) event->text = stop_.Push(text_->Finish());
   const bool ended_itself = reason_ == FinishReason::kLength || reason_ == FinishReason::kEog;
   if (ended_itself && stop_.stopped()) reason_ = FinishReason::kStop;
-  event.text += stop_.Finish();
+  event->text += stop_.Finish();
+}
+
+Delivery Sequence::TakeFinish(const ExecContext& ctx, int64_t now_ns) {
+  Event event;
+  event.kind = Event::Kind::kFinish;
+  try {
+    TakeLastText(ctx, &event);
+  } catch (...) {
+    End(FinishReason::kError, ErrorOfException());
+  }
   event.reason = reason_;
   if (reason_ == FinishReason::kError) event.error = std::move(error_);
   RequestStats& stats = event.stats;

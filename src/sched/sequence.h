@@ -20,7 +20,7 @@ namespace lull {
 struct Submission {
   uint64_t id = 0;
   Request request;
-  EventFn on_event;
+  std::shared_ptr<EventFn> on_event;
   int64_t submit_ns = 0;  // monotonic
 };
 
@@ -61,12 +61,13 @@ class Sequence {
 
   // The next token, in three steps: what the constraint allows; the choice from the logits of the
   // last one, which several sequences may make at once on different threads; and what the caller is
-  // to see of it: a token, or nothing where the answer has ended; finished() tells.
+  // to see of it: a token, or nothing where the answer has ended; finished() tells. What they throw
+  // is the error of this request alone.
   void PrepareChoice(size_t vocab_size);
   void Choose(const ExecContext& ctx, std::span<float> logits);
   void Advance(int64_t now_ns, std::vector<Delivery>* out);
   void End(FinishReason reason, Error error = {});
-  // The last event. Requires: finished().
+  // The last event. Requires: finished(). Short of memory it loses text, but comes.
   Delivery TakeFinish(const ExecContext& ctx, int64_t now_ns);
 
   int runner_sequence = -1;   // in the runner, -1 while waiting
@@ -82,6 +83,10 @@ class Sequence {
   int64_t cached_tokens = 0;  // of the prompt, found in the prefix cache
 
  private:
+  template <typename Fn>
+  void EndIfThrows(Fn&& fn);
+  void Accept(int64_t now_ns, std::vector<Delivery>* out);
+  void TakeLastText(const ExecContext& ctx, Event* event);
   bool EndsAnswer(int32_t token) const;
   void DeliverToken(int32_t token, std::vector<Delivery>* out);
 

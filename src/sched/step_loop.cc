@@ -8,6 +8,7 @@
 
 #include "base/os/os.h"
 #include "base/os/thread.h"
+#include "sched/step_failure.h"
 
 namespace lull {
 namespace {
@@ -15,6 +16,8 @@ namespace {
 // An estimate is no promise: a request is refused only where it misses its deadline by a fifth.
 constexpr double kDeadlineMargin = 1.2;
 constexpr int64_t kMaxTimeoutMs = int64_t{1} << 40;  // clocks count nanoseconds in 64 bits
+// Before another try where there is no memory for a step's events.
+constexpr std::chrono::milliseconds kMemoryPause(10);
 
 ExecContext WithCancel(ExecContext ctx, const std::atomic<bool>* cancelled) {
   ctx.cancelled = cancelled;
@@ -45,20 +48,23 @@ StepLoop::~StepLoop() {
 }
 
 Result<RequestId> StepLoop::Submit(Request request, EventFn on_event) {
-  Status status = CheckRequest(request, limits_);
+  Status status = options_.fit ? options_.fit(&request) : Status::Ok();
+  if (status.ok()) status = CheckRequest(request, limits_);
   if (status.ok() && on_event == nullptr) {
     status = {ErrorCode::kUsage, "no function for the request's events", "on_event",
               "give one: its answer arrives there"};
   }
+  auto shared_event = std::make_shared<EventFn>(std::move(on_event));
   std::lock_guard<std::mutex> lock(mutex_);
   if (status.ok()) status = CheckLoad(request);
   if (!status.ok()) {
     ++(status.code() == ErrorCode::kBusy ? stats_.requests_refused : stats_.requests_invalid);
     return status.error();
   }
+  inbox_.push_back({last_id_ + 1, std::move(request), std::move(shared_event), os::MonotonicNs()});
+  ++last_id_;
   ++stats_.requests_submitted;
   ++open_;
-  inbox_.push_back({++last_id_, std::move(request), std::move(on_event), os::MonotonicNs()});
   wake_.notify_one();
   return last_id_;
 }
@@ -131,6 +137,11 @@ EngineStats StepLoop::stats() const {
   std::lock_guard<std::mutex> lock(mutex_);
   EngineStats stats = stats_;
   stats.waiting += static_cast<int64_t>(inbox_.size());
+  // Who is in the inbox came after those the batcher has.
+  int64_t oldest_ns = oldest_submit_ns_;
+  if (oldest_ns == 0 && !inbox_.empty()) oldest_ns = inbox_.front().submit_ns;
+  if (oldest_ns != 0)
+    stats.oldest_wait_ms = static_cast<double>(os::MonotonicNs() - oldest_ns) * 1e-6;
   return stats;
 }
 
@@ -155,6 +166,7 @@ bool StepLoop::TakeInbox(std::vector<Delivery>* out) {
     return stop_.load(std::memory_order_relaxed) || !inbox_.empty() || !cancels_.empty() ||
            cancel_all_ || !batcher_.idle();
   });
+  MakeRoom(&lock, out);
   std::vector<Submission> submissions = std::exchange(inbox_, {});
   const std::vector<RequestId> cancels = std::exchange(cancels_, {});
   const bool cancel_all = std::exchange(cancel_all_, false);
@@ -162,21 +174,47 @@ bool StepLoop::TakeInbox(std::vector<Delivery>* out) {
   // Read with the queues: what is submitted from here on is still to be ended.
   const bool go_on = !stop_.load(std::memory_order_relaxed);
   lock.unlock();
-  for (Submission& submission : submissions) batcher_.Add(std::move(submission));
+  for (Submission& submission : submissions) Add(std::move(submission), out);
   for (const RequestId id : cancels) batcher_.Cancel(id, out);
   if (cancel_all) batcher_.CancelAll(out);
   return go_on;
+}
+
+// For all events up to the next Deliver, a token and a finish per request: none may be lost where
+// memory runs out.
+void StepLoop::MakeRoom(std::unique_lock<std::mutex>* lock, std::vector<Delivery>* out) {
+  for (;;) {
+    try {
+      return out->reserve(2 * static_cast<size_t>(open_) + 1);
+    } catch (const std::bad_alloc&) {
+      wake_.wait_for(*lock, kMemoryPause);
+    }
+  }
+}
+
+void StepLoop::Add(Submission submission, std::vector<Delivery>* out) {
+  Delivery refusal{submission.id, submission.on_event, {}};
+  try {
+    return batcher_.Add(std::move(submission));
+  } catch (...) {
+    refusal.event.error = ErrorOfException();
+  }
+  ++not_taken_;
+  refusal.event.kind = Event::Kind::kFinish;
+  refusal.event.reason = FinishReason::kError;
+  out->push_back(std::move(refusal));
 }
 
 void StepLoop::Publish() {
   const BatcherCounts counts = batcher_.counts();
   const KvUsage kv = runner_->kv_usage();
   const LoadEstimate load = batcher_.load();
+  const int64_t oldest_submit_ns = batcher_.oldest_submit_ns();
   const std::array<Backlog, 3> backlogs = {batcher_.BacklogOf(Priority::kInteractive),
                                            batcher_.BacklogOf(Priority::kBatch),
                                            batcher_.BacklogOf(Priority::kBackground)};
   std::lock_guard<std::mutex> lock(mutex_);
-  stats_.requests_finished = counts.finished;
+  stats_.requests_finished = counts.finished + not_taken_;
   stats_.requests_cancelled = counts.cancelled;
   stats_.requests_expired = counts.expired;
   stats_.preemptions = counts.preempted;
@@ -191,6 +229,14 @@ void StepLoop::Publish() {
   stats_.kv = kv;
   load_ = load;
   backlogs_ = backlogs;
+  oldest_submit_ns_ = oldest_submit_ns;
+}
+
+void StepLoop::CancelQuietly(RequestId id) {
+  try {
+    Cancel(id);
+  } catch (const std::bad_alloc&) {  // then it goes on
+  }
 }
 
 // Without the lock: an event may submit and cancel. Statistics are published before, so a finished
@@ -202,7 +248,7 @@ void StepLoop::Deliver(std::vector<Delivery>* out) {
     try {
       (*delivery.on_event)(delivery.event);
     } catch (...) {  // a caller's exception ends his own request, not this thread
-      Cancel(delivery.id);
+      CancelQuietly(delivery.id);
     }
   }
   out->clear();

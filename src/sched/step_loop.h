@@ -5,6 +5,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -19,6 +20,8 @@ namespace lull {
 
 struct StepLoopOptions {
   BatcherOptions batcher;
+  // Cuts or refuses a request before anything else is asked of it; null: nothing. Thread-safe.
+  std::function<Status(Request*)> fit = nullptr;
   int max_queue = 256;         // waiting requests; at least 1
   bool idle_priority = false;  // the owner thread computes too: SCHED_IDLE like the pool
 };
@@ -47,14 +50,18 @@ class StepLoop {
  private:
   void Run();
   bool TakeInbox(std::vector<Delivery>* out);  // false: stop
+  void MakeRoom(std::unique_lock<std::mutex>* lock, std::vector<Delivery>* out);
+  void Add(Submission submission, std::vector<Delivery>* out);
   Status CheckLoad(const Request& request) const;
   Backlog BacklogBefore(Priority priority) const;
   void Publish();
+  void CancelQuietly(RequestId id);
   void Deliver(std::vector<Delivery>* out);
 
   std::unique_ptr<Runner> runner_;
   std::atomic<bool> stop_{false};
-  Batcher batcher_;  // the owner thread's, after construction
+  Batcher batcher_;        // the owner thread's, after construction
+  int64_t not_taken_ = 0;  // the owner thread's: requests there was no memory for
   RequestLimits limits_;
   const StepLoopOptions options_;
 
@@ -66,6 +73,7 @@ class StepLoop {
   EngineStats stats_;                // guarded by mutex_; as of the last step
   LoadEstimate load_;                // guarded by mutex_; as of the last step
   std::array<Backlog, 3> backlogs_;  // guarded by mutex_; by Priority, without the inbox
+  int64_t oldest_submit_ns_ = 0;     // guarded by mutex_; of those waiting as of the last step
   RequestId last_id_ = 0;            // guarded by mutex_
   int64_t open_ = 0;                 // guarded by mutex_; accepted, last event not yet delivered
   bool draining_ = false;            // guarded by mutex_

@@ -15,13 +15,16 @@ double Ms(int64_t ns) { return static_cast<double>(ns) * 1e-6; }
 
 StepMeter::StepMeter(const ExecContext& ctx, CpuClaims* claims)
     : ctx_(ctx), claims_(claims != nullptr ? *claims : own_) {
-  claims_.ClaimNs();  // what came before is not of any request
+  // What came before is not of any request; others at work will claim theirs.
+  if (!claims_.working()) idle_cpu_ms_ = Ms(claims_.ClaimNs());
 }
 
 void StepMeter::Begin(bool after_idle) {
   begin_ns_ = os::MonotonicNs();
   begin_paused_ns_ = ctx_.PausedNs();
-  if (!after_idle) return;
+  const bool others_work = claims_.working();
+  claims_.BeginWork();
+  if (!after_idle || others_work) return;
   carried_cpu_ms_ += Ms(claims_.ClaimNs());
   idle_cpu_ms_ += std::max(0.0, carried_cpu_ms_ - kMostIdleCpuMs);
   carried_cpu_ms_ = std::min(carried_cpu_ms_, kMostIdleCpuMs);

@@ -20,17 +20,19 @@ class StepMeter {
   StepMeter(const ExecContext& ctx, CpuClaims* claims);
 
   // after_idle: nothing was running before. Of what the process did meanwhile the next requests pay
-  // kMostIdleCpuMs at most; the rest is nobody's.
+  // kMostIdleCpuMs at most; the rest is nobody's. Where another engine is at work it is that one's.
   void Begin(bool after_idle);
   // Requires: Begin. What is not asked for is part of the next step's.
   StepCost End();
+  // Ends what Begin began, after End or without it.
+  void Leave() { claims_.EndWork(); }
 
   double idle_cpu_ms() const { return idle_cpu_ms_; }  // nobody's
 
  private:
   static constexpr double kMostIdleCpuMs = 100.0;
 
-  const ExecContext& ctx_;
+  const ExecContext ctx_;
   CpuClaims own_;
   CpuClaims& claims_;
   int64_t begin_ns_ = 0;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <new>
 #include <thread>
 #include <vector>
 
@@ -60,6 +61,28 @@ TEST(ThreadPoolTest, TilesOfAStuckThreadAreTaken) {
     ++done;
   });
   EXPECT_EQ(done, kTiles);
+}
+
+TEST(ThreadPoolTest, ATilesExceptionArrivesWhenTheOthersAreDone) {
+  for (const int threads : {1, 2, 4})
+    for (const size_t bad : {size_t{0}, size_t{7}, size_t{63}}) {
+      ThreadPool pool(threads);
+      ExecContext ctx;
+      ctx.pool = &pool;
+      std::atomic<int> done{0};
+      EXPECT_THROW(ParallelFor(ctx, 64,
+                               [&](size_t tile, int) {
+                                 if (tile % 64 == bad) throw std::bad_alloc();
+                                 ++done;
+                               }),
+                   std::bad_alloc);
+      if (threads > 1) {
+        EXPECT_EQ(done, 63);
+      }
+      done = 0;
+      ParallelFor(ctx, 64, [&](size_t, int) { ++done; });
+      EXPECT_EQ(done, 64);
+    }
 }
 
 TEST(ThreadPoolTest, WorksAloneWhereThreadsAreRefused) {

@@ -34,7 +34,7 @@ struct World {
 
   void Add(uint64_t id, Request request) {
     ASSERT_TRUE(CheckRequest(request, batcher.limits()).ok());
-    batcher.Add({id, std::move(request), [](const Event&) {}, 0});
+    batcher.Add({id, std::move(request), std::make_shared<EventFn>([](const Event&) {}), 0});
   }
   void Take(std::vector<Delivery>* out) {
     for (Delivery& delivery : *out) {
@@ -186,7 +186,7 @@ TEST(Batcher, ThrottledTimeIsThatOfItsSteps) {
   for (uint64_t id = 1; id <= 2; ++id) {
     Request request = MakeRequest({1, 2, 3}, 4);
     request.ignore_eog = true;
-    batcher.Add({id, request, [](const Event&) {}, os::MonotonicNs()});
+    batcher.Add({id, request, std::make_shared<EventFn>([](const Event&) {}), os::MonotonicNs()});
   }
   while (!batcher.idle()) batcher.Step(&out);
   for (const Delivery& delivery : out) {
@@ -314,6 +314,35 @@ TEST(Batcher, APromptDoesNotStallAnswers) {
   world.Step();  // the tenth chunk of 16 completes the prompt of 160
   EXPECT_EQ(world.answers[2].finishes, 1);
   EXPECT_LE(world.runner.max_rows_seen, 17);
+}
+
+// A step of r rows takes r ms here; the p95 that is declared while answers run bounds the prompt
+// rows of the next step at once.
+TEST(Batcher, ADeclaredLatencyBoundsTheNextStep) {
+  double p95_s = 0.0;
+  World world({}, {.prefill_chunk_tokens = 128, .p95_latency_s = [&p95_s] { return p95_s; }});
+  world.runner.on_forward = [](const ExecContext&, std::span<const BatchRow> rows) {
+    os::SleepUntilNs(os::MonotonicNs() + static_cast<int64_t>(rows.size()) * 1'000'000);
+    return Status::Ok();
+  };
+  Request answering = MakeRequest({1}, 300);
+  answering.ignore_eog = true;
+  world.Add(1, answering);
+  world.Add(2, MakeRequest(std::vector<int32_t>(500, 3), 1));
+  const auto rows_of_a_step = [&world] {
+    world.runner.max_rows_seen = 0;
+    world.Step();
+    return world.runner.max_rows_seen.load();
+  };
+  for (int i = 0; i < 2; ++i) EXPECT_GE(rows_of_a_step(), 128);
+  while (world.batcher.BacklogOf(Priority::kInteractive).prompt_tokens > 0) world.Step();
+  for (int i = 0; i < 6; ++i) world.Step();
+  world.Add(3, MakeRequest(std::vector<int32_t>(500, 4), 1));
+  EXPECT_GT(rows_of_a_step(), 60);  // 250 ms: the chunk, or little less
+  p95_s = 0.4;                      // 40 ms
+  EXPECT_LE(rows_of_a_step(), 48);
+  p95_s = 0.0;
+  EXPECT_GT(rows_of_a_step(), 60);
 }
 
 TEST(Batcher, FirstInFirstOutAndRoomForTheWholeAnswer) {
@@ -504,7 +533,8 @@ TEST(Batcher, HalfCharactersNeverLeave) {
   Request request;
   request.prompt_tokens = {5};
   request.max_new_tokens = 1;
-  Sequence sequence(ExecContext(), {1, request, [](const Event&) {}, 0}, tokenizer, 7);
+  Sequence sequence(ExecContext(), {1, request, std::make_shared<EventFn>([](const Event&) {}), 0},
+                    tokenizer, 7);
   std::vector<Delivery> out;
   for (const int32_t token : forced) {
     std::vector<float> logits(6, 0.0f);
@@ -663,7 +693,7 @@ TEST(Batcher, ADeadlineEndsWhatIsLate) {
   const auto add = [&](uint64_t id, int64_t deadline_ms) {
     Request request = Of(Priority::kInteractive, "", 5, 20);
     request.deadline_ms = deadline_ms;
-    world.batcher.Add({id, request, [](const Event&) {}, now_ns});
+    world.batcher.Add({id, request, std::make_shared<EventFn>([](const Event&) {}), now_ns});
   };
   add(1, 50);  // ends while it runs
   add(2, 30);  // while it waits
@@ -755,7 +785,7 @@ TEST(Batcher, ManyThreadsChooseTheSame) {
   std::vector<Request> requests;
   for (uint64_t id = 0; id < 40; ++id) {
     requests.push_back(RandomRequest(rng));
-    batcher.Add({id, requests.back(), [](const Event&) {}, 0});
+    batcher.Add({id, requests.back(), std::make_shared<EventFn>([](const Event&) {}), 0});
   }
   std::map<uint64_t, Answer> answers;
   std::vector<Delivery> out;

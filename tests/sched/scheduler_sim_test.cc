@@ -89,7 +89,7 @@ class Simulation {
     life.account = request.account;
     life.submit_ns = now_ns_;
     if (request.deadline_ms > 0) life.deadline_ns = now_ns_ + request.deadline_ms * kMs;
-    batcher_.Add({id, std::move(request), [](const Event&) {}, now_ns_});
+    batcher_.Add({id, std::move(request), std::make_shared<EventFn>([](const Event&) {}), now_ns_});
   }
 
   void Step() {

@@ -5,7 +5,9 @@
 #include <chrono>
 #include <limits>
 #include <map>
+#include <new>
 #include <random>
+#include <stdexcept>
 #include <thread>
 
 #include "base/os/os.h"
@@ -88,6 +90,7 @@ TEST(StepLoop, AnswersAndIsIdleAfterwards) {
   EXPECT_EQ(inbox.tokens()[1].size(), 20u);
   const EngineStats stats = world.loop->stats();
   EXPECT_EQ(stats.requests_finished, 1);
+  EXPECT_EQ(stats.oldest_wait_ms, 0.0);
   EXPECT_EQ(stats.running, 0);
   EXPECT_EQ(stats.new_tokens, 20);
   EXPECT_EQ(stats.kv.pages_used, 0);
@@ -142,6 +145,8 @@ TEST(StepLoop, FullQueueIsBusy) {
   gate.AwaitEntered();  // running, so the queue is empty
   ASSERT_TRUE(world.loop->Submit(Endless(2, 3), inbox.For(1)).ok());
   ASSERT_TRUE(world.loop->Submit(Endless(3, 3), inbox.For(2)).ok());
+  std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  EXPECT_GE(world.loop->stats().oldest_wait_ms, 5.0);
   const Result<RequestId> refused = world.loop->Submit(Endless(4, 3), inbox.For(3));
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.error().code, ErrorCode::kBusy);
@@ -394,6 +399,50 @@ TEST(StepLoop, AFullQueueSaysWhenToComeBack) {
   EXPECT_EQ(refused.error().code, ErrorCode::kBusy);
   EXPECT_GT(refused.error().retry_after_s, 4.0);  // half of 4 answers of 4 s each
   EXPECT_LT(refused.error().retry_after_s, 40.0);
+}
+
+// What a step throws ends those it served, whoever waits goes on, and so does the engine.
+TEST(StepLoop, AnExceptionInAStepEndsItsRequestsAlone) {
+  std::mutex mutex;
+  std::map<int, Event> last;
+  const auto event = [&](int key) {
+    return [&, key](const Event& e) {
+      std::lock_guard<std::mutex> lock(mutex);
+      if (e.kind == Event::Kind::kFinish) last[key] = e;
+    };
+  };
+  const auto has_ended = [&](int key) {
+    std::lock_guard<std::mutex> lock(mutex);
+    return last.count(key) > 0;
+  };
+  const auto wait = [&](int key) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while (!has_ended(key) && std::chrono::steady_clock::now() < deadline)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    return has_ended(key);
+  };
+  World world({.batcher = {.max_sequences = 1}});
+  std::atomic<int> pass{0};
+  world.runner->on_forward = [&](const ExecContext&, std::span<const BatchRow>) -> Status {
+    const int number = ++pass;
+    if (number == 3) throw std::bad_alloc();
+    if (number == 4) throw std::runtime_error("a broken part");
+    return Status::Ok();
+  };
+  for (int i = 1; i <= 3; ++i) ASSERT_TRUE(world.loop->Submit(Endless(i, 20), event(i)).ok());
+  ASSERT_TRUE(wait(1) && wait(2) && wait(3));
+  std::lock_guard<std::mutex> lock(mutex);
+  EXPECT_EQ(last[1].reason, FinishReason::kError);
+  EXPECT_EQ(last[1].error.code, ErrorCode::kOutOfMemory);
+  EXPECT_EQ(last[1].error.message, "the memory ran out in a step of the engine");
+  EXPECT_EQ(last[1].stats.new_tokens, 2);
+  EXPECT_EQ(last[2].error.code, ErrorCode::kInternal);
+  EXPECT_NE(last[2].error.message.find("a broken part"), std::string::npos);
+  EXPECT_EQ(last[3].reason, FinishReason::kLength);
+  EXPECT_EQ(last[3].stats.new_tokens, 20);
+  EXPECT_EQ(world.runner->misuse(), "");
+  EXPECT_EQ(world.loop->stats().requests_finished, 3);
+  EXPECT_EQ(world.loop->stats().kv.pages_used, 0);
 }
 
 }  // namespace
