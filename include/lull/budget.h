@@ -56,9 +56,9 @@ struct MemoryLedger {
   int64_t kv = 0;             // KV pools and recurrent state
   int64_t prefix_cache = 0;   // of kv: pages that no request holds, kept for the next one
   int64_t activations = 0;    // of the largest batches, with scratch and logits
-  int64_t sockets = 0;        // connections at their limits
-  int64_t other = 0;          // code, stacks, vocabularies, templates: planned at a fixed size
-  int64_t planned_bytes = 0;  // the sum, prefix_cache not counted twice
+  int64_t sockets = 0;        // of other: what connections and their requests hold now
+  int64_t other = 0;          // code, stacks, vocabularies, grammars: planned at a fixed size
+  int64_t planned_bytes = 0;  // the sum, prefix_cache and sockets not counted twice
   int64_t pss_bytes = 0;      // measured, process and children; resident where the system does not tell
   int64_t limit_bytes = 0;    // Budget::ram_bytes; 0: none
 };

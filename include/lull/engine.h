@@ -20,7 +20,7 @@ struct EngineOptions {
   int max_sequences = 64;                 // decoding at once
   int max_queue = 256;                    // waiting; more are refused with kBusy
   int prefill_chunk_tokens = 128;         // rows of prompt in one step beside the decoding rows
-  // Budget::p95_latency_s; 0: the runtime's. Beside answers in progress a step takes no more prompt
+  // Budget::p95_latency_s; 0: the runtime's, as it is at each step. Beside answers in progress a step takes no more prompt
   // than it can compute, by what was measured, in a tenth of it and at most 250 ms; where none is
   // declared, in 250 ms.
   double p95_latency_s = 0.0;
@@ -42,6 +42,7 @@ struct EngineStats {
   int64_t preemptions = 0;       // times that a request gave its KV pages to an older one
   int64_t running = 0;
   int64_t waiting = 0;
+  double oldest_wait_ms = 0.0;  // of those waiting for their first turn; 0: none waits
   int64_t prompt_tokens = 0;
   int64_t new_tokens = 0;
   int64_t steps = 0;

@@ -8,8 +8,8 @@
 namespace lull {
 namespace {
 
-constexpr const char* kNames[kMemoryParts] = {"mapped weights", "weights", "KV",
-                                              "activations",    "sockets", "code and vocabulary"};
+constexpr const char* kNames[kMemoryParts] = {"mapped weights", "weights", "KV", "activations",
+                                              "code and vocabulary"};
 
 size_t Index(MemoryPart part) { return static_cast<size_t>(part); }
 
@@ -101,7 +101,8 @@ MemoryLedger MemoryBook::ledger() const {
   ledger.packed = bytes(MemoryPart::kPacked);
   ledger.kv = bytes(MemoryPart::kKv);
   ledger.activations = bytes(MemoryPart::kActivations);
-  ledger.sockets = bytes(MemoryPart::kSockets);
+  ledger.prefix_cache = cached_bytes_.load(std::memory_order_relaxed);
+  ledger.sockets = connection_bytes_.load(std::memory_order_relaxed);
   ledger.other = bytes(MemoryPart::kOther);
   ledger.planned_bytes = SumLocked();
   ledger.limit_bytes = limit_;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <limits>
 #include <mutex>
@@ -13,8 +14,8 @@
 
 namespace lull {
 
-enum class MemoryPart { kWeights, kPacked, kKv, kActivations, kSockets, kOther };
-inline constexpr size_t kMemoryParts = 6;
+enum class MemoryPart { kWeights, kPacked, kKv, kActivations, kOther };
+inline constexpr size_t kMemoryParts = 5;
 
 class MemoryBook;
 
@@ -51,7 +52,12 @@ class MemoryBook {
   // kBudgetImpossible where more is promised already; then the old limit stays.
   Status SetLimit(int64_t limit_bytes);
   int64_t left() const;         // kUnlimited where there is no limit
-  MemoryLedger ledger() const;  // the planned parts, their sum and the limit
+  MemoryLedger ledger() const;  // the parts, the sum of the planned ones and the limit
+
+  // What is held now within a planned part, for the ledger: prefix caches (of the KV) and
+  // connections (of the rest). Whoever holds adds and takes away.
+  std::atomic<int64_t>& cached_bytes() { return cached_bytes_; }
+  std::atomic<int64_t>& connection_bytes() { return connection_bytes_; }
 
  private:
   friend class MemoryPromise;
@@ -62,6 +68,7 @@ class MemoryBook {
   mutable std::mutex mutex_;
   int64_t limit_;                                 // guarded by mutex_
   std::array<int64_t, kMemoryParts> parts_ = {};  // guarded by mutex_
+  std::atomic<int64_t> cached_bytes_{0}, connection_bytes_{0};
 };
 
 // "95.3 MB".

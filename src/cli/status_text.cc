@@ -282,6 +282,9 @@ std::string Explanation(const Json& request, const Painter& paint) {
           Count(NumberAt(request, "/prompt_tokens")) + " prompt tokens from the prefix cache\n";
   if (IsNumberAt(request, "/first_token_ms"))
     text += "  first token after " + MsText(NumberAt(request, "/first_token_ms")) + "\n";
+  if (const double p95_ms = NumberAt(request, "/p95_s") * 1e3; p95_ms > 0)
+    text += "  " + std::string(t.total <= p95_ms ? "within" : "beyond") + " the p95 of " +
+            MsText(p95_ms) + ", which is judged over all requests: none is refused or cut for it\n";
   text += "\n" + paint.Bold("Where the time went") + "\n";
   for (const std::string& reason : Reasons(request, t)) text += "  " + reason + "\n";
   return text;

@@ -7,6 +7,7 @@
 #include "engine/memory_plan.h"
 #include "engine/model_rep.h"
 #include "engine/runtime_rep.h"
+#include "engine/session_limit.h"
 #include "sched/step_loop.h"
 
 namespace lull {
@@ -15,12 +16,6 @@ namespace {
 constexpr int64_t kDefaultContexts = 4;  // in a pool whose size was left open
 constexpr int64_t kLeastPrefixCacheTokens = 512;
 constexpr int64_t kMostPrefixCacheTokens = 4096;
-constexpr double kMaxStepSeconds = 0.25;
-
-double MaxStepSeconds(double p95_latency_s) {
-  if (p95_latency_s <= 0.0) return kMaxStepSeconds;
-  return std::min(kMaxStepSeconds, p95_latency_s / 10.0);
-}
 
 // A small model's cache should not weigh as much as the model.
 int64_t PrefixCacheTokens(const EngineOptions& options, const ModelInfo& info) {
@@ -33,9 +28,10 @@ int64_t PrefixCacheTokens(const EngineOptions& options, const ModelInfo& info) {
 }  // namespace
 
 struct Engine::Rep {
-  Rep(std::unique_ptr<Runner> runner, const Tokenizer& tokenizer, const ExecContext& ctx,
-      const StepLoopOptions& options)
-      : loop(std::move(runner), tokenizer, ctx, options) {}
+  Rep(std::unique_ptr<Runner> runner, std::unique_ptr<SessionLimit> limit,
+      const Tokenizer& tokenizer, const ExecContext& ctx, const StepLoopOptions& options)
+      : session_limit(std::move(limit)), loop(std::move(runner), tokenizer, ctx, options) {}
+  const std::unique_ptr<SessionLimit> session_limit;  // asked by the loop
   StepLoop loop;
 };
 
@@ -61,6 +57,7 @@ Result<std::unique_ptr<Engine>> Engine::Create(const Model& model, Runtime& runt
       int64_t{options.max_sequences} + options.prefill_chunk_tokens, 1, 1 << 20));
   request.default_contexts = kDefaultContexts;
   request.logits_rows = options.max_sequences;
+  request.spare_bytes = LeastGrammarBytes(model.info());
   LULL_ASSIGN_OR_RETURN(RunnerPlan plan, PlanRunner(model, runtime, request));
   const RunnerOptions runner_options = plan.options;
   LULL_ASSIGN_OR_RETURN(std::unique_ptr<Runner> runner,
@@ -70,14 +67,17 @@ Result<std::unique_ptr<Engine>> Engine::Create(const Model& model, Runtime& runt
   loop.batcher.prefill_chunk_tokens = options.prefill_chunk_tokens;
   loop.batcher.kv_pool_tokens = runner_options.kv_pool_tokens;
   loop.batcher.max_context_tokens = runner_options.max_context_tokens;
-  loop.batcher.max_step_s = MaxStepSeconds(
-      options.p95_latency_s > 0.0 ? options.p95_latency_s : runtime.budget().p95_latency_s);
+  loop.batcher.p95_latency_s = [&runtime = runtime.rep(), own = options.p95_latency_s] {
+    return own > 0.0 ? own : runtime.p95_latency_s.load(std::memory_order_relaxed);
+  };
   loop.batcher.prefix_cache = options.prefix_cache;
   loop.batcher.cpu_claims = &runtime.rep().cpu_claims;
+  auto session_limit = std::make_unique<SessionLimit>(model, runtime, runner_options);
+  loop.fit = [limit = session_limit.get()](Request* request) { return limit->Fit(request); };
   loop.max_queue = options.max_queue;
   loop.idle_priority = runtime.rep().options.idle_priority;
-  auto rep = std::make_unique<Rep>(std::move(runner), *model.rep().tokenizer,
-                                   runtime.rep().Context(), loop);
+  auto rep = std::make_unique<Rep>(std::move(runner), std::move(session_limit),
+                                   *model.rep().tokenizer, runtime.rep().Context(), loop);
   LULL_RETURN_IF_ERROR(rep->loop.start_status());
   return std::unique_ptr<Engine>(new Engine(std::move(rep)));
 }

@@ -1,6 +1,7 @@
 #include "engine/kv_options.h"
 
 #include <algorithm>
+#include <atomic>
 #include <mutex>
 #include <utility>
 
@@ -38,16 +39,25 @@ Result<bool> ParseWideActivations(const std::string& name) {
 
 class SharedRunner : public Runner {
  public:
-  SharedRunner(std::unique_ptr<Runner> runner, FairMutex& compute, RunnerPlan plan)
-      : plan_(std::move(plan)), runner_(std::move(runner)), compute_(compute) {}
+  SharedRunner(std::unique_ptr<Runner> runner, Runtime::Rep& runtime, RunnerPlan plan)
+      : plan_(std::move(plan)),
+        runner_(std::move(runner)),
+        compute_(runtime.compute),
+        cached_in_all_(runtime.memory.cached_bytes()) {}
+  ~SharedRunner() override { cached_in_all_ -= cached_bytes_; }
 
   int64_t vocab_size() const override { return runner_->vocab_size(); }
   int64_t max_context_tokens() const override { return runner_->max_context_tokens(); }
   int max_batch_rows() const override { return runner_->max_batch_rows(); }
   Result<int> OpenSequence() override { return runner_->OpenSequence(); }
-  void CloseSequence(int sequence) override { runner_->CloseSequence(sequence); }
+  void CloseSequence(int sequence) override {
+    runner_->CloseSequence(sequence);
+    TellCached();
+  }
   int64_t AdoptPrefix(int sequence, std::span<const int32_t> tokens) override {
-    return runner_->AdoptPrefix(sequence, tokens);
+    const int64_t adopted = runner_->AdoptPrefix(sequence, tokens);
+    TellCached();
+    return adopted;
   }
   Status TruncateSequence(int sequence, int64_t length) override {
     return runner_->TruncateSequence(sequence, length);
@@ -64,7 +74,9 @@ class SharedRunner : public Runner {
   Status Forward(const ExecContext& ctx, std::span<const BatchRow> rows,
                  std::span<const int32_t> logits_rows, float* logits) override {
     std::lock_guard<FairMutex> lock(compute_);
-    return runner_->Forward(ctx, rows, logits_rows, logits);
+    const Status status = runner_->Forward(ctx, rows, logits_rows, logits);
+    TellCached();
+    return status;
   }
   // Not worth waiting for another engine's pass.
   void ForEachRow(const ExecContext& ctx, size_t n,
@@ -77,9 +89,17 @@ class SharedRunner : public Runner {
   }
 
  private:
+  // To the ledger.
+  void TellCached() {
+    const int64_t now = runner_->kv_usage().bytes_cached;
+    cached_in_all_ += now - std::exchange(cached_bytes_, now);
+  }
+
   const RunnerPlan plan_;  // its promises end after the memory
   std::unique_ptr<Runner> runner_;
   FairMutex& compute_;
+  std::atomic<int64_t>& cached_in_all_;  // by all runners of the runtime
+  int64_t cached_bytes_ = 0;             // of it, this one's
 };
 
 }  // namespace
@@ -120,7 +140,7 @@ Result<std::unique_ptr<Runner>> MakeSharedRunner(const Model& model, Runtime& ru
   LULL_ASSIGN_OR_RETURN(std::unique_ptr<Runner> runner,
                         MakeRunner(*model.rep().loaded, runtime.rep().kernels, plan.options));
   return std::unique_ptr<Runner>(
-      new SharedRunner(std::move(runner), runtime.rep().compute, std::move(plan)));
+      new SharedRunner(std::move(runner), runtime.rep(), std::move(plan)));
 }
 
 }  // namespace lull

@@ -22,6 +22,7 @@ struct KvRequest {
   int max_sequences = 1;
   int max_batch_rows = 512;
   int64_t logits_rows = 0;  // that the caller keeps beside the runner
+  int64_t spare_bytes = 0;  // of RAM not to be used up by a pool that was left open
 };
 
 // kUsage naming the option. The pool is rounded up to whole pages; a pool smaller than the context

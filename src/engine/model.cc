@@ -51,6 +51,9 @@ void LoadTemplate(const GgufFile& file, const ExecContext& ctx, Model::Rep* rep)
 // Of a vocabulary entry: text, merges and the tables that find them. Below 20 were measured with
 // 262,144 of them, which share their file's pages.
 constexpr int64_t kVocabularyBytesPerToken = 64;
+// The same once grammars are used: a tree over the tokens' bytes, and what they do in a string.
+constexpr int64_t kTreeBytesPerToken = 64;
+constexpr int64_t kFewGrammarsBytes = 2 << 20;
 
 // Refuses what the budget cannot hold or compute, before weights are read.
 Status Approve(const ModelInfo& info, Runtime::Rep* runtime, Model::Rep* rep) {
@@ -73,6 +76,23 @@ int64_t SystemUnixTimeS() {
   return std::chrono::duration_cast<std::chrono::seconds>(
              std::chrono::system_clock::now().time_since_epoch())
       .count();
+}
+
+int64_t LeastGrammarBytes(const ModelInfo& info) {
+  return info.vocab_size * kTreeBytesPerToken + grammar::TokenVocabulary::kMaxMaskBytes +
+         kFewGrammarsBytes;
+}
+
+Status Model::Rep::AdmitGrammars() {
+  if (runtime == nullptr) return Status();
+  std::lock_guard<std::mutex> lock(grammar_mutex);
+  if (grammar_memory.bytes() > 0) return Status();
+  const int64_t least = LeastGrammarBytes(info);
+  const int64_t more = std::clamp<int64_t>(
+      runtime->memory.left() - least, 0, grammar::ConstraintFactory::kMaxBytes - kFewGrammarsBytes);
+  LULL_ASSIGN_OR_RETURN(grammar_memory, runtime->memory.Promise(MemoryPart::kOther, least + more));
+  constraints->SetMaxBytes(kFewGrammarsBytes + more);
+  return Status();
 }
 
 Result<std::unique_ptr<Model>> Model::Rep::Load(const std::string& path, Runtime::Rep* runtime,
@@ -165,6 +185,7 @@ Result<std::string> Model::RenderChat(const std::string& messages_json,
 }
 
 Result<std::shared_ptr<TokenConstraint>> Model::NewConstraint(const GrammarSpec& spec) const {
+  LULL_RETURN_IF_ERROR(rep_->AdmitGrammars());
   return rep_->constraints->New(spec, rep_->TextContext());
 }
 

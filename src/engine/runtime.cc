@@ -121,6 +121,8 @@ Runtime::Rep::Rep(const RuntimeOptions& options_in, int cpus_in, bool threads_po
       cpus(cpus_in),
       kernels(kernels_in),
       budget(options_in.budget),
+      p95_latency_s(options_in.budget.p95_latency_s),
+      kv_per_session_bytes(options_in.budget.kv_per_session_bytes),
       governor(options_in.budget, cpus_in, MakeCourtesy(options_in)),
       usage({os::MonotonicNs(), os::ProcessCpuNs(), 0}),
       memory(options_in.budget.ram_bytes),
@@ -177,6 +179,8 @@ Status Runtime::SetBudget(const Budget& budget) {
   LULL_RETURN_IF_ERROR(rep_->Check(budget));
   LULL_RETURN_IF_ERROR(rep_->memory.SetLimit(budget.ram_bytes));
   rep_->budget = budget;
+  rep_->p95_latency_s.store(budget.p95_latency_s, std::memory_order_relaxed);
+  rep_->kv_per_session_bytes.store(budget.kv_per_session_bytes, std::memory_order_relaxed);
   rep_->governor.SetBudget(budget);
   // The cap holds without it.
   if (rep_->backstop != nullptr)

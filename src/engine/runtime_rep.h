@@ -48,6 +48,9 @@ struct Runtime::Rep {
   const Kernels& kernels;
   std::mutex budget_mutex;
   Budget budget;  // guarded by budget_mutex
+  // Of it, what each step and each request of an engine asks.
+  std::atomic<double> p95_latency_s;
+  std::atomic<int64_t> kv_per_session_bytes;
   BudgetGovernor governor;
   std::vector<std::weak_ptr<const TokenCost>> models;  // guarded by budget_mutex; loaded ones
   UsageMeter usage;

@@ -31,11 +31,12 @@ void ConstraintFactory::Remember(const GrammarSpec& spec, const std::shared_ptr<
 // Masks come with use, so it is looked at each time.
 void ConstraintFactory::Trim() {
   std::lock_guard<std::mutex> lock(mutex_);
+  const int64_t most = max_bytes_.load(std::memory_order_relaxed);
   int64_t bytes = 0;
   size_t kept = 0;
   for (auto it = grammars_.begin(); it != grammars_.end(); ++it) {
     bytes += it->grammar->memory_bytes() + static_cast<int64_t>(it->spec.text.size());
-    if (kept > 0 && (bytes > kMaxBytes || kept == kMaxGrammars)) {
+    if (kept > 0 && (bytes > most || kept == kMaxGrammars)) {
       grammars_.erase(it, grammars_.end());
       return;
     }

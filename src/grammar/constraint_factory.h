@@ -1,6 +1,7 @@
 // Constraints of one model: its vocabulary read once, its grammars compiled once.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <list>
 #include <memory>
@@ -25,11 +26,14 @@ class ConstraintFactory {
   // Errors as Grammar::Compile. The pointees of ctx outlive the constraint, the factory need not.
   Result<std::shared_ptr<TokenConstraint>> New(const GrammarSpec& spec, const ExecContext& ctx);
 
+  // What the grammars kept may take, the last one aside; kMaxBytes unless it is set.
+  void SetMaxBytes(int64_t bytes) { max_bytes_.store(bytes, std::memory_order_relaxed); }
   int64_t cached_grammars() const;
+
+  static constexpr int64_t kMaxBytes = 24 << 20;
 
  private:
   static constexpr size_t kMaxGrammars = 64;
-  static constexpr int64_t kMaxBytes = 24 << 20;
 
   struct Entry {
     GrammarSpec spec;
@@ -41,6 +45,7 @@ class ConstraintFactory {
   void Trim();
 
   const Tokenizer& tokenizer_;
+  std::atomic<int64_t> max_bytes_{kMaxBytes};
   std::once_flag vocabulary_once_;
   std::shared_ptr<const TokenVocabulary> vocabulary_;
   mutable std::mutex mutex_;

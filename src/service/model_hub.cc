@@ -1,5 +1,7 @@
 #include "service/model_hub.h"
 
+#include <algorithm>
+
 namespace lull {
 
 std::string CanonicalModelName(std::string name) {
@@ -31,6 +33,7 @@ void AddStats(const EngineStats& stats, EngineStats* sum) {
   sum->preemptions += stats.preemptions;
   sum->running += stats.running;
   sum->waiting += stats.waiting;
+  sum->oldest_wait_ms = std::max(sum->oldest_wait_ms, stats.oldest_wait_ms);
   sum->prompt_tokens += stats.prompt_tokens;
   sum->new_tokens += stats.new_tokens;
   sum->steps += stats.steps;
@@ -38,8 +41,10 @@ void AddStats(const EngineStats& stats, EngineStats* sum) {
   sum->prefix_queries += stats.prefix_queries;
   sum->prefix_hits += stats.prefix_hits;
   sum->kv.pages_used += stats.kv.pages_used;
+  sum->kv.pages_cached += stats.kv.pages_cached;
   sum->kv.pages_total += stats.kv.pages_total;
   sum->kv.bytes_used += stats.kv.bytes_used;
+  sum->kv.bytes_cached += stats.kv.bytes_cached;
   sum->kv.bytes_total += stats.kv.bytes_total;
 }
 

@@ -130,6 +130,7 @@ struct OnDemandHub::Core : std::enable_shared_from_this<Core> {
 
   void AddRetired(EngineStats stats) {
     stats.running = stats.waiting = 0;
+    stats.oldest_wait_ms = 0.0;
     stats.kv = {};
     AddStats(stats, &retired);
   }

@@ -88,6 +88,50 @@ TEST_F(BudgetFlags, EveryLineByFileAndAFlagGoesBefore) {
   EXPECT_EQ(Declared("--budget " + file + " --cpu 40% --ram 1GiB --p95 none"), changed);
 }
 
+// Two pages of K and V a session: an answer ends there, a longer prompt is refused with the sum.
+TEST_F(BudgetFlags, ASessionsShareHoldsForEachRequest) {
+  Json request = {{"model", "tiny"}, {"prompt", "x"}, {"max_tokens", 4}, {"ignore_eos", true}};
+  int64_t page_bytes = 0;
+  {
+    const RunningServer server(Tiny());
+    ASSERT_GT(server.port(), 0) << server.said();
+    const Reply reply = Ask(server, "POST", "/v1/completions", request);
+    ASSERT_EQ(reply.status, 200) << reply.body;
+    page_bytes = reply.json()["lull"]["kv_bytes"].get<int64_t>();
+    ASSERT_GT(page_bytes, 0);
+  }
+  const RunningServer server(Tiny() + " --kv-per-session " + std::to_string(2 * page_bytes) + "B");
+  ASSERT_GT(server.port(), 0) << server.said();
+  request["max_tokens"] = 200;
+  const Reply cut = Ask(server, "POST", "/v1/completions", request);
+  ASSERT_EQ(cut.status, 200) << cut.body;
+  EXPECT_EQ(cut.json()["choices"][0]["finish_reason"], "length");
+  EXPECT_EQ(cut.json()["usage"]["total_tokens"], 128);
+  EXPECT_EQ(cut.json()["lull"]["kv_bytes"], 2 * page_bytes);
+  std::string text;
+  for (int i = 0; i < 200; ++i) text += "abcdefghijklmnopqrstuvwxyz"[i * 7 % 26];
+  request["prompt"] = text;
+  const Reply refused = Ask(server, "POST", "/v1/completions", request);
+  EXPECT_EQ(refused.status, 400) << refused.body;
+  EXPECT_NE(refused.body.find("but a session may hold"), std::string::npos) << refused.body;
+}
+
+TEST_F(BudgetFlags, TheLedgerHasConnectionsAndThePrefixCache) {
+  const RunningServer server(Tiny());
+  ASSERT_GT(server.port(), 0) << server.said();
+  std::string text;
+  for (int i = 0; i < 200; ++i) text += "abcdefghijklmnopqrstuvwxyz"[i * 7 % 26];
+  const Json request = {{"model", "tiny"}, {"prompt", text}, {"max_tokens", 2}};
+  ASSERT_EQ(Ask(server, "POST", "/v1/completions", request).status, 200);
+  const Json memory = Json(Ask(server, "GET", "/budget").json())["memory"];
+  EXPECT_GT(memory["sockets_bytes"], 1000);  // of the one that asks
+  EXPECT_LT(memory["sockets_bytes"], 100'000);
+  EXPECT_GT(memory["prefix_cache_bytes"], 0);
+  const std::string metrics = Ask(server, "GET", "/metrics").body;
+  EXPECT_NE(metrics.find("\nlull_oldest_wait_seconds 0\n"), std::string::npos);
+  EXPECT_EQ(metrics.find("part=\"prefix_cache\"} 0\n"), std::string::npos);
+}
+
 TEST_F(BudgetFlags, ValuesThatAreNoneAreRefusedWithTheirFlag) {
   for (const auto& [flags, where] :
        {std::pair{"--cpu 130%", "--cpu"}, std::pair{"--cpu -1%", "--cpu"},

@@ -139,6 +139,17 @@ TEST(Explanation, NamesWhatWeighsMost) {
   EXPECT_NE(first(starved).find("0.10 CPUs' worth"), std::string::npos);
 }
 
+TEST(Explanation, SaysHowItStandsToTheDeclaredLatency) {
+  Json request = SomeRequest(500, 250, 250, 0);
+  EXPECT_EQ(Explanation(request, Painter(false)).find("p95"), std::string::npos);
+  request["p95_s"] = 2.5;
+  EXPECT_NE(Explanation(request, Painter(false)).find("within the p95 of 2.5 s"),
+            std::string::npos);
+  request["p95_s"] = 0.5;
+  EXPECT_NE(Explanation(request, Painter(false)).find("beyond the p95 of 500 ms"),
+            std::string::npos);
+}
+
 TEST(Explanation, DrawsTheTimesWhereTheyLie) {
   const std::string text = Explanation(SomeRequest(500, 250, 250, 0), Painter(false));
   const size_t answer = text.find("answer ");

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/os/os.h"
+#include "budget/memory_book.h"
 #include "tests/engine/world.h"
 
 namespace lull {
@@ -48,7 +49,7 @@ TEST_F(MemoryPlanTest, LedgerFollowsWhatLives) {
     EXPECT_EQ(with.kv, engine->stats().kv.bytes_total);
     EXPECT_GT(with.activations, 0);
     EXPECT_EQ(with.planned_bytes,
-              with.weights + with.packed + with.kv + with.activations + with.sockets + with.other);
+              with.weights + with.packed + with.kv + with.activations + with.other);
   }
   EXPECT_EQ(world.runtime->memory().planned_bytes, before.planned_bytes);
   world.model.reset();
@@ -138,6 +139,92 @@ TEST_F(MemoryPlanTest, ASessionsShareCutsOrRefusesTheContext) {
   ASSERT_TRUE(world.runtime->SetBudget(budget).ok());
   EXPECT_EQ(Engine::Create(*world.model, *world.runtime, {}).status().code(),
             ErrorCode::kBudgetImpossible);
+}
+
+// A line that changes while the engine runs: answers are cut at it, prompts above it are refused.
+TEST_F(MemoryPlanTest, ASessionsShareHoldsForEachRequest) {
+  const int64_t per_token = world.model->info().kv_bytes_per_token;
+  const auto engine = world.NewEngine({.prefix_cache = false});
+  Budget budget;
+  budget.kv_per_session_bytes = 130 * per_token;  // two pages
+  ASSERT_TRUE(world.runtime->SetBudget(budget).ok());
+  Answer cut;
+  ASSERT_TRUE(engine->Submit(SampledRequest(0, 100, 400), cut.Fn()).ok());
+  ASSERT_TRUE(cut.WaitFinish());
+  EXPECT_EQ(cut.reason, FinishReason::kLength);
+  EXPECT_EQ(cut.tokens.size(), 28u);
+  EXPECT_LE(cut.stats.kv_bytes, budget.kv_per_session_bytes);
+  Answer none;
+  const auto refused = engine->Submit(SampledRequest(0, 128, 1), none.Fn());
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::kContextOverflow);
+  EXPECT_NE(refused.error().message.find("a session may hold " +
+                                         MegabytesText(budget.kv_per_session_bytes)),
+            std::string::npos)
+      << refused.error().message;
+  EXPECT_NE(refused.error().hint.find("at most 127 tokens"), std::string::npos);
+  EXPECT_EQ(engine->stats().requests_invalid, 1);
+  ASSERT_TRUE(world.runtime->SetBudget({}).ok());
+  Answer free;
+  ASSERT_TRUE(engine->Submit(SampledRequest(0, 128, 100), free.Fn()).ok());
+  ASSERT_TRUE(free.WaitFinish());
+  EXPECT_EQ(free.tokens.size(), 100u);
+}
+
+// Of a window what is held counts: a session of little more than a request was seen to hold answers
+// it whole, and one of half of that does not.
+TEST(SessionShare, CountsWindowsAsTheyAreHeld) {
+  World world({.threads = 1}, {.arch = "gemma3"});
+  const auto engine = world.NewEngine({.prefix_cache = false});
+  Answer whole;
+  ASSERT_TRUE(engine->Submit(SampledRequest(0, 400, 50), whole.Fn()).ok());
+  ASSERT_TRUE(whole.WaitFinish());
+  Budget budget;
+  budget.kv_per_session_bytes = whole.stats.kv_bytes * 5 / 4;
+  ASSERT_TRUE(world.runtime->SetBudget(budget).ok());
+  Answer again;
+  ASSERT_TRUE(engine->Submit(SampledRequest(0, 400, 50), again.Fn()).ok());
+  ASSERT_TRUE(again.WaitFinish());
+  EXPECT_EQ(again.tokens, whole.tokens);
+  budget.kv_per_session_bytes = whole.stats.kv_bytes / 2;
+  ASSERT_TRUE(world.runtime->SetBudget(budget).ok());
+  Answer none;
+  EXPECT_FALSE(engine->Submit(SampledRequest(0, 400, 50), none.Fn()).ok());
+}
+
+TEST_F(MemoryPlanTest, TheLedgerTellsWhatThePrefixCacheHolds) {
+  {
+    const auto engine = world.NewEngine();
+    Answer answer;
+    ASSERT_TRUE(engine->Submit(SampledRequest(0, 140, 5), answer.Fn()).ok());
+    ASSERT_TRUE(answer.WaitFinish());
+    const int64_t cached = world.runtime->memory().prefix_cache;
+    EXPECT_GT(cached, 0);
+    EXPECT_EQ(cached, engine->stats().kv.bytes_cached);
+    EXPECT_LE(cached, world.runtime->memory().kv);
+  }
+  EXPECT_EQ(world.runtime->memory().prefix_cache, 0);
+}
+
+TEST_F(MemoryPlanTest, GrammarsAreAdmittedOncePerModel) {
+  const auto grammar = [&](const char* pattern) {
+    return world.model->NewConstraint({.kind = GrammarSpec::Kind::kRegex, .text = pattern});
+  };
+  ASSERT_TRUE(world.runtime->SetBudget(Ram(loaded_bytes + 1'000'000)).ok());
+  const auto refused = grammar("[a-z]+");
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::kBudgetImpossible);
+  EXPECT_EQ(refused.error().where, "ram");
+  // A pool that was left open leaves room for them.
+  ASSERT_TRUE(world.runtime->SetBudget(Ram(loaded_bytes + 40'000'000)).ok());
+  const auto engine = world.NewEngine();
+  const int64_t before = world.runtime->memory().other;
+  ASSERT_TRUE(grammar("[a-z]+").ok());
+  const int64_t with = world.runtime->memory().other;
+  EXPECT_GT(with, before);
+  ASSERT_TRUE(grammar("[0-9]+").ok());
+  EXPECT_EQ(world.runtime->memory().other, with);
+  EXPECT_LE(world.runtime->memory().planned_bytes, loaded_bytes + 40'000'000);
 }
 
 TEST_F(MemoryPlanTest, ABudgetThatCannotBeKeptChangesNothing) {

@@ -340,6 +340,32 @@ TEST_P(PrefixCache, ACrowdOfPromptsThatBeginAlike) {
 INSTANTIATE_TEST_SUITE_P(Engine, PrefixCache,
                          ::testing::Values("llama", "gemma3", "lfm2", "lfm2moe", "qwen2", "qwen3"));
 
+// Two models at work, by turns and at once: nobody's CPU time is counted twice or lost.
+TEST(Engine, ReceiptsOfTwoEnginesAddUpToTheProcess) {
+  World world({.threads = 2}, {.type = "Q8_0"});
+  std::unique_ptr<Engine> engines[2] = {world.NewEngine(), world.NewEngine()};
+  const auto idle_ms = [&] {
+    return engines[0]->stats().idle_cpu_ms + engines[1]->stats().idle_cpu_ms;
+  };
+  Answer warm[2];
+  for (int e = 0; e < 2; ++e) Ask(*engines[e], SampledRequest(0, 10, 5), &warm[e]);
+  const int64_t begin_ns = os::ProcessCpuNs();
+  const double idle_begin_ms = idle_ms();
+  std::list<Answer> answers;
+  for (int i = 0; i < 40; ++i) {
+    const int first = i / 4 % 2;  // alone for a while, and both at once every other time
+    for (int e = first; e < (i % 8 < 4 ? first + 1 : 2); ++e)
+      ASSERT_TRUE(engines[e]->Submit(SampledRequest(i, 30, 60), answers.emplace_back().Fn()).ok());
+    if (i % 4 == 3)
+      for (Answer& answer : answers) ASSERT_TRUE(answer.WaitFinish());
+  }
+  for (Answer& answer : answers) ASSERT_TRUE(answer.WaitFinish());
+  const double used_ms = static_cast<double>(os::ProcessCpuNs() - begin_ns) * 1e-6;
+  double receipts_ms = idle_ms() - idle_begin_ms;
+  for (const Answer& answer : answers) receipts_ms += answer.stats.cpu_ms;
+  EXPECT_NEAR(receipts_ms, used_ms, 0.02 * used_ms);
+}
+
 // What the requests' receipts say is what the process used, tokenizing on other threads included.
 TEST(Engine, ReceiptsAddUpToTheProcess) {
   World world({.threads = 2}, {.type = "Q8_0"});

@@ -12,6 +12,7 @@
 #include "cli/session.h"
 #include "cli/store_catalog.h"
 #include "doctor/doctor.h"
+#include "engine/runtime_rep.h"
 #include "lull/engine.h"
 #include "service/dash/load_sampler.h"
 #include "service/endpoint.h"
@@ -96,6 +97,7 @@ class ServeCommand : public Command {
                                              }));
     hub_.own = catalog.own_name();
     LULL_ASSIGN_OR_RETURN(const auto runtime, OpenRuntime(runtime_));
+    http_.held_bytes = &runtime->rep().memory.connection_bytes();
     engine_.default_context_tokens = 4096;
     Service service;
     service.runtime = runtime.get();

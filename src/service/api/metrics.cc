@@ -20,6 +20,8 @@ void AddEngines(const EngineStats& s, MetricsText* text) {
                 Real(s.preemptions));
   text->Gauge("lull_requests_running", "Requests being computed.", Real(s.running));
   text->Gauge("lull_requests_waiting", "Requests in the queue.", Real(s.waiting));
+  text->Gauge("lull_oldest_wait_seconds", "Of the request that has waited longest; 0: none waits.",
+              s.oldest_wait_ms * 1e-3);
   text->Counter("lull_prompt_tokens_total", "Prompt tokens computed.", Real(s.prompt_tokens));
   text->Counter("lull_new_tokens_total", "Tokens generated.", Real(s.new_tokens));
   text->Counter("lull_steps_total", "Forward passes.", Real(s.steps));

@@ -12,7 +12,11 @@ void HandleRequests(Service& service, const HttpRequest&, ResponderPtr responder
 void HandleRequestById(Service& service, const HttpRequest& request, ResponderPtr responder) {
   const std::string id = PathRest(request, "/requests/*");
   const auto found = service.request_log.Find(id);
-  if (found.has_value()) return SendJson(*responder, ToJson(*found));
+  if (found.has_value()) {
+    Json json = ToJson(*found);
+    json["p95_s"] = service.runtime->budget().p95_latency_s;  // declared now; 0: none
+    return SendJson(*responder, json);
+  }
   SendError(service, *responder,
             {ErrorCode::kNotFound, "no such request: " + id.substr(0, 200), "id",
              "the last " + std::to_string(RequestLog::kCapacity) + " that ended are kept"});

@@ -46,13 +46,14 @@ Json MemoryParts(const ModelHub& hub, const EngineStats& stats, const MemoryLedg
     }
     parts.kv = stats.kv.bytes_used;
   }
-  return Json::array({{{"name", "weights, mapped"}, {"bytes", parts.weights}},
-                      {{"name", "weights, own copy"}, {"bytes", parts.packed}},
-                      {{"name", "KV"}, {"bytes", parts.kv - parts.prefix_cache}},
-                      {{"name", "prefix cache"}, {"bytes", parts.prefix_cache}},
-                      {{"name", "activations"}, {"bytes", parts.activations}},
-                      {{"name", "connections"}, {"bytes", parts.sockets}},
-                      {{"name", "all else"}, {"bytes", parts.other}}});
+  return Json::array(
+      {{{"name", "weights, mapped"}, {"bytes", parts.weights}},
+       {{"name", "weights, own copy"}, {"bytes", parts.packed}},
+       {{"name", "KV"}, {"bytes", parts.kv - parts.prefix_cache}},
+       {{"name", "prefix cache"}, {"bytes", parts.prefix_cache}},
+       {{"name", "activations"}, {"bytes", parts.activations}},
+       {{"name", "connections"}, {"bytes", parts.sockets}},
+       {{"name", "all else"}, {"bytes", std::max<int64_t>(parts.other - parts.sockets, 0)}}});
 }
 
 Json Memory(const ModelHub& hub, const EngineStats& stats, const MemoryLedger& ledger) {
@@ -96,7 +97,7 @@ Json Requests(const std::vector<LoggedRequest>& requests) {
 Json Queue(const Service& service, const EngineStats& stats) {
   return {{"running", stats.running},
           {"waiting", stats.waiting},
-          {"oldest_wait_ms", nullptr},
+          {"oldest_wait_ms", stats.waiting > 0 ? Json(stats.oldest_wait_ms) : Json()},
           {"finished", stats.requests_finished},
           {"cancelled", stats.requests_cancelled},
           {"refused", service.requests_refused.load()},

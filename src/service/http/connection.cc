@@ -18,6 +18,9 @@ constexpr int kLingerS = 2;
 constexpr size_t kMaxAheadBytes = size_t{64} << 10;
 // A buffer that a long header or body left behind is not kept for the next request.
 constexpr size_t kMaxKeptBytes = 4096;
+// Beside what is counted one by one: the socket, timers, and of TLS its buffers.
+constexpr int64_t kPlainStreamBytes = 1 << 10;
+constexpr int64_t kTlsStreamBytes = 40 << 10;
 
 std::string ReasonOf(int status) {
   return std::string(http::obsolete_reason(static_cast<http::status>(status)));
@@ -127,6 +130,8 @@ Connection::Connection(std::unique_ptr<ByteStream> stream, ConnectionHub& hub)
     : stream_(std::move(stream)), hub_(hub), options_(hub.options), timer_(stream_->executor()) {
   place_ = hub_.waiting.insert(hub_.waiting.end(), this);
   hub_.open.fetch_add(1);
+  Hold(static_cast<int64_t>(sizeof(*this)) +
+       (options_.tls_certificate.empty() ? kPlainStreamBytes : kTlsStreamBytes));
 }
 
 // Only what ends with the whole server comes here unclosed: nobody is left to be told of it.
@@ -309,6 +314,11 @@ bool Connection::OnHeader() {
   return true;
 }
 
+void Connection::Hold(int64_t more_bytes) {
+  held_bytes_ += more_bytes;
+  if (options_.held_bytes != nullptr) *options_.held_bytes += more_bytes;
+}
+
 // Counts the request's body as that long; false: refused, since all bodies together are too much.
 bool Connection::ChargeBody(size_t bytes) {
   if (bytes <= charged_bytes_) return true;
@@ -319,11 +329,13 @@ bool Connection::ChargeBody(size_t bytes) {
   }
   charged_bytes_ = bytes;
   hub_.body_bytes += more;
+  Hold(static_cast<int64_t>(more));
   return true;
 }
 
 void Connection::ReleaseBody() {
   hub_.body_bytes -= charged_bytes_;
+  Hold(-static_cast<int64_t>(charged_bytes_));
   charged_bytes_ = 0;
 }
 
@@ -419,6 +431,7 @@ void Connection::Queue(std::string bytes, bool last) {
   last_queued_ = last;
   if (last) on_disconnect_ = nullptr;
   unsent_bytes_ += bytes.size();
+  Hold(static_cast<int64_t>(bytes.size()));
   unsent_.push_back(std::move(bytes));
   if (unsent_bytes_ > options_.max_unsent_bytes && unsent_.size() > 1) return Close();
   if (!writing_) WriteNext();
@@ -429,6 +442,7 @@ void Connection::QueueEnd() { Queue(chunked_ && !head_only_ ? "0\r\n\r\n" : "", 
 void Connection::WriteNext() {
   while (!unsent_.empty() && front_sent_bytes_ == unsent_.front().size()) {
     unsent_bytes_ -= unsent_.front().size();
+    Hold(-static_cast<int64_t>(unsent_.front().size()));
     unsent_.pop_front();
     front_sent_bytes_ = 0;
   }
@@ -509,6 +523,7 @@ void Connection::Close() {
   hub_.open.fetch_sub(1);
   SetDeadline(0);
   ReleaseBody();
+  Hold(-held_bytes_);
   stream_->Close();
   if (!last_queued_ && on_disconnect_ != nullptr) on_disconnect_();
   on_disconnect_ = nullptr;

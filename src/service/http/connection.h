@@ -72,6 +72,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void WaitForRequest();
   void Parse();
   bool OnHeader();
+  void Hold(int64_t more_bytes);
   bool ChargeBody(size_t bytes);
   void ReleaseBody();
   size_t BytesBetweenChecks() const;
@@ -111,6 +112,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::optional<Parser> parser_;
   HttpRequest request_;        // filled while it is read
   HttpFields answer_fields_;   // what the gate adds to the answer
+  int64_t held_bytes_ = 0;     // of options_.held_bytes
   size_t charged_bytes_ = 0;   // of hub_.body_bytes
   size_t received_bytes_ = 0;  // of the body since the last check
   int body_seconds_ = 0;       // since the body began

@@ -3,6 +3,7 @@
 // where a certificate is given.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -31,6 +32,9 @@ struct HttpServerOptions {
   size_t min_bytes_per_s = 4096;
   int progress_check_s = 5;
   double drain_timeout_s = 10;  // for the answers under way when a signal comes
+  // What connections hold (their own state, requests, unsent answers) is added here and taken away
+  // again; outlives the server. null: not told.
+  std::atomic<int64_t>* held_bytes = nullptr;
   std::string tls_certificate;  // path of a PEM chain; empty: no TLS
   std::string tls_key;          // path of its PEM key
 };
