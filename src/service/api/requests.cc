@@ -14,7 +14,8 @@ void HandleRequestById(Service& service, const HttpRequest& request, ResponderPt
   const auto found = service.request_log.Find(id);
   if (found.has_value()) {
     Json json = ToJson(*found);
-    json["p95_s"] = service.runtime->budget().p95_latency_s;  // declared now; 0: none
+    const double p95_s = service.runtime->budget().p95_latency_s;
+    if (p95_s > 0) json["p95_s"] = p95_s;  // what is declared now
     return SendJson(*responder, json);
   }
   SendError(service, *responder,
