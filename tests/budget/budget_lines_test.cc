@@ -171,6 +171,7 @@ TEST(BudgetToml, DeepNestingIsRefused) {
   EXPECT_FALSE(ParseBudgetToml("cpu = " + std::string(100'000, '['), "deep.toml").ok());
   // A sign that the parser's own tables do not bear (seen by UBSan), and one where it may stand.
   EXPECT_FALSE(ParseBudgetToml("33\xCB\x92pu_p15", "sign.toml").ok());
+  EXPECT_FALSE(ParseBudgetToml("[?", "header.toml").ok());
   EXPECT_TRUE(ParseBudgetToml("cpu = \"35%\"  # a third \xCB\x92", "comment.toml").ok());
 }
 
