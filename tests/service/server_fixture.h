@@ -4,12 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <boost/asio/connect.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/read_until.hpp>
-#include <boost/asio/streambuf.hpp>
-#include <boost/asio/write.hpp>
 #include <chrono>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -24,9 +18,6 @@
 #include "tests/support/tiny_model.h"
 
 namespace lull {
-
-namespace asio = boost::asio;
-using asio::ip::tcp;
 
 // Without the framing of chunks.
 inline std::string Unchunked(const std::string& body) {

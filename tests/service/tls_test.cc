@@ -4,7 +4,10 @@
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl.hpp>
+#include <boost/asio/write.hpp>
 #include <filesystem>
 #include <thread>
 
