@@ -289,10 +289,10 @@ class SchemaBuilder {
       return BuildPatternString(builder_, plan.name_pattern->regex, true, {}, after_name,
                                 plan.name_pattern->path);
     }
-    if (plan.properties.empty() && plan.forbidden.empty()) {
+    if (plan.properties.empty()) {
       return builder_->Call(builder_->StringRule(0, AutomatonBuilder::kNoMaximum), after_name);
     }
-    std::vector<std::string> names = plan.forbidden;
+    std::vector<std::string> names;
     for (const PlannedProperty& property : plan.properties) names.push_back(property.name);
     const int32_t rule = builder_->NewRule();
     const int32_t start = BuildOtherString(builder_, names);

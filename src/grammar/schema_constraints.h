@@ -117,7 +117,6 @@ struct PlannedProperty {
 // An object as it is written: the properties in order, then others.
 struct ObjectPlan {
   std::vector<PlannedProperty> properties;
-  std::vector<std::string> forbidden;  // names that may not come at all
   bool more = false;
   Parts more_parts;
   std::optional<Pattern> name_pattern;
