@@ -51,9 +51,7 @@ Status Check(const BudgetBenchOptions& o) {
 
 LoadPlan LoadOf(const BudgetBenchOptions& o) {
   LoadPlan load;
-  load.host = o.server.host;
-  load.port = o.server.port;
-  load.key = o.server.key;
+  load.server = o.server;
   load.chat = o.chat;
   load.model = o.model;
   load.max_tokens = o.max_tokens;

@@ -36,9 +36,7 @@ class Change {
 
   Result<Outcome> Run(const std::vector<BenchPrompt>& prompts) {
     LoadPlan load;
-    load.host = options_.server.host;
-    load.port = options_.server.port;
-    load.key = options_.server.key;
+    load.server = options_.server;
     load.model = options_.model;
     load.concurrency = options_.clients;
     load.request_timeout_s = 3600;

@@ -40,9 +40,7 @@ class Foreground {
         pid_(pid),
         neighbour_(std::move(neighbour)),
         prompts_(std::move(prompts)) {
-    load_.host = options.server.host;
-    load_.port = options.server.port;
-    load_.key = options.server.key;
+    load_.server = options.server;
     load_.model = options.model;
     load_.max_tokens = options.max_tokens;
     load_.concurrency = options.clients;

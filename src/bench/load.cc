@@ -162,11 +162,11 @@ Answer Ask(const LoadPlan& options, const std::string& prompt) {
   Answer answer;
   HttpCall call;
   call.method = "POST";
-  call.host = options.host;
-  call.port = options.port;
+  call.host = options.server.host;
+  call.port = options.server.port;
   call.path = options.chat ? "/v1/chat/completions" : "/v1/completions";
   call.body = RequestBody(options, prompt);
-  call.key = options.key;
+  call.key = options.server.key;
   call.timeout_s = options.request_timeout_s;
   call.cancelled = options.cancelled;
   answer.begin_ns = os::MonotonicNs();

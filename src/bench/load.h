@@ -10,18 +10,17 @@
 #include <vector>
 
 #include "bench/prompts.h"
+#include "bench/server_info.h"
 #include "lull/status.h"
 
 namespace lull {
 
 struct LoadPlan {
-  std::string host;
-  int port = 0;
+  ServerAddress server;
   bool chat = false;  // /v1/chat/completions, else /v1/completions
   std::string model;
   int max_tokens = 64;
   double request_timeout_s = 120.0;
-  std::string key;  // sent as a bearer token; empty: none
   int concurrency = 1;
   double arrivals_per_s = 0;  // 0: closed loop
   int64_t min_requests = 0;   // begins requests until both minima are met ...

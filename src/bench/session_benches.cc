@@ -34,9 +34,7 @@ Result<std::vector<BenchPrompt>> Prompts(const ServerAddress& server, const Toke
 
 LoadPlan LoadOf(const ServerAddress& server, const std::string& model, int max_tokens) {
   LoadPlan load;
-  load.host = server.host;
-  load.port = server.port;
-  load.key = server.key;
+  load.server = server;
   load.model = model;
   load.max_tokens = max_tokens;
   load.request_timeout_s = 600;

@@ -131,11 +131,9 @@ class Stress {
     for (const int workers : options_.workers)
       prompts.count += static_cast<size_t>(options_.completions + workers);
     LULL_ASSIGN_OR_RETURN(prompts_, MakeSecurityPrompts(prompts));
-    load_.host = options_.server.host;
-    load_.port = options_.server.port;
+    load_.server = options_.server;
     load_.chat = options_.chat;
     load_.model = options_.model;
-    load_.key = options_.server.key;
     load_.max_tokens = options_.max_tokens;
     load_.request_timeout_s = options_.request_timeout_s;
     machine_before_ = os::ReadMachineTimes();
