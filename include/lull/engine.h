@@ -20,12 +20,13 @@ struct EngineOptions {
   int max_sequences = 64;                 // decoding at once
   int max_queue = 256;                    // waiting; more are refused with kBusy
   int prefill_chunk_tokens = 128;         // rows of prompt in one step beside the decoding rows
-  // Budget::p95_latency_s; 0: the runtime's, as it is at each step. Beside answers in progress a step takes no more prompt
-  // than it can compute, by what was measured, in a tenth of it and at most 250 ms; where none is
-  // declared, in 250 ms.
+  // Budget::p95_latency_s; 0: the runtime's, as it is at each step. Beside answers in progress a
+  // step takes no more prompt than it can compute, by what was measured, in a tenth of it and at
+  // most 250 ms; where none is declared, in 250 ms.
   double p95_latency_s = 0.0;
-  // Prompts that begin like earlier ones, answers included, take over their K and V, in whole pages
-  // of 64 tokens. The cache lives in the pool: what nobody uses is given up where room is short.
+  // Prompts that begin like earlier ones, answers included, take over their K and V: pages of
+  // 64 tokens and, in models without recurrent state, a part of one. The cache lives in the pool:
+  // what nobody uses is given up where room is short.
   bool prefix_cache = true;
   int64_t prefix_cache_tokens = 0;  // kept at most; 0: 512 to 4096, by a quarter of the weights
 };

@@ -10,9 +10,10 @@
 namespace lull {
 namespace {
 
-// About 30 us of polling on current hardware before a futex wait; never under a cap, nor
-// where the pool may not poll.
-constexpr int kSpinRounds = 600;
+// Polling before a futex wait; never under a cap, nor where the pool may not poll. By the clock: a
+// pause instruction takes 10 to 140 cycles, as the CPU's maker likes.
+constexpr int64_t kPollNs = 30'000;
+constexpr int kPausesPerLook = 16;
 constexpr size_t kMaxTiles = size_t{1} << 31;
 constexpr uint64_t kClosed = 0xffffffffu;  // no tile has this number
 
@@ -20,6 +21,19 @@ inline void CpuRelax() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
 #endif
+}
+
+// True as soon as done() is; false where that takes too long.
+template <typename Done>
+bool PollUntil(const Done& done) {
+  const int64_t end = os::MonotonicNs() + kPollNs;
+  do {
+    for (int i = 0; i < kPausesPerLook; ++i) {
+      if (done()) return true;
+      CpuRelax();
+    }
+  } while (os::MonotonicNs() < end);
+  return false;
 }
 
 }  // namespace
@@ -72,11 +86,8 @@ void ThreadPool::Run(const ExecContext& ctx, size_t num_tiles, RawFn fn, void* a
   generation_.store(generation, std::memory_order_release);
   generation_.notify_all();
   RunTiles(0, generation);
-  uint32_t left = unfinished_.load(std::memory_order_acquire);
-  for (int round = 0; poll && left != 0 && round < kSpinRounds; ++round) {
-    CpuRelax();
-    left = unfinished_.load(std::memory_order_acquire);
-  }
+  if (poll) PollUntil([this] { return unfinished_.load(std::memory_order_acquire) == 0; });
+  uint32_t left;
   while ((left = unfinished_.load(std::memory_order_acquire)) != 0) unfinished_.wait(left);
   if (failed_.load(std::memory_order_relaxed)) RethrowFailure();
 }
@@ -130,10 +141,11 @@ void ThreadPool::WorkerLoop(int thread) {
   if (idle_priority_) os::SetCurrentThreadIdlePriority();
   uint32_t seen = 0;
   for (;;) {
-    for (int round = 0; spin_.load(std::memory_order_relaxed) && round < kSpinRounds; ++round) {
-      if (generation_.load(std::memory_order_acquire) != seen) break;
-      CpuRelax();
-    }
+    if (spin_.load(std::memory_order_relaxed))
+      PollUntil([this, seen] {
+        return generation_.load(std::memory_order_acquire) != seen ||
+               !spin_.load(std::memory_order_relaxed);
+      });
     uint32_t now;
     while ((now = generation_.load(std::memory_order_acquire)) == seen) generation_.wait(seen);
     seen = now;

@@ -87,7 +87,7 @@ class Change {
     LULL_ASSIGN_OR_RETURN(const int64_t changed, Set(options_.to));
     os::SleepUntilNs(changed + Ns(options_.settle_s));
     const int64_t end = os::MonotonicNs();
-    stretches_.push_back({begin, changed, end});
+    stretches_.push_back({begin, end});
     LULL_ASSIGN_OR_RETURN(const int64_t back, Set(options_.from));
     os::SleepUntilNs(back + Ns(options_.settle_s));
     return Status::Ok();
@@ -112,8 +112,7 @@ class Change {
     double worst = 0.0;
     int idle = 0;
     for (const Stretch& stretch : stretches_) {
-      const auto hold =
-          HoldsAfterS(samples, stretch.changed_ns, stretch.end_ns, cpus_, options_.to);
+      const auto hold = HoldsAfterS(samples, stretch.begin_ns, stretch.end_ns, cpus_, options_.to);
       const auto share = MeanShare(samples, stretch.begin_ns - Ns(1.0), stretch.begin_ns, cpus_);
       outcome.record["holds_after_s"].push_back(JsonOf(hold));
       outcome.record["share_before"].push_back(JsonOf(share));
@@ -131,7 +130,7 @@ class Change {
   }
 
   struct Stretch {
-    int64_t begin_ns, changed_ns, end_ns;
+    int64_t begin_ns, end_ns;  // from when the change was sent
   };
 
   const ChangeOptions& options_;
@@ -149,7 +148,7 @@ std::optional<double> HoldsAfterS(std::span<const os::CpuSample> samples, int64_
     if (shares.empty() || !mean.has_value()) return std::nullopt;
     const bool holds = *mean <= budget.mean_share + kTolerance &&
                        *std::max_element(shares.begin(), shares.end()) <= budget.p99_share;
-    if (holds) return static_cast<double>(from - change_ns) / 1e9;
+    if (holds) return static_cast<double>(from + kStepNs - change_ns) / 1e9;
   }
   return std::nullopt;
 }

@@ -32,7 +32,8 @@ struct ChangeOptions {
 Result<Outcome> RunChange(const ChangeOptions& options);
 
 // Seconds after change_ns from which on, until end_ns, every 100 ms window is at or below the
-// budget's p99 and the whole rest at or below its mean (half a point more is allowed). Nothing
+// budget's p99 and the whole rest at or below its mean (half a point more is allowed); samples are
+// 10 ms apart, and the end of such a step is what counts. Nothing
 // where it never holds or there are too few samples.
 std::optional<double> HoldsAfterS(std::span<const os::CpuSample> samples, int64_t change_ns,
                                   int64_t end_ns, int cpus, const CpuBudget& budget);

@@ -48,13 +48,12 @@ void BudgetGovernor::Checkpoint() {
   if (source_ != nullptr) LookAround();
   if (!capped()) return;
   static thread_local CpuGovernor::ThreadState thread;
-  int64_t slept_from = 0;
   while (const int64_t wake = Poll(thread)) {
-    if (slept_from == 0) slept_from = clock_.MonotonicNs();
+    const int64_t from = clock_.MonotonicNs();
     clock_.SleepUntilNs(wake);
+    // At each waking, so that a long pause is seen to be one.
+    throttled_ns_.fetch_add(clock_.MonotonicNs() - from, std::memory_order_relaxed);
   }
-  if (slept_from == 0) return;
-  throttled_ns_.fetch_add(clock_.MonotonicNs() - slept_from, std::memory_order_relaxed);
 }
 
 void BudgetGovernor::LookAround() {

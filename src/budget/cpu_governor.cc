@@ -11,10 +11,12 @@ namespace {
 constexpr int64_t kMs = 1'000'000;
 constexpr int64_t kWindowNs = 100 * kMs;
 
-// Within this time of a thread's last look a checkpoint costs one vDSO clock read and nothing else.
+// Until a thread's next look a checkpoint costs one vDSO clock read and nothing else. Near the gate
+// the least interval counts, and away from it the time in which all threads could reach it.
 constexpr int64_t kLookIntervalNs = kMs / 10;
-// Skip interval plus one tile.
-constexpr int64_t kQuantumNs = 3 * kMs / 10;
+constexpr int64_t kMaxLookIntervalNs = kMs;
+constexpr int64_t kTileNs = 2 * kMs / 10;
+constexpr int64_t kQuantumNs = kLookIntervalNs + kTileNs;
 // The smallest burst that still absorbs ordinary wake-up latency.
 constexpr int64_t kMinBurstNs = kMs / 2;
 // A sleeper looks again this often, so that a raised budget frees it.
@@ -48,6 +50,16 @@ struct Word {
 // enough that 20 ms windows stay smooth.
 int64_t SliceNs(double rate, int64_t burst_ns) {
   return std::min(burst_ns / 2, std::max(kMs, static_cast<int64_t>(rate * 1.4 * kMs)));
+}
+
+// How long the gate stays open whatever the threads do. What the others have spent since their own
+// last looks the meter may not have shown yet.
+int64_t OpenForNs(int64_t headroom_ns, double rate, int threads) {
+  const int64_t certain_ns = headroom_ns - (threads - 1) * (kMaxLookIntervalNs + kTileNs);
+  const double gain = std::max(threads - rate, 1e-6);
+  const double open_ns = static_cast<double>(certain_ns) / gain;
+  return static_cast<int64_t>(std::clamp(open_ns, static_cast<double>(kLookIntervalNs),
+                                         static_cast<double>(kMaxLookIntervalNs)));
 }
 
 class SystemClock : public GovernorClock {
@@ -105,6 +117,7 @@ struct CpuGovernor::Rep {
   std::atomic<int64_t> tat{0};        // when the bucket will have paid for all that is charged
   std::atomic<int64_t> accounted{0};  // process CPU time charged so far
   std::atomic<int64_t> charged_at{0};
+  std::atomic<int> threads{0};  // that have asked
   std::atomic<int64_t> checkpoints{0};
   std::atomic<int64_t> charged_cpu_ns{0};
 };
@@ -147,21 +160,33 @@ int64_t CpuGovernor::Poll(ThreadState& thread) {
   const uint64_t packed = rep_->word.load(std::memory_order_relaxed);
   if (packed == 0) return 0;
   const int64_t now = rep_->clock.MonotonicNs();
-  if (thread.governor_id != rep_->id) thread = {rep_->id, now - kLookIntervalNs, 0};
+  if (thread.governor_id != rep_->id) {
+    thread = {.governor_id = rep_->id};
+    rep_->threads.fetch_add(1, std::memory_order_relaxed);
+  }
+  // The last look said nothing of another budget or of one more thread.
+  const int threads = rep_->threads.load(std::memory_order_relaxed);
+  if (thread.budget != packed || thread.threads != threads) thread.next_look_ns = now;
+  thread.budget = packed;
+  thread.threads = threads;
   ++thread.skipped;
-  if (now >= thread.last_look_ns && now - thread.last_look_ns < kLookIntervalNs) return 0;
+  if (now >= thread.last_look_ns && now < thread.next_look_ns) return 0;
   rep_->checkpoints.fetch_add(thread.skipped, std::memory_order_relaxed);
   thread.skipped = 0;
 
   const Word word(packed);
   rep_->Charge(word, now);
   const int64_t tat = rep_->tat.load(std::memory_order_relaxed);
-  if (tat - now <= word.WallNs(word.burst_ns)) {
-    thread.last_look_ns = now;
+  thread.last_look_ns = now;
+  const int64_t ahead_ns = tat - now;
+  if (ahead_ns <= word.WallNs(word.burst_ns)) {
+    const auto level_ns = static_cast<int64_t>(static_cast<double>(ahead_ns) * word.rate);
+    thread.next_look_ns =
+        now + OpenForNs(word.burst_ns - std::max<int64_t>(level_ns, 0), word.rate, threads);
     return 0;
   }
-  thread.last_look_ns = now - kLookIntervalNs;  // look again on waking
-  thread.skipped = -1;                          // the second look is the same checkpoint
+  thread.next_look_ns = now;  // look again on waking
+  thread.skipped = -1;        // the second look is the same checkpoint
   const int64_t open = word.burst_ns - SliceNs(word.rate, word.burst_ns);
   return std::min(tat - word.WallNs(open), now + kMaxSleepNs);
 }

@@ -42,7 +42,10 @@ class CpuGovernor {
   // What the governor remembers of one thread.
   struct ThreadState {
     uint64_t governor_id = 0;
+    uint64_t budget = 0;  // rate and burst as of the last look
+    int threads = 0;      // that ask, as of the last look
     int64_t last_look_ns = 0;
+    int64_t next_look_ns = 0;
     int64_t skipped = 0;
   };
 

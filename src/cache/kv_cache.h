@@ -2,7 +2,7 @@
 // and group, recurrent state. Reserve, compute, then Commit or Release: what was not committed
 // never happened. Pages of sequences that share stay behind in a radix tree over their tokens, and
 // the next sequence that begins with the same tokens takes them over; nothing is copied but
-// recurrent state.
+// recurrent state and the page within which two sequences part.
 #pragma once
 
 #include <cstddef>
@@ -51,8 +51,9 @@ class KvCache {
   bool IsOpen(int sequence) const;
   int64_t length(int sequence) const;  // 0 for unknown ids
   // For an empty sequence: from now on it shares its pages, and it takes over those of the longest
-  // prefix of `tokens` that is kept, in whole pages and without the last token, whose logits are
-  // still wanted. Returns the length. 0 where there is no prefix cache.
+  // prefix of `tokens` that is kept, without the last token, whose logits are still wanted: whole
+  // pages are shared, and the beginning of one more copied unless the model has recurrent state.
+  // Returns the length. 0 where there is no prefix cache.
   int64_t AdoptPrefix(int sequence, std::span<const int32_t> tokens);
   // Forgets positions >= length. kUnsupported where the state to go back to is gone, and for a
   // sequence that shares its pages unless length is 0; after that it shares them no more.
@@ -115,6 +116,7 @@ class KvCache {
   bool has_state() const { return layout_.state_floats() > 0; }
   size_t state_pool() const { return layout_.groups().size(); }
   int64_t AdoptableDepth(const std::vector<PrefixNode*>& path) const;
+  void AdoptPartOfPage(Sequence& s, std::span<const int32_t> tokens);
   void TakeSnapshots(Sequence& s, int64_t tokens);
   void GiveSnapshots(Sequence& s);
   void ShareWholePages(Sequence& s, int64_t tokens, const int32_t* ids);

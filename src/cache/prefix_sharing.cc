@@ -14,6 +14,9 @@ namespace {
 
 constexpr auto kPage = static_cast<int64_t>(kPageTokens);
 
+// A page is copied for so many tokens at least: below, computing them again costs no more.
+constexpr size_t kLeastCopiedTokens = 4;
+
 int64_t PagesFor(int64_t tokens) { return (tokens + kPage - 1) / kPage; }
 
 }  // namespace
@@ -45,7 +48,38 @@ int64_t KvCache::AdoptPrefix(int sequence, std::span<const int32_t> tokens) {
   if (has_state() && depth > 0)
     memcpy(StateOf(sequence, s.state_index), pools_[state_pool()].at(s.node->pages[state_pool()]),
            layout_.state_floats() * sizeof(float));
+  // Where a window's pages are gone the tokens after the adopted ones are known, but not theirs.
+  if (s.node == path.back()) AdoptPartOfPage(s, tokens.subspan(static_cast<size_t>(s.length)));
   return s.length;
+}
+
+// Prompts part within a page: what is before is copied, for the rest of the page will differ.
+void KvCache::AdoptPartOfPage(Sequence& s, std::span<const int32_t> tokens) {
+  if (has_state()) return;  // known at page ends only
+  const auto [next, alike] = tree_.FindPart(s.node, tokens.first(tokens.size() - 1));
+  if (alike < kLeastCopiedTokens) return;
+  const auto gone = [](int32_t page) { return page < 0; };
+  const size_t groups = s.tables.size();
+  if (std::any_of(next->pages.begin(), next->pages.begin() + static_cast<int64_t>(groups), gone))
+    return;
+  const std::vector<int32_t> sources = next->pages;  // making room must not take them
+  for (size_t g = 0; g < groups; ++g) pools_[g].Share(sources[g]);
+  size_t copied = 0;
+  for (; copied < groups; ++copied) {
+    BlockPool& pool = pools_[copied];
+    if (pool.available() == 0) EvictOne(copied);
+    const int32_t page = pool.Take();
+    if (page < 0) break;
+    memcpy(pool.at(page), pool.at(sources[copied]), pool.page_bytes());
+    s.tables[copied].pages.push_back(page);
+  }
+  for (size_t g = 0; g < groups; ++g) pools_[g].Give(sources[g]);
+  if (copied == groups) {
+    s.length += static_cast<int64_t>(alike);
+    s.rest.assign(tokens.begin(), tokens.begin() + static_cast<int64_t>(alike));
+  } else {
+    TrimTail(s, s.length);
+  }
 }
 
 // How many pages of the path can be gone on from: what a window still sees and the state after the

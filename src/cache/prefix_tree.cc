@@ -27,6 +27,18 @@ PrefixNode* PrefixTree::Find(const PrefixNode* parent, std::span<const int32_t> 
   return nullptr;
 }
 
+std::pair<PrefixNode*, size_t> PrefixTree::FindPart(const PrefixNode* parent,
+                                                    std::span<const int32_t> tokens) const {
+  std::pair<PrefixNode*, size_t> best = {nullptr, 0};
+  for (PrefixNode* child : parent->children) {
+    const auto differ =
+        std::mismatch(tokens.begin(), tokens.end(), child->tokens.begin(), child->tokens.end());
+    const auto alike = static_cast<size_t>(differ.first - tokens.begin());
+    if (alike > best.second) best = {child, alike};
+  }
+  return best;
+}
+
 PrefixNode* PrefixTree::Add(PrefixNode* parent, std::span<const int32_t> tokens) {
   auto made = std::make_unique<PrefixNode>();
   PrefixNode* node = made.get();

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace lull {
@@ -31,6 +32,9 @@ class PrefixTree {
   size_t size() const { return nodes_.size(); }  // without the root
   // Null where there is none. Requires: a whole page of tokens.
   PrefixNode* Find(const PrefixNode* parent, std::span<const int32_t> tokens) const;
+  // The child that begins with most of the tokens, and with how many; null and 0 where none does.
+  std::pair<PrefixNode*, size_t> FindPart(const PrefixNode* parent,
+                                          std::span<const int32_t> tokens) const;
   PrefixNode* Add(PrefixNode* parent, std::span<const int32_t> tokens);
   void Touch(PrefixNode* node);  // and all before it
   // Requires: no children, no users, not the root.

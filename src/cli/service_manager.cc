@@ -38,9 +38,9 @@ void ServiceManager::KeepTelling(HttpServer& server, std::function<bool()> healt
   });
 }
 
-bool StepWatch::Healthy(int64_t running, int64_t steps, int64_t now_ns) {
-  if (running == 0 || steps != steps_) {
-    steps_ = steps;
+bool StepWatch::Healthy(int64_t running, int64_t progress, int64_t now_ns) {
+  if (running == 0 || progress != progress_) {
+    progress_ = progress;
     since_ns_ = now_ns;
   }
   return now_ns - since_ns_ < kStuckNs;

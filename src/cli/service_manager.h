@@ -24,13 +24,14 @@ class ServiceManager {
   double watchdog_s_ = 0;
 };
 
-// Whether work that is there gets on: false once `running` requests have seen no step for a minute.
+// Whether work that is there gets on: false once `running` requests have seen no progress (a number
+// that grows with steps and pauses) for a minute.
 class StepWatch {
  public:
-  bool Healthy(int64_t running, int64_t steps, int64_t now_ns);
+  bool Healthy(int64_t running, int64_t progress, int64_t now_ns);
 
  private:
-  int64_t steps_ = -1;
+  int64_t progress_ = -1;
   int64_t since_ns_ = 0;
 };
 

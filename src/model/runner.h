@@ -47,9 +47,9 @@ class Runner {
   // A new, empty sequence; kBusy where max_sequences are open.
   virtual Result<int> OpenSequence() = 0;
   virtual void CloseSequence(int sequence) = 0;  // frees its pages; unknown ids are ignored
-  // For an empty sequence: takes over the pages of the longest prefix of `tokens` that is kept, in
-  // whole pages and without the last token, and leaves its own behind when it goes. Returns the
-  // length; the bits are those that computing it again would give. 0 without a prefix cache.
+  // For an empty sequence: takes over the longest prefix of `tokens` that is kept, without the last
+  // token, and leaves its own pages behind when it goes. Returns the length; the bits are those
+  // that computing it again would give. 0 without a prefix cache.
   virtual int64_t AdoptPrefix(int sequence, std::span<const int32_t> tokens) = 0;
   // Forgets positions >= length. kUnsupported where recurrent state makes it impossible.
   virtual Status TruncateSequence(int sequence, int64_t length) = 0;

@@ -368,6 +368,40 @@ TEST(KvCacheTest, CachedPagesMakeRoom) {
   EXPECT_EQ(feed(c), 64);
 }
 
+// Where prompts part within a page the later one goes on in a copy, also where the pool is so full
+// that only what is copied could make room.
+TEST(KvCacheTest, APageIsCopiedUpToWherePromptsPart) {
+  KvCacheOptions options;
+  options.pool_tokens = 64 * 3;
+  options.max_context_tokens = 192;
+  options.max_sequences = 2;
+  options.prefix_cache_tokens = 64 * 3;
+  auto cache = KvCache::Create(KvLayout(KvType::kF32, {Full(1, 16)}), options).value();
+  const auto adopt = [&](int id, int32_t until, size_t size) {
+    std::vector<int32_t> tokens(size, 1);
+    std::fill(tokens.begin() + until, tokens.end(), 2);
+    return cache->AdoptPrefix(id, tokens);
+  };
+  const int first = cache->Open().value();
+  EXPECT_EQ(adopt(first, 130, 130), 0);
+  ASSERT_TRUE(cache->Reserve(first, 130).ok());
+  const std::vector<int32_t> ones(130, 1);
+  cache->Commit(first, 130, ones.data());
+  EXPECT_EQ(cache->usage().pages_used, 3);
+
+  const int second = cache->Open().value();
+  EXPECT_EQ(adopt(second, 100, 120), 64) << "no page is left for the copy";
+  cache->Truncate(second, 0);
+  cache->Close(first);
+  EXPECT_EQ(cache->usage().pages_cached, 2);
+  EXPECT_EQ(adopt(second, 67, 120), 64) << "for three tokens nothing is copied";
+  cache->Truncate(second, 0);
+  EXPECT_EQ(adopt(second, 100, 120), 100);
+  EXPECT_EQ(cache->usage().pages_used, 2);
+  cache->Truncate(second, 0);
+  EXPECT_EQ(adopt(second, 120, 120), 119) << "the last token's logits are wanted";
+}
+
 TEST(KvCacheTest, NoMoreIsKeptThanAllowed) {
   KvCacheOptions options;
   options.pool_tokens = 64 * 16;

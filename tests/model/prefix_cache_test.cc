@@ -62,12 +62,14 @@ TEST_P(PrefixCacheTest, GivesTheBitsOfComputingAgain) {
   const auto vocab = static_cast<size_t>(plain->vocab_size());
   std::mt19937 rng(7);
   int64_t adopted = 0;
+  bool parted_within_page = false;
   for (int round = 0; round < 60; ++round) {
     const std::vector<int32_t> tokens = Prompt(rng);
     const std::vector<float> want = AllLogits(ExecContext(), *plain, tokens, {200});
     const int sequence = cached->OpenSequence().value();
     const int64_t begin = cached->AdoptPrefix(sequence, tokens);
-    ASSERT_EQ(begin % 64, 0);
+    if (GetParam().arch.starts_with("lfm2")) ASSERT_EQ(begin % 64, 0);
+    parted_within_page |= begin % 64 != 0;
     ASSERT_LT(begin, static_cast<int64_t>(tokens.size()));
     ASSERT_EQ(cached->SequenceLength(sequence), begin);
     adopted += begin;
@@ -96,6 +98,7 @@ TEST_P(PrefixCacheTest, GivesTheBitsOfComputingAgain) {
     EXPECT_LE(usage.pages_cached, usage.pages_total);
   }
   EXPECT_GT(adopted, 60 * 20);
+  EXPECT_EQ(parted_within_page, !GetParam().arch.starts_with("lfm2"));
 }
 
 // Three at once on the same pages, in one batch, each going its own way.

@@ -136,14 +136,15 @@ class ServeCommand : public Command {
       LULL_ASSIGN_OR_RETURN(const ServedModelPtr own, LoadOwn(hub));
       AnnounceLoad(own->model->info());
     }
-    manager.KeepTelling(*server, [&hub, watch = StepWatch()]() mutable {
-      int64_t running = 0, steps = 0;
+    manager.KeepTelling(*server, [&hub, &runtime, watch = StepWatch()]() mutable {
+      // Pausing for the budget is getting on too.
+      int64_t running = 0, progress = runtime->cpu_meter().throttled_ns;
       for (const ServedModelPtr& served : hub.Loaded()) {
         const EngineStats stats = served->engine->stats();
         running += stats.running;
-        steps += stats.steps;
+        progress += stats.steps;
       }
-      return watch.Healthy(running, steps, os::MonotonicNs());
+      return watch.Healthy(running, progress, os::MonotonicNs());
     });
     GiveUpRights();
     Announce(*runtime, server->port());
