@@ -53,11 +53,14 @@ int64_t SliceNs(double rate, int64_t burst_ns) {
 }
 
 // How long the gate stays open whatever the threads do. What the others have spent since their own
-// last looks the meter may not have shown yet.
-int64_t OpenForNs(int64_t headroom_ns, double rate, int threads) {
-  const int64_t certain_ns = headroom_ns - (threads - 1) * (kMaxLookIntervalNs + kTileNs);
-  const double gain = std::max(threads - rate, 1e-6);
-  const double open_ns = static_cast<double>(certain_ns) / gain;
+// last looks the meter may not have shown yet; and what is spent between two looks counts as spent
+// at the second, against the whole burst.
+int64_t OpenForNs(const Word& word, int64_t level_ns, int threads) {
+  const double hidden_ns = (threads - 1) * static_cast<double>(kMaxLookIntervalNs + kTileNs);
+  const double burst_ns = static_cast<double>(word.burst_ns) - hidden_ns;
+  const double until_full = (burst_ns - static_cast<double>(std::max<int64_t>(level_ns, 0))) /
+                            std::max(threads - word.rate, 1e-6);
+  const double open_ns = std::min(until_full, burst_ns / threads - kTileNs);
   return static_cast<int64_t>(std::clamp(open_ns, static_cast<double>(kLookIntervalNs),
                                          static_cast<double>(kMaxLookIntervalNs)));
 }
@@ -181,8 +184,7 @@ int64_t CpuGovernor::Poll(ThreadState& thread) {
   const int64_t ahead_ns = tat - now;
   if (ahead_ns <= word.WallNs(word.burst_ns)) {
     const auto level_ns = static_cast<int64_t>(static_cast<double>(ahead_ns) * word.rate);
-    thread.next_look_ns =
-        now + OpenForNs(word.burst_ns - std::max<int64_t>(level_ns, 0), word.rate, threads);
+    thread.next_look_ns = now + OpenForNs(word, level_ns, threads);
     return 0;
   }
   thread.next_look_ns = now;  // look again on waking
