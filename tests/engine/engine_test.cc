@@ -291,7 +291,9 @@ TEST_P(PrefixCache, GivesTheSameAnswers) {
   ExpectSame(second, want);
   EXPECT_EQ(want.stats.cached_tokens, 0);
   EXPECT_EQ(first.stats.cached_tokens, 0);
-  EXPECT_EQ(second.stats.cached_tokens, 256);
+  // All but the last token, or whole pages where convolutions have states at their ends alone.
+  const int64_t again = std::string(GetParam()).starts_with("lfm2") ? 256 : 299;
+  EXPECT_EQ(second.stats.cached_tokens, again);
   EXPECT_LT(second.stats.bytes_moved, want.stats.bytes_moved);
   EXPECT_EQ(second.stats.kv_bytes, want.stats.kv_bytes);
   // The next turn of a conversation: prompt, answer, and what is said then.
@@ -303,7 +305,7 @@ TEST_P(PrefixCache, GivesTheSameAnswers) {
   ExpectSame(turn, turn_want);
   EXPECT_EQ(turn.stats.cached_tokens, 384);  // 399 were computed
   const EngineStats stats = cached->stats();
-  EXPECT_EQ(stats.prefix_hits, 256 + 384);
+  EXPECT_EQ(stats.prefix_hits, again + 384);
   EXPECT_EQ(stats.prefix_queries, 300 + 300 + 401);
   EXPECT_EQ(stats.kv.pages_used, 0);
   EXPECT_GE(stats.kv.pages_cached, 6);

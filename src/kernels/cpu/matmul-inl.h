@@ -7,10 +7,10 @@
 
 namespace lull::LULL_ISA {
 
-// A tile of one group may be this wide where registers allow it: few rows more than kTileCols then
-// read and unpack each weight once (verifying drafted tokens, small batches).
-// Above it they are unpacked once to a panel of bytes that all column tiles of the call share.
-inline constexpr int kWideCols = kF32Registers >= 32 ? 8 : kTileCols;
+// Up to so many rows the weights are unpacked from where they lie, by each tile of columns anew
+// (verifying drafted tokens, small batches). Above it they are unpacked once to a panel of bytes
+// that all column tiles of the call share.
+inline constexpr size_t kDirectRows = 3 * kTileCols;
 inline constexpr size_t kPanelBytes = kTileGroups * kPanelSubs * kMaxPanelSubBytes;
 inline constexpr size_t kStartsBytes = 4 * kPanelRows * 2 * kPanelSubs;
 
@@ -20,6 +20,7 @@ template <typename T, bool kSuper>
 struct Plan {
   using Panel = std::conditional_t<T::kFullRange, T, PanelOf<T>>;
   using Direct = DirectActs;
+  using InPasses = PassActs;
   using FromPanel = PanelActs;
   template <typename Source, typename Acts, int kGroups, int kCols>
   using Tile = IntTile<Source, Acts, kGroups, kCols>;
@@ -28,6 +29,7 @@ template <typename T>
 struct Plan<T, true> {
   using Panel = SuperPanelOf<T>;
   using Direct = SuperActs<true>;
+  using InPasses = SuperActs<false>;
   using FromPanel = SuperActs<false>;
   template <typename Source, typename Acts, int kGroups, int kCols>
   using Tile = SuperTile<Source, Acts, kGroups, kCols>;
@@ -61,6 +63,13 @@ inline typename Plan<T, kSuper>::Direct DirectAt(const Activations& x, size_t ro
     return ActsAt(x, row, 0);
 }
 template <typename T, bool kSuper>
+inline typename Plan<T, kSuper>::InPasses InPassesAt(const Activations& x, size_t row) {
+  if constexpr (kSuper)
+    return SuperActsAt<false>(x, row, 0);
+  else
+    return {ActsAt(x, row, 0)};
+}
+template <typename T, bool kSuper>
 inline typename Plan<T, kSuper>::FromPanel FromPanelAt(const Activations& x, size_t row,
                                                        size_t block, const int32_t* starts,
                                                        size_t start_stride) {
@@ -82,6 +91,12 @@ template <typename T, bool kSuper, int kGroups, int... kIndex>
 struct TileTable<T, kSuper, kGroups, std::integer_sequence<int, kIndex...>> {
   static auto Direct(size_t cols) {
     using Acts = typename Plan<T, kSuper>::Direct;
+    static constexpr TileFn<Acts> kFns[] = {
+        &Plan<T, kSuper>::template Tile<T, Acts, kGroups, kIndex + 1>::Run...};
+    return kFns[cols - 1];
+  }
+  static auto InPasses(size_t cols) {
+    using Acts = typename Plan<T, kSuper>::InPasses;
     static constexpr TileFn<Acts> kFns[] = {
         &Plan<T, kSuper>::template Tile<T, Acts, kGroups, kIndex + 1>::Run...};
     return kFns[cols - 1];
@@ -117,17 +132,6 @@ inline size_t NextCols(size_t rows_left) {
   return (rows_left + tiles - 1) / tiles;
 }
 
-template <typename T, bool kSuper>
-void MatMulWide(const MatMulArgs& m) {
-  using Table = TileTable<T, kSuper, 1, std::make_integer_sequence<int, kWideCols>>;
-  const auto fn = Table::Direct(m.row_end - m.row_begin);
-  for (size_t g = m.group_begin; g < m.group_end; ++g) {
-    TileArgs tile = TileAt(m, g, 1, m.row_begin);
-    tile.num_blocks = m.x.k / T::kBlockK;
-    fn(tile, DirectAt<T, kSuper>(m.x, m.row_begin));
-  }
-}
-
 // One row from memory: more groups at a time are more streams, and more of memory's latency is
 // hidden.
 template <typename T, bool kSuper>
@@ -140,24 +144,48 @@ void MatMulStreams(const MatMulArgs& m, size_t group) {
       tile, DirectAt<T, kSuper>(m.x, m.row_begin));
 }
 
+// Requires: at most kTileCols rows.
 template <typename T, bool kSuper>
 void MatMulDirect(const MatMulArgs& m) {
-  const bool is_row = m.row_end - m.row_begin == 1;
+  const size_t rows = m.row_end - m.row_begin;
   for (size_t g = m.group_begin; g < m.group_end;) {
-    if (is_row && kStreamGroups > kTileGroups && m.group_end - g >= kStreamGroups) {
+    if (rows == 1 && kStreamGroups > kTileGroups && m.group_end - g >= kStreamGroups) {
       MatMulStreams<T, kSuper>(m, g);
       g += kStreamGroups;
       continue;
     }
     const size_t num_groups = m.group_end - g >= kTileGroups ? kTileGroups : 1;
+    TileArgs tile = TileAt(m, g, num_groups, m.row_begin);
+    tile.num_blocks = m.x.k / T::kBlockK;
+    tile.fetch_skip = (num_groups - 1) * m.w.group_bytes;
+    const auto fn = num_groups == 1 ? TileTable<T, kSuper, 1>::Direct(rows)
+                                    : TileTable<T, kSuper, kTileGroups>::Direct(rows);
+    fn(tile, DirectAt<T, kSuper>(m.x, m.row_begin));
+    g += num_groups;
+  }
+}
+
+// More columns than a tile's: all tiles of columns over two groups, which stay in cache meanwhile,
+// then on. Each tile fetches its share of the next two groups, so that memory is never idle.
+template <typename T, bool kSuper>
+void MatMulInPasses(const MatMulArgs& m) {
+  const size_t rows = m.row_end - m.row_begin, num_blocks = m.x.k / T::kBlockK;
+  const size_t fetches = num_blocks * (T::kBlockK / 32) * ((rows + kTileCols - 1) / kTileCols);
+  const size_t fetch_lines =
+      fetches == 0 ? 0 : ((m.w.group_bytes + 63) / 64 + fetches - 1) / fetches;
+  for (size_t g = m.group_begin; g < m.group_end;) {
+    const size_t num_groups = m.group_end - g >= kTileGroups ? kTileGroups : 1;
+    const uint8_t* next = m.w.data + (g + num_groups) * m.w.group_bytes;
     for (size_t row = m.row_begin; row < m.row_end;) {
       const size_t cols = NextCols(m.row_end - row);
       TileArgs tile = TileAt(m, g, num_groups, row);
-      tile.num_blocks = m.x.k / T::kBlockK;
-      tile.fetch_skip = (num_groups - 1) * m.w.group_bytes;
-      const auto fn = num_groups == 1 ? TileTable<T, kSuper, 1>::Direct(cols)
-                                      : TileTable<T, kSuper, kTileGroups>::Direct(cols);
-      fn(tile, DirectAt<T, kSuper>(m.x, row));
+      tile.num_blocks = num_blocks;
+      tile.fetch_lines = fetch_lines;
+      for (size_t i = 0; i < num_groups; ++i) tile.fetch[i] = next + i * m.w.group_bytes;
+      next += 64 * fetch_lines * num_blocks * (T::kBlockK / 32);
+      const auto fn = num_groups == 1 ? TileTable<T, kSuper, 1>::InPasses(cols)
+                                      : TileTable<T, kSuper, kTileGroups>::InPasses(cols);
+      fn(tile, InPassesAt<T, kSuper>(m.x, row));
       row += cols;
     }
     g += num_groups;
@@ -248,10 +276,10 @@ void MatMulFloat(const MatMulArgs& m) {
 template <typename T, bool kSuper>
 void MatMulIn(const MatMulArgs& m) {
   const size_t rows = m.row_end - m.row_begin;
-  if (rows <= kTileCols || m.x.k == 0) {
+  if (rows <= kTileCols) {
     MatMulDirect<T, kSuper>(m);
-  } else if (rows <= kWideCols) {
-    MatMulWide<T, kSuper>(m);
+  } else if (rows <= kDirectRows) {
+    MatMulInPasses<T, kSuper>(m);
   } else {
     MatMulPanel<T, kSuper>(m);
   }

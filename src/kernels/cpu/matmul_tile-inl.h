@@ -48,6 +48,11 @@ struct DirectActs {
   }
 };
 
+// The same beside weights that an earlier tile of columns has brought to cache.
+struct PassActs : DirectActs {
+  static constexpr bool kStream = false;
+};
+
 // The same beside a panel: starts come precomputed, rows start_stride apart.
 struct PanelActs : DirectActs {
   static constexpr bool kStream = false;
