@@ -278,7 +278,7 @@ void MatMulIn(const MatMulArgs& m) {
   const size_t rows = m.row_end - m.row_begin;
   if (rows <= kTileCols) {
     MatMulDirect<T, kSuper>(m);
-  } else if (rows <= kDirectRows) {
+  } else if (rows <= kDirectRows || m.x.k == 0) {
     MatMulInPasses<T, kSuper>(m);
   } else {
     MatMulPanel<T, kSuper>(m);
