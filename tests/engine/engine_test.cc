@@ -377,7 +377,7 @@ TEST(Engine, ReceiptsAddUpToTheProcess) {
   const int64_t begin_ns = os::ProcessCpuNs();
   const double idle_begin_ms = engine->stats().idle_cpu_ms;
   std::list<Answer> answers;
-  for (int i = 0; i < 40; ++i) {
+  for (int i = 0; i < 400; ++i) {
     const auto tokens = world.model->Tokenize(std::string(2000, 'a' + i % 26), {});
     ASSERT_TRUE(tokens.ok());
     ASSERT_TRUE(engine->Submit(SampledRequest(i, 30, 30), answers.emplace_back().Fn()).ok());
