@@ -163,14 +163,13 @@ std::vector<Finding> ExamineMachine(const MachineFacts& facts) {
 
 Finding ExaminePort(int port) {
   const std::string name = std::to_string(port);
+  const std::string another =
+      "# give another one: lull serve --port " + std::to_string(port < 65535 ? port + 1 : port - 1);
   const Result<int> pid = os::PidListeningOn(port);
-  if (pid.ok())
-    return Fix("port", name + " is taken by process " + std::to_string(*pid),
-               "# give another one: lull serve --port " + std::to_string(port + 1));
+  if (pid.ok()) return Fix("port", name + " is taken by process " + std::to_string(*pid), another);
   // Without a hint nobody listens; with one somebody does whom only root may see.
   if (pid.error().hint.empty()) return Ok("port", name + " is free");
-  return Fix("port", name + " is taken by another user's process",
-             "# give another one: lull serve --port " + std::to_string(port + 1));
+  return Fix("port", name + " is taken by another user's process", another);
 }
 
 Finding JudgePip(const std::string& version_line) {

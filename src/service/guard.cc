@@ -214,6 +214,7 @@ HttpVerdict Guard::CheckKey(const HttpHead& head, HttpVerdict verdict) const {
       return refuse(Refusal(403, "this key may not do that", "Authorization",
                             "its line in the key file would have to end in :admin"));
     verdict.account = key->account;
+    verdict.admin = key->admin;
   } else if (strict) {
     return refuse(Refusal(403, "only an admin's key may do that, and this server has no keys",
                           "Authorization",

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
+#include <iterator>
 #include <list>
 #include <mutex>
 #include <new>
@@ -16,6 +17,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr Clock::time_point kNever = Clock::time_point::max();
+constexpr int64_t kLeaversLookMs = 250;
 
 Clock::time_point In(int64_t ms) {
   constexpr int64_t kMostMs = int64_t{1000} * 3600 * 24 * 365 * 100;
@@ -215,7 +217,9 @@ struct OnDemandHub::Core : std::enable_shared_from_this<Core> {
   }
 
   void Wait(Lock& lock) {
-    const Clock::time_point next = NextExpiry();
+    Clock::time_point next = NextExpiry();
+    // Nobody tells when a client that waits here leaves.
+    if (!loads.empty()) next = std::min(next, In(kLeaversLookMs));
     if (next == kNever)
       changed.wait(lock);
     else
@@ -240,15 +244,17 @@ struct OnDemandHub::Core : std::enable_shared_from_this<Core> {
 
   // Whether there was something to drop.
   bool DropAbandoned(Lock& lock) {
-    std::vector<Waiter>& waiters = loads.front().waiters;
-    const auto gone = std::stable_partition(waiters.begin(), waiters.end(), [](const Waiter& w) {
-      return !w.query.abandoned.stop_requested();
-    });
-    if (gone == waiters.end()) return false;
-    std::vector<Waiter> dropped(std::make_move_iterator(gone),
-                                std::make_move_iterator(waiters.end()));
-    waiters.erase(gone, waiters.end());
-    if (waiters.empty()) loads.pop_front();
+    std::vector<Waiter> dropped;
+    for (Load& waited : loads) {
+      std::vector<Waiter>& waiters = waited.waiters;
+      const auto gone = std::stable_partition(waiters.begin(), waiters.end(), [](const Waiter& w) {
+        return !w.query.abandoned.stop_requested();
+      });
+      std::move(gone, waiters.end(), std::back_inserter(dropped));
+      waiters.erase(gone, waiters.end());
+    }
+    if (dropped.empty()) return false;
+    std::erase_if(loads, [](const Load& waited) { return waited.waiters.empty(); });
     Fail(lock, std::move(dropped), {ErrorCode::kCancelled, "the client has gone", "model", ""});
     return true;
   }

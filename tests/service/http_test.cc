@@ -344,6 +344,18 @@ TEST_F(HttpTest, GateRefusesBeforeTheBody) {
   EXPECT_EQ(kept.ReadReply().body, "somebody ");
 }
 
+TEST_F(HttpTest, AHostInTheRequestLineIsTheHost) {
+  Start([](const HttpHead& head) {
+    HttpVerdict verdict;
+    for (const std::string_view host : head.Values("host")) verdict.account += host;
+    return verdict;
+  });
+  const std::string close = "Connection: close\r\n";
+  EXPECT_EQ(Ask(Get("/echo", close)).body, "x");
+  EXPECT_EQ(Ask(Get("http://evil.example:80/echo?q", close)).body, "evil.example:80q");
+  EXPECT_EQ(Ask(Get("HTTP://a/echo", close)).body, "a");
+}
+
 TEST_F(HttpTest, DrainingEndsStreamsWithAMarkedError) {
   Start();
   Client events(port_), lines(port_), whole(port_), idle(port_);

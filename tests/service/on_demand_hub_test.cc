@@ -273,6 +273,25 @@ TEST(OnDemandHub, NothingIsLoadedForClientsThatHaveGone) {
   EXPECT_EQ(world.loader.loads("b"), 0);
 }
 
+TEST(OnDemandHub, WhoLeavesWhileAllModelsAreInUseIsToldSo) {
+  OnDemandOptions options;
+  options.max_loaded = 1;
+  World world(options);
+  Reply holds, waits, gone;
+  world.hub.Acquire("a", holds.fn());
+  ASSERT_EQ(holds.id(), "a");  // and is not given back
+  world.hub.Acquire("b", waits.fn());
+  std::stop_source left;
+  ModelQuery query = Query("c");
+  query.abandoned = left.get_token();
+  world.hub.Acquire(query, gone.fn());
+  left.request_stop();
+  EXPECT_EQ(gone.code(), ErrorCode::kCancelled);
+  EXPECT_EQ(waits.calls(), 0);
+  world.hub.Drain();
+  EXPECT_EQ(waits.code(), ErrorCode::kBusy);
+}
+
 TEST(OnDemandHub, TheOneUsedLongestAgoMakesRoom) {
   OnDemandOptions options;
   options.max_loaded = 2;

@@ -205,6 +205,47 @@ TEST_F(OpenAiTest, TheLogKnowsWhatEnded) {
   EXPECT_EQ(none.status, 404);
 }
 
+// Keeps what is sent.
+class Kept : public Responder {
+ public:
+  void Send(HttpResponse response) override { sent = std::move(response); }
+  void StartStream(const std::string&, HttpFields) override {}
+  void Write(std::string) override {}
+  void End() override {}
+  void OnDisconnect(std::function<void()>) override {}
+  HttpResponse sent;
+};
+
+TEST_F(OpenAiTest, AccountsSeeTheirOwnRequestsAndAdminsAll) {
+  for (const char* account : {"mine", "mine", "theirs"}) {
+    LoggedRequest logged;
+    logged.id = account;
+    logged.account = account;
+    service_.request_log.Add(logged);
+  }
+  const auto ask = [&](const char* path, const char* account, bool admin) {
+    HttpRequest request;
+    request.method = "GET";
+    request.path = path;
+    request.account = account;
+    request.admin = admin;
+    const auto kept = std::make_shared<Kept>();
+    Route(service_, request, kept);
+    return kept->sent;
+  };
+  const auto listed = [&](const char* path, const char* account, bool admin) {
+    return Json::parse(ask(path, account, admin).body)["requests"].size();
+  };
+  for (const char* path : {"/requests", "/dash/stats"}) {
+    EXPECT_EQ(listed(path, "mine", false), 2u) << path;
+    EXPECT_EQ(listed(path, "mine", true), 3u) << path;
+    EXPECT_EQ(listed(path, "", false), 3u) << path;  // no keys
+  }
+  EXPECT_EQ(ask("/requests/theirs", "mine", false).status, 404);
+  EXPECT_EQ(ask("/requests/theirs", "mine", true).status, 200);
+  EXPECT_EQ(ask("/requests/mine", "mine", false).status, 200);
+}
+
 TEST_F(OpenAiTest, PriorityComesFromAHeaderToo) {
   const std::string body = Greedy({{"prompt", "abc"}, {"max_tokens", 1}}).dump();
   const Reply reply =

@@ -18,7 +18,8 @@ void HandleDashStats(Service& service, const HttpRequest& request, ResponderPtr 
   if (service.load == nullptr)
     return SendError(service, *responder,
                      {ErrorCode::kUnsupported, "this server keeps no figures", request.path, ""});
-  const std::string body = DashStats(service).dump(-1, ' ', false, Json::error_handler_t::replace);
+  const std::string body =
+      DashStats(service, request).dump(-1, ' ', false, Json::error_handler_t::replace);
   responder->Send({200, "application/json", body, {{"Cache-Control", "no-store"}}});
 }
 

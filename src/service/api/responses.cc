@@ -33,9 +33,9 @@ void AddCall(const Json& item, Json* messages) {
       {"id", StringOf(item, "call_id")},
       {"type", "function"},
       {"function", {{"name", StringOf(item, "name")}, {"arguments", StringOf(item, "arguments")}}}};
-  const bool joins = !messages->empty() && messages->back().contains("tool_calls");
-  if (!joins)
-    messages->push_back({{"role", "assistant"}, {"content", ""}, {"tool_calls", Json::array()}});
+  // What the assistant said and called in one turn is one message.
+  const bool joins = !messages->empty() && StringOf(messages->back(), "role") == "assistant";
+  if (!joins) messages->push_back({{"role", "assistant"}, {"content", ""}});
   messages->back()["tool_calls"].push_back(call);
 }
 

@@ -183,12 +183,15 @@ Json LastEvidence(const std::string& path) {
           {"time", TextOf(record, {"time"})}};
 }
 
-Json DashStats(Service& service) {
+Json DashStats(Service& service, const HttpRequest& request) {
   const LoadView load = service.load->Watch();
   const EngineStats stats = service.hub->stats();
   const Runtime& runtime = *service.runtime;
   const Budget budget = runtime.budget();
   const auto requests = service.request_log.Newest(RequestLog::kCapacity);
+  auto listed = requests;
+  std::erase_if(listed,
+                [&](const LoggedRequest& logged) { return !request.MaySee(logged.account); });
   return {
       {"version", kVersion},
       {"uptime_s", UnixSeconds() - service.start_unix_s},
@@ -207,7 +210,7 @@ Json DashStats(Service& service) {
       {"host", Host(runtime, load)},
       {"evidence", service.evidence_path.empty() ? Json() : LastEvidence(service.evidence_path)},
       {"doctor", Warnings(service.warnings)},
-      {"requests", Requests(requests)},
+      {"requests", Requests(listed)},
       {"history", History(load)}};
 }
 

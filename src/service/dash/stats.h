@@ -7,7 +7,7 @@
 namespace lull {
 
 // docs/guides/dashboard.md names the fields. Requires: service.load is set.
-Json DashStats(Service& service);
+Json DashStats(Service& service, const HttpRequest& request);
 
 // The last record of an evidence file: {"file", "id", "kind", "verdict", "time"}, each "" where the
 // record has none. null where the file cannot be read or its last line is no record.

@@ -39,6 +39,17 @@ std::string LowerCase(std::string_view text) {
   return lower;
 }
 
+// http://HOST/PATH is as good as /PATH with Host: HOST, and what it names counts (RFC 9112, 3.2.2).
+void ReadAbsoluteForm(HttpHead* head) {
+  constexpr std::string_view kScheme = "http://";
+  if (!beast::iequals(head->path.substr(0, kScheme.size()), kScheme)) return;
+  const size_t end = std::min(head->path.find('/', kScheme.size()), head->path.size());
+  const std::string host = head->path.substr(kScheme.size(), end - kScheme.size());
+  head->path = end < head->path.size() ? head->path.substr(end) : "/";
+  for (auto& [name, value] : head->fields)
+    if (name == "host") value = host;
+}
+
 HttpHead HeadOf(const http::request<http::string_body>& message) {
   HttpHead head;
   head.method = std::string(message.method_string());
@@ -52,6 +63,7 @@ HttpHead HeadOf(const http::request<http::string_body>& message) {
   for (const auto& field : message)
     head.fields.push_back({LowerCase({field.name_string().data(), field.name_string().size()}),
                            std::string(field.value())});
+  ReadAbsoluteForm(&head);
   return head;
 }
 
@@ -288,6 +300,7 @@ bool Connection::OnHeader() {
   request_.path = std::move(head.path);
   request_.query = std::move(head.query);
   request_.account = std::move(verdict.account);
+  request_.admin = verdict.admin;
   request_.fields = std::move(head.fields);
   if (verdict.refusal) {
     keep_alive_ = keep_alive_ && parser_->is_done();

@@ -36,7 +36,11 @@ struct HttpRequest {
   std::string body;     // decoded from its transfer encoding
   std::string query;    // without the question mark
   std::string account;  // whose key came with it; empty where none was needed
+  bool admin = false;   // and it was an admin's
   HttpFields fields;    // of the header; names in lower case
+
+  // Whether it may see what this account did.
+  bool MaySee(const std::string& of) const { return admin || account.empty() || account == of; }
 
   // The first field of this lower-case name; "" where there is none.
   std::string Field(std::string_view name) const {
@@ -56,8 +60,9 @@ struct HttpResponse {
 // What becomes of a request by its header alone.
 struct HttpVerdict {
   std::optional<HttpResponse> refusal;  // sent in place of an answer; the body is not read
-  std::string account;                  // into HttpRequest
-  HttpFields headers;                   // added to the answer, whatever it is
+  std::string account;                  // into HttpRequest, like the next
+  bool admin = false;
+  HttpFields headers;  // added to the answer, whatever it is
 };
 // Called on the server's thread with every request's header; must not block.
 using HttpGate = std::function<HttpVerdict(const HttpHead&)>;
