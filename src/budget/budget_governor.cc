@@ -69,19 +69,23 @@ void BudgetGovernor::LookAround() {
     save_power_ = source_->SavePower();
     power_at_ns_ = now + kPowerNs;
   }
-  const double before = courtesy_.factor();
-  if (courtesy_.Update(source_->Read(), save_power_) != before) Apply();
+  const double before = courtesy_.factor(), bus_before = courtesy_.bus_factor();
+  const double factor = courtesy_.Update(source_->Read(), save_power_);
+  if (factor != before || courtesy_.bus_factor() != bus_before) Apply();
 }
 
 // Requires: mutex_ held.
-void BudgetGovernor::Apply() { cpu_.SetBudget(Scaled(declared_, courtesy_.factor())); }
+void BudgetGovernor::Apply() {
+  cpu_.SetBudget(Scaled(declared_, courtesy_.factor()));
+  const double bus_rate = declared_bus_bytes_per_s_ * courtesy_.bus_factor();
+  if (bus_rate != bus_.rate()) bus_.SetRate(bus_rate, clock_.MonotonicNs(), bytes_moved());
+}
 
 void BudgetGovernor::SetBudget(const Budget& budget) {
   std::lock_guard<std::mutex> lock(mutex_);
   declared_ = budget.cpu;
+  declared_bus_bytes_per_s_ = budget.mem_bw_bytes_per_s;
   Apply();
-  if (budget.mem_bw_bytes_per_s == bus_.rate()) return;
-  bus_.SetRate(budget.mem_bw_bytes_per_s, clock_.MonotonicNs(), bytes_moved());
 }
 
 CourtesyState BudgetGovernor::courtesy() const {

@@ -63,6 +63,7 @@ class BudgetGovernor : public Pacer {
   std::atomic<int64_t> look_at_ns_{0};  // when the next checkpoint looks around
   mutable std::mutex mutex_;
   CpuBudget declared_;  // guarded by mutex_, as all below
+  double declared_bus_bytes_per_s_ = 0.0;
   Courtesy courtesy_;
   PowerSource power_ = PowerSource::kUnknown;
   bool save_power_ = false;

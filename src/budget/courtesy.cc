@@ -36,6 +36,14 @@ double Courtesy::Update(const CourtesyReading& now, bool save_power) {
       earned_ = std::min(1.0, earned_ + kRecoveryPerS * static_cast<double>(wall_ns) * 1e-9);
     }
   }
+  if (has_last_ && wall_ns > 0) {
+    if (foreground_ * cpus_ > kBusyBusCpus) {
+      bus_factor_ = kBusShare;
+      bus_busy_at_ns_ = now.monotonic_ns;
+    } else if (now.monotonic_ns - bus_busy_at_ns_ > kClearNs) {
+      bus_factor_ = 1.0;
+    }
+  }
   if (!has_last_ || wall_ns > 0) last_ = now;
   has_last_ = true;
   return factor_ = std::min(earned_, ceiling);

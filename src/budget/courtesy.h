@@ -1,5 +1,6 @@
 // How much of its CPU rate the process takes while others need the machine: halved when they do, a
-// tenth more each second once they are done. Arithmetic alone; BudgetGovernor asks it.
+// tenth more each second once they are done. And how much of its bus rate: half, as soon as others
+// keep one CPU at work. Arithmetic alone; BudgetGovernor asks it.
 #pragma once
 
 #include <cstdint>
@@ -24,6 +25,8 @@ class Courtesy {
   static constexpr double kBatteryCeiling = 0.5;      // on battery, or with a low-power profile
   static constexpr double kBusyForeground = 0.60;     // of the CPUs, used by others
   static constexpr double kBusyPressure = 0.05;       // of the time, others waited
+  static constexpr double kBusyBusCpus = 0.5;         // one thread of others may fill the bus
+  static constexpr double kBusShare = 0.5;            // of the bus rate, meanwhile
   static constexpr double kRecoveryPerS = 0.10;       // of the rate
   static constexpr int64_t kClearNs = 1'000'000'000;  // of quiet before it recovers
 
@@ -34,6 +37,7 @@ class Courtesy {
   double Update(const CourtesyReading& now, bool save_power);
 
   double factor() const { return factor_; }
+  double bus_factor() const { return bus_factor_; }
   double foreground_share() const { return foreground_; }
   double pressure() const { return pressure_; }
 
@@ -45,8 +49,10 @@ class Courtesy {
   bool has_last_ = false;
   int64_t busy_at_ns_ = 0;  // when others were last seen busy
   bool ever_busy_ = false;
+  int64_t bus_busy_at_ns_ = 0;
   double earned_ = 1.0;  // the factor, but for the ceiling
   double factor_ = 1.0;
+  double bus_factor_ = 1.0;
   double foreground_ = 0.0;
   double pressure_ = 0.0;
 };

@@ -170,6 +170,24 @@ TEST_F(CourteousGovernor, FollowsTheForeground) {
   EXPECT_NEAR(ShareOver(*governor, 3000), 0.35, 0.01);
 }
 
+// One busy thread of others is no reason to give up CPU time, but it may need the bus.
+TEST_F(CourteousGovernor, ABusySingleThreadHalvesTheBusRate) {
+  const auto governor = Make({.cpu = {0.35, 0.50}, .mem_bw_bytes_per_s = 8e9});
+  ShareOver(*governor, 1000);
+  EXPECT_EQ(governor->bus().rate(), 8e9);
+  others = 0.5;  // of two CPUs
+  ShareOver(*governor, 1000);
+  EXPECT_EQ(governor->bus().rate(), 4e9);
+  EXPECT_EQ(governor->courtesy().factor, 1.0);
+  governor->SetBudget({.cpu = {0.35, 0.50}, .mem_bw_bytes_per_s = 6e9});
+  EXPECT_EQ(governor->bus().rate(), 3e9);
+  others = 0.1;
+  ShareOver(*governor, 3000);
+  EXPECT_EQ(governor->bus().rate(), 6e9);
+  governor->SetBudget({.cpu = {0.35, 0.50}});
+  EXPECT_FALSE(governor->bus().capped());
+}
+
 TEST_F(CourteousGovernor, AlsoWithoutACap) {
   const auto governor = Make({});
   EXPECT_NEAR(ShareOver(*governor, 1000), 1.0, 1e-9);

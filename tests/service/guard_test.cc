@@ -236,7 +236,9 @@ TEST(ApiKeys, AnyTextIsReadOrRefused) {
       if (text.empty()) text.assign(1, ':');
     }
     const Result<ApiKeys> keys = ApiKeys::Parse(text, "keys");
-    if (keys.ok()) EXPECT_LE(keys->size(), 4u);
+    if (keys.ok()) {
+      EXPECT_LE(keys->size(), 4u);
+    }
   }
 }
 

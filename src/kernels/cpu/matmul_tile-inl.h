@@ -112,12 +112,14 @@ LULL_INLINE void DotWords(const uint8_t* const sub[kMaxGroups], const Acts& acts
 // The weights kAheadBytes on: the first touch of memory, a decode step's bound.
 inline constexpr size_t kAheadBytes = 3072;
 template <typename T, int kGroups>
-LULL_INLINE void FetchStream(const uint8_t* const sub[kMaxGroups], size_t skip) {
-  constexpr size_t kLines = (T::kPackedBlockBytes / (T::kBlockK / 32) + 63) / 64;
+LULL_INLINE void FetchStream(const uint8_t* const block[kMaxGroups], size_t index, size_t skip) {
+  // Each 32-block fetches an equal share of a block: scales at its end have no sub of their own.
+  constexpr size_t kShare = T::kPackedBlockBytes / (T::kBlockK / 32), kLines = (kShare + 63) / 64;
+  const size_t ahead = kAheadBytes + skip + kShare * index;
 #pragma GCC unroll kTileUnroll
   for (size_t line = 0; line < kLines; ++line) {
 #pragma GCC unroll kTileUnroll
-    for (int g = 0; g < kGroups; ++g) Prefetch(sub[g] + kAheadBytes + skip + 64 * line);
+    for (int g = 0; g < kGroups; ++g) Prefetch(block[g] + ahead + 64 * line);
   }
 }
 template <int kGroups>
@@ -175,7 +177,8 @@ LULL_INLINE void RunTile(const TileArgs& args, Acts acts) {
 #pragma GCC unroll kTileUnroll
       for (int g = 0; g < kGroups; ++g) sub[g] = block[g] + index * T::kSubBytes;
       if constexpr (Acts::kStream) {
-        FetchStream<T, kGroups>(sub, b + kAheadBlocks < args.num_blocks ? 0 : args.fetch_skip);
+        FetchStream<T, kGroups>(block, index,
+                                b + kAheadBlocks < args.num_blocks ? 0 : args.fetch_skip);
       } else {
         FetchNext<kGroups>(fetch, args.fetch_lines);
       }
