@@ -1,6 +1,6 @@
 // How much of its CPU rate the process takes while others need the machine: halved when they do, a
-// tenth more each second once they are done. And how much of its bus rate: half, as soon as others
-// keep one CPU at work. Arithmetic alone; BudgetGovernor asks it.
+// tenth more each second once they are done. And how much of its bus rate: a quarter, as soon as others
+// keep half a CPU at work. Arithmetic alone; BudgetGovernor asks it.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +26,7 @@ class Courtesy {
   static constexpr double kBusyForeground = 0.60;     // of the CPUs, used by others
   static constexpr double kBusyPressure = 0.05;       // of the time, others waited
   static constexpr double kBusyBusCpus = 0.5;         // one thread of others may fill the bus
-  static constexpr double kBusShare = 0.5;            // of the bus rate, meanwhile
+  static constexpr double kBusShare = 0.25;           // of the bus rate, meanwhile
   static constexpr double kRecoveryPerS = 0.10;       // of the rate
   static constexpr int64_t kClearNs = 1'000'000'000;  // of quiet before it recovers
 

@@ -171,16 +171,16 @@ TEST_F(CourteousGovernor, FollowsTheForeground) {
 }
 
 // One busy thread of others is no reason to give up CPU time, but it may need the bus.
-TEST_F(CourteousGovernor, ABusySingleThreadHalvesTheBusRate) {
+TEST_F(CourteousGovernor, ABusySingleThreadGetsMostOfTheBus) {
   const auto governor = Make({.cpu = {0.35, 0.50}, .mem_bw_bytes_per_s = 8e9});
   ShareOver(*governor, 1000);
   EXPECT_EQ(governor->bus().rate(), 8e9);
   others = 0.5;  // of two CPUs
   ShareOver(*governor, 1000);
-  EXPECT_EQ(governor->bus().rate(), 4e9);
+  EXPECT_EQ(governor->bus().rate(), 2e9);
   EXPECT_EQ(governor->courtesy().factor, 1.0);
   governor->SetBudget({.cpu = {0.35, 0.50}, .mem_bw_bytes_per_s = 6e9});
-  EXPECT_EQ(governor->bus().rate(), 3e9);
+  EXPECT_EQ(governor->bus().rate(), 1.5e9);
   others = 0.1;
   ShareOver(*governor, 3000);
   EXPECT_EQ(governor->bus().rate(), 6e9);

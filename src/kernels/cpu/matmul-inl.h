@@ -133,15 +133,18 @@ inline size_t NextCols(size_t rows_left) {
 }
 
 // One row from memory: more groups at a time are more streams, and more of memory's latency is
-// hidden.
+// hidden. Of super-blocks the scales of as many groups as a tile has fill the registers already.
+template <typename T>
+inline constexpr int kStreamsOf = T::kBlockK > 32 && kTileGroups > 1 ? kTileGroups : kStreamGroups;
 template <typename T, bool kSuper>
 void MatMulStreams(const MatMulArgs& m, size_t group) {
   using Acts = typename Plan<T, kSuper>::Direct;
-  TileArgs tile = TileAt(m, group, kStreamGroups, m.row_begin);
+  constexpr int kStreams = kStreamsOf<T>;
+  TileArgs tile = TileAt(m, group, kStreams, m.row_begin);
   tile.num_blocks = m.x.k / T::kBlockK;
-  tile.fetch_skip = (kStreamGroups - 1) * m.w.group_bytes;
-  Plan<T, kSuper>::template Tile<T, Acts, kStreamGroups, 1>::Run(
-      tile, DirectAt<T, kSuper>(m.x, m.row_begin));
+  tile.fetch_skip = (kStreams - 1) * m.w.group_bytes;
+  Plan<T, kSuper>::template Tile<T, Acts, kStreams, 1>::Run(tile,
+                                                            DirectAt<T, kSuper>(m.x, m.row_begin));
 }
 
 // Requires: at most kTileCols rows.
@@ -149,9 +152,9 @@ template <typename T, bool kSuper>
 void MatMulDirect(const MatMulArgs& m) {
   const size_t rows = m.row_end - m.row_begin;
   for (size_t g = m.group_begin; g < m.group_end;) {
-    if (rows == 1 && kStreamGroups > kTileGroups && m.group_end - g >= kStreamGroups) {
+    if (rows == 1 && kStreamsOf < T >> kTileGroups && m.group_end - g >= kStreamsOf<T>) {
       MatMulStreams<T, kSuper>(m, g);
-      g += kStreamGroups;
+      g += kStreamsOf<T>;
       continue;
     }
     const size_t num_groups = m.group_end - g >= kTileGroups ? kTileGroups : 1;

@@ -109,17 +109,33 @@ LULL_INLINE void DotWords(const uint8_t* const sub[kMaxGroups], const Acts& acts
   }
 }
 
-// The weights kAheadBytes on: the first touch of memory, a decode step's bound.
-inline constexpr size_t kAheadBytes = 3072;
-template <typename T, int kGroups>
-LULL_INLINE void FetchStream(const uint8_t* const block[kMaxGroups], size_t index, size_t skip) {
-  // Each 32-block fetches an equal share of a block: scales at its end have no sub of their own.
-  constexpr size_t kShare = T::kPackedBlockBytes / (T::kBlockK / 32), kLines = (kShare + 63) / 64;
-  const size_t ahead = kAheadBytes + skip + kShare * index;
+// Lines from `offset` on of each group's block.
+template <size_t kLines, int kGroups>
+LULL_INLINE void FetchLines(const uint8_t* const block[kMaxGroups], size_t offset) {
 #pragma GCC unroll kTileUnroll
   for (size_t line = 0; line < kLines; ++line) {
 #pragma GCC unroll kTileUnroll
-    for (int g = 0; g < kGroups; ++g) Prefetch(block[g] + ahead + 64 * line);
+    for (int g = 0; g < kGroups; ++g) Prefetch(block[g] + offset + 64 * line);
+  }
+}
+constexpr size_t LinesOf(size_t bytes) { return (bytes + 63) / 64; }
+
+// What a stream of weights fetches ahead: the first touch of memory, a decode step's bound. Each
+// 32-block fetches its like about kAheadBytes on; the scales at a super-block's end, wanted before
+// all else of it, are fetched a whole block ahead. `left` blocks of the group are to come, this one
+// included; behind them the stream goes on `skip` bytes further.
+inline constexpr size_t kAheadBytes = 3072;
+template <typename T, int kGroups>
+LULL_INLINE void FetchStream(const uint8_t* const block[kMaxGroups], size_t index, size_t left,
+                             size_t skip) {
+  constexpr size_t kSubs = T::kBlockK / 32, kBlock = T::kPackedBlockBytes;
+  constexpr size_t kShare = kSubs == 1 ? kBlock : T::kSubBytes, kTail = kBlock - kSubs * kShare;
+  const size_t ahead = index + (kAheadBytes + kShare - 1) / kShare, blocks = ahead / kSubs;
+  FetchLines<LinesOf(kShare), kGroups>(
+      block, blocks * kBlock + ahead % kSubs * kShare + (blocks < left ? 0 : skip));
+  if constexpr (kTail > 0) {
+    if (index == 0)
+      FetchLines<LinesOf(kTail), kGroups>(block, 2 * kBlock - kTail + (left > 1 ? 0 : skip));
   }
 }
 template <int kGroups>
@@ -161,7 +177,7 @@ LULL_INLINE void EndSums(const TileArgs& args, const F32 (&acc)[kGroups][kCols])
 // A tile over all of K. Tile says what becomes of 32 weights of each row, and of a whole block.
 template <typename Tile, typename T, typename Acts, int kGroups, int kCols>
 LULL_INLINE void RunTile(const TileArgs& args, Acts acts) {
-  constexpr size_t kSubs = T::kBlockK / 32, kAheadBlocks = kAheadBytes / T::kPackedBlockBytes;
+  constexpr size_t kSubs = T::kBlockK / 32;
   F32 acc[kGroups][kCols];
   const uint8_t* block[kMaxGroups];
   for (int g = 0; g < kGroups; ++g) block[g] = args.group[g];
@@ -177,8 +193,7 @@ LULL_INLINE void RunTile(const TileArgs& args, Acts acts) {
 #pragma GCC unroll kTileUnroll
       for (int g = 0; g < kGroups; ++g) sub[g] = block[g] + index * T::kSubBytes;
       if constexpr (Acts::kStream) {
-        FetchStream<T, kGroups>(block, index,
-                                b + kAheadBlocks < args.num_blocks ? 0 : args.fetch_skip);
+        FetchStream<T, kGroups>(block, index, args.num_blocks - b, args.fetch_skip);
       } else {
         FetchNext<kGroups>(fetch, args.fetch_lines);
       }
