@@ -111,7 +111,10 @@ class Runner:
         for name in row.engines:
             entry = {"runs": []}
             while (kept := self._finished.find(run_name(row, name, len(entry["runs"])))) is not None:
-                entry["runs"].append(kept["record"])
+                run = kept["record"]
+                if "model" in run:
+                    run["model"] = servers.shown([run["model"]])  # its name, as in the commands
+                entry["runs"].append(run)
                 entry["disturbed"] = entry.get("disturbed", False) or kept["disturbed"]
                 entry["measured_by"] = kept["measured_by"]
             failure = self._failures.get((row.name, name))
