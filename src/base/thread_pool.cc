@@ -23,17 +23,16 @@ inline void CpuRelax() {
 #endif
 }
 
-// True as soon as done() is; false where that takes too long.
+// Returns as soon as done() is true, or where that takes too long.
 template <typename Done>
-bool PollUntil(const Done& done) {
+void PollUntil(const Done& done) {
   const int64_t end = os::MonotonicNs() + kPollNs;
   do {
     for (int i = 0; i < kPausesPerLook; ++i) {
-      if (done()) return true;
+      if (done()) return;
       CpuRelax();
     }
   } while (os::MonotonicNs() < end);
-  return false;
 }
 
 }  // namespace
