@@ -61,6 +61,7 @@ Logprobs ComputeLogprobs(const ExecContext& ctx, std::span<const float> logits, 
     meter.Spend(1);
     result.top.push_back({c.id, static_cast<float>(normalizer(c.logit))});
   }
+  FreePaced(&meter, &top);
   return result;
 }
 

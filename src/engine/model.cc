@@ -112,10 +112,16 @@ Result<std::unique_ptr<Model>> Model::Rep::Load(const std::string& path, Runtime
     rep->info = InfoOfMetadata(*file);
     rep->info.vocab_size = rep->tokenizer->vocab_size();
   } else {
-    std::lock_guard<FairMutex> lock(runtime->compute);
-    Result<std::unique_ptr<LoadedModel>> loaded = LoadedModel::Load(
-        runtime->Context(), *file, options.use_pack ? PackUse::kPrefer : PackUse::kIgnore,
-        [&](const ModelInfo& info) { return Approve(info, runtime, rep.get()); });
+    std::unique_lock<FairMutex> lock(runtime->compute);
+    LoadedModel::Hooks hooks;
+    hooks.approve = [&](const ModelInfo& info) { return Approve(info, runtime, rep.get()); };
+    hooks.give_way = [&] {  // other models go on answering
+      lock.unlock();
+      lock.lock();
+    };
+    Result<std::unique_ptr<LoadedModel>> loaded =
+        LoadedModel::Load(runtime->Context(), *file,
+                          options.use_pack ? PackUse::kPrefer : PackUse::kIgnore, hooks);
     if (loaded.status().code() == ErrorCode::kBudgetImpossible) return loaded.error();
     if (!loaded.ok()) return file->Locate(loaded.error());
     rep->loaded = std::move(*loaded);

@@ -57,7 +57,7 @@ void Touch(const ExecContext& ctx, uint8_t* begin, uint8_t* end) {
 
 // Repacks all groups of all slices; tiles are runs of groups in file order.
 Status LoadMatrix(const ExecContext& ctx, const GgufFile& file, const WeightPlacement& p,
-                  uint8_t* memory) {
+                  uint8_t* memory, const std::function<void()>& give_way) {
   const size_t row_bytes = p.k / p.format->block_k * p.format->file_block_bytes;
   const size_t groups = p.groups();
   const size_t all_groups = groups * p.slices;
@@ -93,6 +93,7 @@ Status LoadMatrix(const ExecContext& ctx, const GgufFile& file, const WeightPlac
     part.file_offset += from;
     file.DropPages(part);
     ctx.Checkpoint();
+    if (give_way) give_way();
   }
   return Status::Ok();
 }
@@ -205,7 +206,7 @@ ModelInfo Describe(const GgufFile& file, const Architecture& architecture, const
 }  // namespace
 
 Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ExecContext& ctx, const GgufFile& file,
-                                                       PackUse use, const ApproveFn& approve) {
+                                                       PackUse use, const Hooks& hooks) {
   const int64_t start_ns = os::MonotonicNs();
   LULL_ASSIGN_OR_RETURN(const std::string_view name, file.GetString("general.architecture"));
   std::unique_ptr<LoadedModel> model(new LoadedModel());
@@ -229,8 +230,9 @@ Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ExecContext& ctx, c
   model->info_ = Describe(file, architecture, model->hparams_, plan.placements);
   model->info_.pack_note = std::move(pack_note);
   model->info_.mapped_pack = model->pack_ != nullptr;
-  if (approve) LULL_RETURN_IF_ERROR(approve(model->info_));
-  if (model->pack_ == nullptr) LULL_RETURN_IF_ERROR(model->Repack(ctx, file, plan));
+  if (hooks.approve) LULL_RETURN_IF_ERROR(hooks.approve(model->info_));
+  if (model->pack_ == nullptr)
+    LULL_RETURN_IF_ERROR(model->Repack(ctx, file, plan, hooks.give_way));
   model->weights_.layers.resize(static_cast<size_t>(model->hparams_.num_layers));
   for (const WeightPlacement& p : plan.placements)
     Bind(p, model->weight_memory().data(), &model->weights_);
@@ -258,11 +260,12 @@ PackIdentity LoadedModel::PackIdentityOf(const ExecContext& ctx, const GgufFile&
   return {file.Identity(ctx), layout_, weight_bytes_};
 }
 
-Status LoadedModel::Repack(const ExecContext& ctx, const GgufFile& file, const WeightPlan& plan) {
+Status LoadedModel::Repack(const ExecContext& ctx, const GgufFile& file, const WeightPlan& plan,
+                           const std::function<void()>& give_way) {
   LULL_ASSIGN_OR_RETURN(memory_, os::Memory::Allocate(plan.total_bytes));
   ctx.Checkpoint();
   for (const WeightPlacement& p : plan.placements)
-    LULL_RETURN_IF_ERROR(p.format != nullptr ? LoadMatrix(ctx, file, p, memory_.data())
+    LULL_RETURN_IF_ERROR(p.format != nullptr ? LoadMatrix(ctx, file, p, memory_.data(), give_way)
                                              : LoadVector(ctx, p, memory_.data()));
   return Status::Ok();
 }

@@ -34,12 +34,15 @@ class LoadedModel {
   // Checks every key and shape, then maps the pack file or repacks under ctx (tiles, checkpoints,
   // cancel). Source pages are dropped on the way: peak memory is about one copy. The file may be
   // closed afterwards.
-  // approve, where given, is asked before weights are repacked, with all of info() but load_s; its
-  // error ends the load.
-  using ApproveFn = std::function<Status(const ModelInfo&)>;
+  struct Hooks {
+    // Asked before weights are repacked, with all of info() but load_s; its error ends the load.
+    std::function<Status(const ModelInfo&)> approve;
+    // Called between pieces of at most some MiB, with nothing running on the context's pool.
+    std::function<void()> give_way;
+  };
   static Result<std::unique_ptr<LoadedModel>> Load(const ExecContext& ctx, const GgufFile& file,
                                                    PackUse use = PackUse::kPrefer,
-                                                   const ApproveFn& approve = nullptr);
+                                                   const Hooks& hooks = {});
 
   const ModelInfo& info() const { return info_; }
   const Architecture& architecture() const { return *architecture_; }
@@ -55,7 +58,8 @@ class LoadedModel {
   LoadedModel() = default;
   // Why a pack that is there is not used; "" where it is, or there is none.
   Result<std::string> MapPack(const ExecContext& ctx, const GgufFile& file, PackUse use);
-  Status Repack(const ExecContext& ctx, const GgufFile& file, const WeightPlan& plan);
+  Status Repack(const ExecContext& ctx, const GgufFile& file, const WeightPlan& plan,
+                const std::function<void()>& give_way);
   const Architecture* architecture_ = nullptr;
   Hparams hparams_;
   ModelWeights weights_;

@@ -50,9 +50,24 @@ struct OnDemandHub::Core : std::enable_shared_from_this<Core> {
     bool doomed = false;    // to go as soon as nobody holds it
     bool held() const { return uses + looks > 0; }
   };
+  // Holds one entry until it goes. Made where the mutex is not held and an error can still be
+  // told; that it then takes hold cannot fail.
+  struct Lease {
+    explicit Lease(std::shared_ptr<Core> owner) : core(std::move(owner)) {}
+    Lease(const Lease&) = delete;
+    Lease& operator=(const Lease&) = delete;
+    ~Lease() {
+      if (entry != nullptr) core->Release(entry, use);
+    }
+    const std::shared_ptr<Core> core;
+    Entry* entry = nullptr;
+    bool use = false;
+  };
+  using LeasePtr = std::shared_ptr<Lease>;
   struct Waiter {
     ModelQuery query;
     AcquireFn fn;
+    LeasePtr lease;
   };
   struct Load {
     AvailableModel file;
@@ -63,6 +78,8 @@ struct OnDemandHub::Core : std::enable_shared_from_this<Core> {
   Core(const OnDemandOptions& hub_options, const ModelCatalog& models, LoadFn load_fn)
       : options(hub_options), catalog(models), load(std::move(load_fn)) {}
 
+  LeasePtr NewLease() { return std::make_shared<Lease>(shared_from_this()); }
+
   // --- with the mutex held ---
 
   Entry* Find(const std::string& name) {
@@ -71,37 +88,39 @@ struct OnDemandHub::Core : std::enable_shared_from_this<Core> {
     return nullptr;
   }
 
-  ServedModelPtr Hold(Entry* entry, bool use) {
+  ServedModelPtr Hold(Entry* entry, bool use, LeasePtr lease) noexcept {
     ++(use ? entry->uses : entry->looks);
-    return ServedModelPtr(&entry->served, [core = shared_from_this(), entry, use](const void*) {
-      core->Release(entry, use);
-    });
+    lease->entry = entry;
+    lease->use = use;
+    return ServedModelPtr(std::move(lease), &entry->served);
   }
 
-  ServedModelPtr HoldForUse(Entry* entry, const ModelQuery& query) {
+  ServedModelPtr HoldForUse(Entry* entry, const ModelQuery& query, LeasePtr lease) noexcept {
     entry->doomed = false;
     entry->last_use = ++uses;
     if (query.keep_alive_ms.has_value()) entry->keep_alive_ms = *query.keep_alive_ms;
-    return Hold(entry, true);
+    return Hold(entry, true, std::move(lease));
   }
 
   // The model itself, or a place among those that wait for it; false where there is neither.
   bool TakeOrJoin(const std::string& name, const ModelQuery& query, AcquireFn& fn,
-                  ServedModelPtr* taken) {
+                  const LeasePtr& lease, ServedModelPtr* taken) {
     if (Entry* entry = Find(name); entry != nullptr) {
-      *taken = HoldForUse(entry, query);
+      *taken = HoldForUse(entry, query, lease);
       return true;
     }
     const auto joined = std::find_if(loads.begin(), loads.end(),
                                      [&](const Load& l) { return l.file.name == name; });
     if (joined == loads.end()) return false;
-    joined->waiters.push_back({query, std::move(fn)});
+    joined->waiters.push_back({query, std::move(fn), lease});
     return true;
   }
 
-  void StartLoad(AvailableModel file, const ModelQuery& query, AcquireFn fn) {
-    loads.push_back({std::move(file), {}});
-    loads.back().waiters.push_back({query, std::move(fn)});
+  void StartLoad(AvailableModel file, const ModelQuery& query, AcquireFn fn,
+                 const LeasePtr& lease) {
+    Load wanted{std::move(file), {}};
+    wanted.waiters.push_back({query, std::move(fn), lease});
+    loads.push_back(std::move(wanted));
     changed.notify_all();
   }
 
@@ -194,9 +213,18 @@ struct OnDemandHub::Core : std::enable_shared_from_this<Core> {
 
   void Fail(Lock& lock, std::vector<Waiter> waiters, const Error& error) {
     Unlocked(lock, [&] {
-      for (Waiter& waiter : waiters) waiter.fn(error);
+      for (Waiter& waiter : waiters) Tell(waiter, error);
       waiters.clear();
     });
+  }
+
+  // Without memory to be told anything a client is cut; the hub's thread goes on.
+  static void Tell(Waiter& waiter, Result<ServedModelPtr> served) {
+    try {
+      waiter.fn(std::move(served));
+    } catch (const std::exception&) {
+      waiter.fn = nullptr;
+    }
   }
 
   // --- the hub's thread ---
@@ -294,11 +322,11 @@ struct OnDemandHub::Core : std::enable_shared_from_this<Core> {
   void HandOut(Lock& lock) {
     std::vector<Waiter> waiters = std::move(loads.front().waiters);
     loads.pop_front();
-    std::vector<ServedModelPtr> held;
+    const ServedModel* served = &entries.back()->served;
     for (const Waiter& waiter : waiters)
-      held.push_back(HoldForUse(entries.back().get(), waiter.query));
+      HoldForUse(entries.back().get(), waiter.query, waiter.lease);
     Unlocked(lock, [&] {
-      for (size_t i = 0; i < waiters.size(); ++i) waiters[i].fn(std::move(held[i]));
+      for (Waiter& waiter : waiters) Tell(waiter, ServedModelPtr(std::move(waiter.lease), served));
       waiters.clear();
     });
   }
@@ -357,6 +385,7 @@ void OnDemandHub::Acquire(const ModelQuery& query, AcquireFn fn) {
     return fn(Error{ErrorCode::kUsage, "model: missing", "model",
                     "name one of those that /v1/models lists"});
   AvailableModel file;
+  const Core::LeasePtr lease = core.NewLease();
   for (bool found = false;; found = true) {
     Core::Lock lock(core.mutex);
     if (std::optional<Error> refusal = core.Refusal(name)) {
@@ -364,11 +393,11 @@ void OnDemandHub::Acquire(const ModelQuery& query, AcquireFn fn) {
       return fn(std::move(*refusal));
     }
     ServedModelPtr taken;
-    if (core.TakeOrJoin(name, query, fn, &taken)) {
+    if (core.TakeOrJoin(name, query, fn, lease, &taken)) {
       lock.unlock();
       return taken == nullptr ? void() : fn(std::move(taken));
     }
-    if (found) return core.StartLoad(std::move(file), query, std::move(fn));
+    if (found) return core.StartLoad(std::move(file), query, std::move(fn), lease);
     lock.unlock();
     Result<AvailableModel> known = core.catalog.Find(name);
     if (known.ok()) {
@@ -392,9 +421,11 @@ std::vector<ModelResidency> OnDemandHub::Residents() const {
     resident.in_use = entry->uses > 0;
     resident.expires_in_ms =
         resident.in_use ? entry->keep_alive_ms : MillisecondsUntil(entry->expires);
-    resident.served = core_->Hold(entry.get(), false);
     const bool own = entry->name == core_->options.own;
-    residents.insert(own ? residents.begin() : residents.end(), std::move(resident));
+    Core::LeasePtr lease = core_->NewLease();
+    const auto place =
+        residents.insert(own ? residents.begin() : residents.end(), std::move(resident));
+    place->served = core_->Hold(entry.get(), false, std::move(lease));
   }
   return residents;
 }

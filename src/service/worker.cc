@@ -2,6 +2,7 @@
 
 #include <condition_variable>
 #include <deque>
+#include <exception>
 #include <mutex>
 #include <thread>
 
@@ -23,7 +24,10 @@ struct Worker::Rep {
       std::function<void()> job = std::move(jobs.front());
       jobs.pop_front();
       lock.unlock();
-      job();
+      try {
+        job();
+      } catch (const std::exception&) {  // without memory to say why: who waits for it is cut
+      }
       job = nullptr;  // what it holds is freed outside the lock
       lock.lock();
     }

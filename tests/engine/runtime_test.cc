@@ -3,10 +3,14 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
+#include <mutex>
+#include <thread>
 
 #include "base/os/cgroup.h"
 #include "base/os/os.h"
+#include "engine/runtime_rep.h"
 #include "tests/engine/world.h"
 #include "tests/support/no_threads.h"
 
@@ -54,6 +58,27 @@ TEST(Runtime, RefusedThreadsAreAnError) {
   const auto engine = Engine::Create(*world.model, *world.runtime, {});
   ASSERT_FALSE(engine.ok());
   EXPECT_EQ(engine.error().where, "engine thread");
+}
+
+// A model that loads must not silence those that answer meanwhile.
+TEST(Runtime, LoadingLetsOthersCompute) {
+  const testing::World world({.threads = 2}, {.embd = 512, .layers = 4, .ffn = 2048});
+  Runtime::Rep& runtime = world.runtime->rep();
+  const auto packed = [&] { return runtime.memory.ledger().packed; };
+  const int64_t one = packed();
+  std::atomic<bool> loaded{false};
+  int turns = 0;  // while the weights of the second were on their way
+  std::thread other([&] {
+    while (!loaded) {
+      std::lock_guard<FairMutex> lock(runtime.compute);
+      turns += packed() > one && !loaded;
+    }
+  });
+  const auto second = Model::Load(world.directory.File("tiny.gguf"), *world.runtime);
+  loaded = true;
+  other.join();
+  EXPECT_TRUE(second.ok()) << second.status().ToString();
+  EXPECT_GT(turns, 10);
 }
 
 TEST(Runtime, RefusesNonsense) {

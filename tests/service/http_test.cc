@@ -184,7 +184,7 @@ TEST_F(HttpTest, OversizeInputsAreRefusedBeforeTheyAreRead) {
   EXPECT_EQ(status(Get("/echo", "X: " + std::string(64 << 10, 'a') + "\r\n")), 431);
   EXPECT_EQ(status("GET /" + std::string(64 << 10, 'a') + " HTTP/1.1\r\n\r\n"), 431);
   std::string many;
-  for (int i = 0; i < 20000; ++i) many += "A" + std::to_string(i) + ": b\r\n";
+  for (int i = 0; i < 20000; ++i) many.append("A").append(std::to_string(i)).append(": b\r\n");
   EXPECT_EQ(status(Get("/echo", many)), 431);
   EXPECT_EQ(status("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1073741824\r\n\r\n"), 413);
   const std::string post = "POST /echo HTTP/1.1\r\nHost: x\r\n";
@@ -302,6 +302,19 @@ TEST_F(HttpTest, WhatIsSentFarAheadIsAnsweredInOrder) {
   for (int i = 0; i < 8; ++i)
     EXPECT_EQ(client.ReadReply().body, std::string(100000 + i, static_cast<char>('a' + i)));
   sender.join();
+}
+
+TEST_F(HttpTest, EmptyLinesBeforeARequestArePassedOver) {
+  Start();
+  EXPECT_EQ(Ask("\r\n\r\n" + Get("/echo?a", "Connection: close\r\n")).body, "a");
+  Client client(port_);
+  client.Send(Get("/echo?b") + "\r\n");
+  EXPECT_EQ(client.ReadReply().body, "b");
+  client.Send("\r");
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  client.Send("\n" + Get("/echo?c"));
+  EXPECT_EQ(client.ReadReply().body, "c");
+  EXPECT_EQ(Ask("\rX" + Get("/echo")).status, 400);
 }
 
 TEST_F(HttpTest, ContinueIsSaidOnlyToWhoWaitsForIt) {

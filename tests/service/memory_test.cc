@@ -1,12 +1,15 @@
 // A server whose allocations fail, one after the other: a client may be cut, the server goes on.
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <filesystem>
+#include <new>
 #include <thread>
 
 #include "lull/model.h"
 #include "lull/runtime.h"
 #include "service/http/server.h"
+#include "service/worker.h"
 #include "tests/support/heap_meter.h"
 #include "tests/support/raw_client.h"
 #include "tests/support/tiny_model.h"
@@ -58,6 +61,14 @@ TEST(OutOfMemory, CutsAClientAndServesOn) {
   EXPECT_TRUE(Soon([&] { return server.connections() == 0; })) << "connections are left behind";
   server.Stop();
   thread.join();
+}
+
+TEST(OutOfMemory, AJobThatFailsEndsAlone) {
+  Worker worker;
+  std::atomic<bool> done{false};
+  ASSERT_TRUE(worker.Post([] { throw std::bad_alloc(); }));
+  ASSERT_TRUE(worker.Post([&] { done = true; }));
+  EXPECT_TRUE(Soon([&] { return done.load(); }));
 }
 
 TEST(OutOfMemory, LoadingFailsWithoutHarm) {

@@ -10,9 +10,11 @@
 #include <filesystem>
 #include <map>
 #include <mutex>
+#include <new>
 #include <set>
 #include <thread>
 
+#include "tests/support/heap_meter.h"
 #include "tests/support/tiny_model.h"
 
 namespace lull {
@@ -425,6 +427,39 @@ TEST(OnDemandHub, ManyClientsUnloadsAndAnEndInTheMiddle) {
 }
 
 // Real models in a folder: "x" and "y".
+// Asking fails, at whatever allocation, without a lock or a hold left behind.
+TEST(OnDemandHub, WhoFindsNoMemoryHoldsNothing) {
+  World world({});
+  Reply first;
+  world.hub.Acquire("a", first.fn());
+  ASSERT_EQ(first.id(), "a");
+  first.Release();
+  int number = 0;
+  std::thread([&] {
+    LetAllocationsFail();
+    for (bool failed = true; failed && number < 500; ++number) {
+      FailAllocation(number);
+      try {
+        world.hub.Acquire("a", [](Result<ServedModelPtr>) {});
+        world.hub.Acquire("b", [](Result<ServedModelPtr>) {});
+        world.hub.Residents();
+      } catch (const std::bad_alloc&) {
+      }
+      failed = AllocationHasFailed();
+      FailAllocation(-1);
+    }
+  }).join();
+  EXPECT_GT(number, 5);
+  EXPECT_LT(number, 500);
+  Reply loaded;  // else "b" may still be on its way
+  world.hub.Acquire("b", loaded.fn());
+  ASSERT_EQ(loaded.id(), "b");
+  loaded.Release();
+  world.hub.Unload("a");
+  world.hub.Unload("b");
+  EXPECT_TRUE(Soon([&] { return world.hub.Residents().empty(); })) << "something is still held";
+}
+
 class EngineHubTest : public testing::Test {
  protected:
   class FolderCatalog : public FakeCatalog {

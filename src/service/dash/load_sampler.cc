@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <new>
 
 #include "base/os/os.h"
 #include "base/os/thread.h"
@@ -118,14 +119,23 @@ void LoadSampler::Loop() {
     next_ns = now + kWindowNs;
     const bool stale = now < watched_until_ns_ && now - budget_read_ns_ > kBudgetPeriodNs;
     lock.unlock();
-    if (stale) ReadBudget();
-    int64_t under_way = 0;
-    const LoadReading reading = Read(&under_way);
-    const double limit = P99ShareOf(runtime_.budget().cpu);
+    try {
+      Sample(stale);
+    } catch (const std::bad_alloc&) {  // this reading is left out
+    }
     lock.lock();
-    history_.AddWindow(reading, limit);
-    if (under_way > 0) awake_until_ns_.store(now + kStayAwakeNs, std::memory_order_relaxed);
   }
+}
+
+void LoadSampler::Sample(bool budget_too) {
+  if (budget_too) ReadBudget();
+  int64_t under_way = 0;
+  const LoadReading reading = Read(&under_way);
+  const double limit = P99ShareOf(runtime_.budget().cpu);
+  std::lock_guard<std::mutex> lock(mutex_);
+  history_.AddWindow(reading, limit);
+  if (under_way > 0)
+    awake_until_ns_.store(reading.monotonic_ns + kStayAwakeNs, std::memory_order_relaxed);
 }
 
 }  // namespace lull

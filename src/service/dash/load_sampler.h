@@ -51,6 +51,7 @@ class LoadSampler {
   void Loop();
   // Walks the page tables of the process: some ms for a large model. Called without the lock.
   void ReadBudget();
+  void Sample(bool budget_too);
   void ReadMachine(const LoadReading& reading);
 
   const Runtime& runtime_;

@@ -75,6 +75,13 @@ bool IsReadableEncoding(const HttpHead& head) {
   return head.http_1_1 && encodings.size() == 1 && beast::iequals(encodings.front(), "chunked");
 }
 
+// An empty line before a request is no part of it (RFC 9112, 2.2); half of one waits for the rest.
+void DropEmptyLines(std::string* input) {
+  size_t end = 0;
+  while (input->compare(end, 2, "\r\n") == 0) end += 2;
+  input->erase(0, end);
+}
+
 }  // namespace
 
 // Posts every call to the connection's thread. A stale answer (its request is over) is ignored.
@@ -242,7 +249,8 @@ bool Connection::WantsInput() const {
 }
 
 void Connection::Advance() {
-  if (state_ == State::kIdle && !input_.empty()) {
+  if (state_ == State::kIdle) DropEmptyLines(&input_);
+  if (state_ == State::kIdle && !input_.empty() && input_ != "\r") {
     parser_.emplace();
     parser_->header_limit(static_cast<uint32_t>(options_.max_header_bytes));
     parser_->body_limit(options_.max_body_bytes);
