@@ -106,6 +106,9 @@ add_dependencies(lull_evidence build_commit)
 
 # Two libraries of headers take most of the compile time here.
 target_precompile_headers(lull_cli PRIVATE <CLI/CLI.hpp> <nlohmann/json.hpp>)
+if(LULL_SANITIZE)  # and instantiating their templates, once a file
+  set_target_properties(lull_cli PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 10)
+endif()
 
 # Other programs' clients against the real server; skipped where their packages are not installed.
 if(TARGET lull)

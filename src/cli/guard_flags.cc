@@ -1,8 +1,8 @@
 #include "cli/guard_flags.h"
 
-#include <cstdlib>
 
 #include "base/os/private_file.h"
+#include "cli/environment.h"
 
 namespace lull {
 namespace {
@@ -36,7 +36,7 @@ void GuardFlags::AddTo(CLI::App& app, HttpServerOptions* http) {
 Result<Guard> GuardFlags::ToGuard(const HttpServerOptions& http) const {
   GuardOptions options;
   LULL_ASSIGN_OR_RETURN(options.keys, ReadKeys(key_file));
-  if (const char* key = getenv("LULL_API_KEY"); key != nullptr && *key != 0) {
+  if (const std::string key = EnvironmentVariable("LULL_API_KEY"); !key.empty()) {
     const Status status = options.keys.Add("default", key, /*admin=*/true);
     if (!status.ok())
       return Status(ErrorCode::kUsage, status.error().message, "LULL_API_KEY",

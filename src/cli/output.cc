@@ -2,12 +2,12 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <vector>
 
 #include "base/os/os.h"
+#include "cli/environment.h"
 
 namespace lull {
 namespace {
@@ -102,11 +102,11 @@ void ProgressBar::Finish() {
 }
 
 std::string DataFolder() {
-  if (const char* home = getenv("LULL_HOME"); home != nullptr && *home != 0) return home;
-  if (const char* data = getenv("XDG_DATA_HOME"); data != nullptr && *data != 0)
-    return std::string(data) + "/lull";
-  const char* home = getenv("HOME");
-  return std::string(home != nullptr ? home : ".") + "/.local/share/lull";
+  if (const std::string own = EnvironmentVariable("LULL_HOME"); !own.empty()) return own;
+  if (const std::string data = EnvironmentVariable("XDG_DATA_HOME"); !data.empty())
+    return data + "/lull";
+  const std::string home = EnvironmentVariable("HOME");
+  return (home.empty() ? "." : home) + "/.local/share/lull";
 }
 
 std::string ModelsFolder() { return DataFolder() + "/models"; }

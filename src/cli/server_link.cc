@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "bench/http_client.h"
+#include "cli/environment.h"
 
 namespace lull {
 namespace {
@@ -11,8 +12,7 @@ constexpr double kTimeoutS = 10.0;
 
 std::string FromEnvironment(const std::string& flag, const char* name) {
   if (!flag.empty()) return flag;
-  const char* value = getenv(name);
-  return value != nullptr ? value : "";
+  return EnvironmentVariable(name);
 }
 
 Status RefusalOf(const HttpReply& reply, const std::string& where) {

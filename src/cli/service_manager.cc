@@ -4,25 +4,21 @@
 
 #include "base/os/notify.h"
 #include "base/os/os.h"
+#include "cli/environment.h"
 
 namespace lull {
 namespace {
 
 constexpr int64_t kStuckNs = int64_t{60} * 1'000'000'000;
 
-std::string Variable(const char* name) {
-  const char* value = getenv(name);
-  return value == nullptr ? "" : value;
-}
-
 }  // namespace
 
 ServiceManager ServiceManager::FromEnvironment() {
   ServiceManager manager;
-  manager.socket_ = Variable("NOTIFY_SOCKET");
-  const std::string pid = Variable("WATCHDOG_PID");
+  manager.socket_ = EnvironmentVariable("NOTIFY_SOCKET");
+  const std::string pid = EnvironmentVariable("WATCHDOG_PID");
   if (pid.empty() || pid == std::to_string(os::ProcessId()))
-    manager.watchdog_s_ = strtod(Variable("WATCHDOG_USEC").c_str(), nullptr) * 1e-6;
+    manager.watchdog_s_ = strtod(EnvironmentVariable("WATCHDOG_USEC").c_str(), nullptr) * 1e-6;
   return manager;
 }
 

@@ -49,9 +49,10 @@ Status LoadVector(const ExecContext& ctx, const WeightPlacement& p, uint8_t* mem
 // than repacking into it.
 void Touch(const ExecContext& ctx, uint8_t* begin, uint8_t* end) {
   constexpr size_t kHugePage = size_t{2} << 20;
-  const auto size = static_cast<size_t>(end - begin);
-  ParallelFor(ctx, size / kHugePage + 2, [&](size_t i, int) {
-    *static_cast<volatile uint8_t*>(begin + std::min(i * kHugePage, size - 1)) = 0;
+  const auto last = static_cast<size_t>(end - begin) - 1;  // odd, so no other tile's byte
+  const size_t steps = last / kHugePage + 1;
+  ParallelFor(ctx, steps + 1, [&](size_t i, int) {
+    *static_cast<volatile uint8_t*>(begin + (i < steps ? i * kHugePage : last)) = 0;
   });
 }
 

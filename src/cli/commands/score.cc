@@ -6,7 +6,7 @@
 namespace lull {
 namespace {
 
-constexpr size_t kLogitsRowsAtOnce = 16;  // bounds memory for large vocabularies
+constexpr size_t kRowsAtOnce = 16;  // bounds memory for large vocabularies
 
 Result<std::vector<int32_t>> ReadTokens(const std::string& path) {
   LULL_ASSIGN_OR_RETURN(const std::string text, ReadWholeFile(path));
@@ -63,12 +63,12 @@ class ScoreCommand : public Command {
                           Decoder::Create(*session.model, *session.runtime, options));
     LULL_ASSIGN_OR_RETURN(const int32_t sequence, decoder->OpenSequence());
     const size_t vocab = static_cast<size_t>(session.model->info().vocab_size);
-    std::vector<float> logits(vocab * kLogitsRowsAtOnce);
+    std::vector<float> logits(vocab * kRowsAtOnce);
     Json positions = Json::array(), targets = Json::array();
-    for (size_t begin = 0; begin < tokens.size(); begin += kLogitsRowsAtOnce) {
+    for (size_t begin = 0; begin < tokens.size(); begin += kRowsAtOnce) {
       std::vector<BatchRow> rows;
       std::vector<int32_t> wanted;
-      for (size_t i = begin; i < std::min(tokens.size(), begin + kLogitsRowsAtOnce); ++i) {
+      for (size_t i = begin; i < std::min(tokens.size(), begin + kRowsAtOnce); ++i) {
         wanted.push_back(static_cast<int32_t>(rows.size()));
         rows.push_back({sequence, static_cast<int32_t>(i), tokens[i]});
       }

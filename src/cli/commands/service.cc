@@ -1,10 +1,10 @@
 #include <cstdio>
-#include <cstdlib>
 #include <filesystem>
 
 #include "base/os/atomic_file.h"
 #include "base/os/os.h"
 #include "cli/command.h"
+#include "cli/environment.h"
 #include "cli/output.h"
 #include "cli/systemd_unit.h"
 #include "store/catalog.h"
@@ -15,14 +15,9 @@ namespace {
 namespace fs = std::filesystem;
 constexpr char kUnit[] = "lull.service";
 
-std::string Variable(const char* name) {
-  const char* value = getenv(name);
-  return value == nullptr ? "" : value;
-}
-
 Result<fs::path> UnitPath(bool user) {
   if (!user) return fs::path("/etc/systemd/system") / kUnit;
-  const std::string config = Variable("XDG_CONFIG_HOME"), home = Variable("HOME");
+  const std::string config = EnvironmentVariable("XDG_CONFIG_HOME"), home = EnvironmentVariable("HOME");
   if (config.empty() && home.empty())
     return Status(ErrorCode::kUsage, "neither HOME nor XDG_CONFIG_HOME is set", "--user");
   const fs::path folder = config.empty() ? fs::path(home) / ".config" : fs::path(config);
