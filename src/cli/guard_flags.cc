@@ -1,6 +1,5 @@
 #include "cli/guard_flags.h"
 
-
 #include "base/os/private_file.h"
 #include "cli/environment.h"
 

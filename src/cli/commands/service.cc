@@ -17,7 +17,8 @@ constexpr char kUnit[] = "lull.service";
 
 Result<fs::path> UnitPath(bool user) {
   if (!user) return fs::path("/etc/systemd/system") / kUnit;
-  const std::string config = EnvironmentVariable("XDG_CONFIG_HOME"), home = EnvironmentVariable("HOME");
+  const std::string config = EnvironmentVariable("XDG_CONFIG_HOME"),
+                    home = EnvironmentVariable("HOME");
   if (config.empty() && home.empty())
     return Status(ErrorCode::kUsage, "neither HOME nor XDG_CONFIG_HOME is set", "--user");
   const fs::path folder = config.empty() ? fs::path(home) / ".config" : fs::path(config);
