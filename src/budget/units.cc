@@ -33,7 +33,7 @@ struct Quantity {
 };
 
 Result<double> Parse(const std::string& text, const Quantity& quantity) {
-  const std::string shown = "\"" + text.substr(0, 40) + "\"";
+  const std::string shown = std::string("\"").append(text, 0, 40).append("\"");
   const Status no = {ErrorCode::kUsage, std::string("not a ") + quantity.what + ": " + shown, "",
                      quantity.hint};
   double number = 0.0;

@@ -11,14 +11,20 @@
 namespace lull {
 
 void BudgetFlags::AddTo(CLI::App& app, bool with_session) {
-  app.add_option("--budget", file, "budget as a TOML file; flags go before its lines");
-  app.add_option("--cpu", cpu, "mean share of the CPUs it may use, e.g. 35%");
-  app.add_option("--cpu-p99", cpu_p99, "share that 99 % of 100 ms windows stay within, e.g. 50%");
-  app.add_option("--mem-bw", mem_bw, "weights and KV read from memory, e.g. 8GB/s");
-  app.add_option("--ram", ram, "memory, mapped weights included, e.g. 512MiB");
-  app.add_option("--p95", p95, "latency that 95 % of requests stay within, e.g. 2.5s");
-  if (with_session)
-    app.add_option("--kv-per-session", kv_per_session, "K and V of one request, e.g. 16.7MB");
+  // An empty value, of a variable that is not set perhaps, must not mean no budget.
+  const auto add = [&app](const char* flag, std::string& value, const char* help) {
+    app.add_option(flag, value, help)->check([](const std::string& given) {
+      return std::string(given.empty() ? "the value is empty; leave the option out for no cap"
+                                       : "");
+    });
+  };
+  add("--budget", file, "budget as a TOML file; flags go before its lines");
+  add("--cpu", cpu, "mean share of the CPUs it may use, e.g. 35%");
+  add("--cpu-p99", cpu_p99, "share that 99 % of 100 ms windows stay within, e.g. 50%");
+  add("--mem-bw", mem_bw, "weights and KV read from memory, e.g. 8GB/s");
+  add("--ram", ram, "memory, mapped weights included, e.g. 512MiB");
+  add("--p95", p95, "latency that 95 % of requests stay within, e.g. 2.5s");
+  if (with_session) add("--kv-per-session", kv_per_session, "K and V of one request, e.g. 16.7MB");
 }
 
 void RuntimeFlags::AddTo(CLI::App& app) {

@@ -58,11 +58,14 @@ constexpr int64_t kFewGrammarsBytes = 2 << 20;
 // Refuses what the budget cannot hold or compute, before weights are read.
 Status Approve(const ModelInfo& info, Runtime::Rep* runtime, Model::Rep* rep) {
   LULL_ASSIGN_OR_RETURN(rep->cost, runtime->Admit(info));
-  LULL_ASSIGN_OR_RETURN(
-      rep->vocabulary_memory,
-      runtime->memory.Promise(MemoryPart::kOther, info.vocab_size * kVocabularyBytesPerToken));
+  MemoryBook& memory = runtime->memory;
+  const int64_t vocabulary = info.vocab_size * kVocabularyBytesPerToken;
+  const std::string hint = RamText(memory.ledger().planned_bytes + vocabulary + info.weight_bytes) +
+                           " holds it, without activations and KV, which come on top";
+  LULL_ASSIGN_OR_RETURN(rep->vocabulary_memory,
+                        memory.Promise(MemoryPart::kOther, vocabulary, 0, hint));
   const MemoryPart part = info.mapped_pack ? MemoryPart::kWeights : MemoryPart::kPacked;
-  LULL_ASSIGN_OR_RETURN(rep->weight_memory, runtime->memory.Promise(part, info.weight_bytes));
+  LULL_ASSIGN_OR_RETURN(rep->weight_memory, memory.Promise(part, info.weight_bytes, 0, hint));
   return Status();
 }
 
@@ -119,9 +122,8 @@ Result<std::unique_ptr<Model>> Model::Rep::Load(const std::string& path, Runtime
       lock.unlock();
       lock.lock();
     };
-    Result<std::unique_ptr<LoadedModel>> loaded =
-        LoadedModel::Load(runtime->Context(), *file,
-                          options.use_pack ? PackUse::kPrefer : PackUse::kIgnore, hooks);
+    Result<std::unique_ptr<LoadedModel>> loaded = LoadedModel::Load(
+        runtime->Context(), *file, options.use_pack ? PackUse::kPrefer : PackUse::kIgnore, hooks);
     if (loaded.status().code() == ErrorCode::kBudgetImpossible) return loaded.error();
     if (!loaded.ok()) return file->Locate(loaded.error());
     rep->loaded = std::move(*loaded);

@@ -18,22 +18,27 @@ Status Wrong(std::string where, const char* message) {
   return Status(ErrorCode::kUsage, where + ": " + message, where);
 }
 
-// Text of a message's content: a string, or the text parts of an array.
-Status FlattenContent(const std::string& where, Json* message) {
+// Text of a message's content: a string, or the text parts of an array. Only the model's own may
+// be without.
+Status FlattenContent(const std::string& where, const std::string& role, Json* message) {
   Json& content = (*message)["content"];
   if (content.is_string()) return Status();
   if (content.is_null()) {
+    if (role != "assistant") return Wrong(where + ".content", "is missing");
     content = "";
     return Status();
   }
   if (!content.is_array()) return Wrong(where, "content must be a string or an array of parts");
   std::string text;
+  size_t index = 0;
   for (const Json& part : content) {
     const bool is_text = part.is_object() && StringOf(part, "type") == "text" &&
                          part.contains("text") && part["text"].is_string();
     if (!is_text)
-      return Status(ErrorCode::kUnsupported, "only text parts are supported", where + ".content");
+      return Status(ErrorCode::kUnsupported, "only text parts are supported",
+                    where + ".content[" + std::to_string(index) + "]");
     text += part["text"].get<std::string>();
+    ++index;
   }
   content = text;
   return Status();
@@ -74,7 +79,7 @@ Status NormalizeMessage(size_t index, Json* message) {
   if (role.empty()) return Wrong(where + ".role", "must be a string");
   if (role == "developer") (*message)["role"] = "system";
   if (role == "function") (*message)["role"] = "tool";
-  LULL_RETURN_IF_ERROR(FlattenContent(where, message));
+  LULL_RETURN_IF_ERROR(FlattenContent(where, role, message));
   return ParseArguments(where, message);
 }
 

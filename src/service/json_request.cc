@@ -46,6 +46,8 @@ JsonShape ShapeOf(WorkMeter* work, const std::string& text) {
 }
 
 Status SyntaxError(WorkMeter* work, const std::string& text) {
+  if (text.empty())
+    return Status(ErrorCode::kInvalidInput, "the body is empty: a JSON object is wanted", "body");
   JsonReader<Json> finder;
   Json::sax_parse(PacedChars(work, text.data()), PacedChars(work, text.data() + text.size()),
                   &finder);

@@ -140,7 +140,7 @@ TEST_F(BudgetFlags, ValuesThatAreNoneAreRefusedWithTheirFlag) {
         std::pair{"--ram 512", "--ram"}, std::pair{"--ram -1GB", "--ram"},
         std::pair{"--ram 99999999TB", "--ram"}, std::pair{"--p95 2.5", "--p95"},
         std::pair{"--p95 nans", "--p95"}, std::pair{"--kv-per-session x", "--kv-per-session"},
-        std::pair{"--courtesy maybe", "--courtesy"}})
+        std::pair{"--courtesy maybe", "--courtesy"}, std::pair{"--cpu ''", "--cpu"}})
     ExpectRefused(flags, 2, "usage", where);
 }
 

@@ -208,7 +208,10 @@ TEST_F(MemoryPlanTest, TheLedgerTellsWhatThePrefixCacheHolds) {
 
 TEST_F(MemoryPlanTest, GrammarsAreAdmittedOncePerModel) {
   const auto grammar = [&](const char* pattern) {
-    return world.model->NewConstraint({.kind = GrammarSpec::Kind::kRegex, .text = pattern});
+    GrammarSpec spec;
+    spec.kind = GrammarSpec::Kind::kRegex;
+    spec.text = pattern;
+    return world.model->NewConstraint(spec);
   };
   ASSERT_TRUE(world.runtime->SetBudget(Ram(loaded_bytes + 1'000'000)).ok());
   const auto refused = grammar("[a-z]+");

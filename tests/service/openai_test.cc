@@ -399,6 +399,27 @@ TEST_F(OpenAiTest, ToolsAndTheirResultsReachThePrompt) {
     EXPECT_NE(prompt.find(part), std::string::npos) << part << " in " << prompt;
 }
 
+TEST_F(OpenAiTest, MessagesWithoutContentAreRefused) {
+  const Json user = {{"role", "user"}, {"content", "hi"}};
+  const auto post = [&](const Json& message) {
+    return Post("/v1/chat/completions",
+                {{"messages", Json::array({user, message})}, {"max_tokens", 1}});
+  };
+  EXPECT_EQ(post({{"role", "assistant"}}).status, 200);
+  for (const Json& message : {Json{{"role", "user"}}, Json{{"role", "user"}, {"content", nullptr}},
+                              Json{{"role", "tool"}}}) {
+    const Reply reply = post(message);
+    EXPECT_EQ(reply.status, 400);
+    EXPECT_NE(reply.body.find("messages[1].content"), std::string::npos) << reply.body;
+  }
+  const Json parts = Json::array({{{"type", "text"}, {"text", "a"}}, {{"type", "image_url"}}});
+  const Reply image = post({{"role", "user"}, {"content", parts}});
+  EXPECT_EQ(image.status, 400);
+  EXPECT_NE(image.body.find("messages[1].content[1]"), std::string::npos) << image.body;
+  const Reply empty = Ask(RequestText("POST", "/v1/chat/completions", ""));
+  EXPECT_NE(empty.body.find("the body is empty"), std::string::npos) << empty.body;
+}
+
 TEST_F(OpenAiTest, ToolsThatMakeNoSenseAreRefused) {
   const Json none = {{"type", "function"}, {"function", {{"name", "none"}}}};
   for (const Json& fields :

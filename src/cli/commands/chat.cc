@@ -1,6 +1,7 @@
 #include <cstdio>
 #include <iostream>
 
+#include "base/os/os.h"
 #include "cli/command.h"
 #include "cli/generate.h"
 #include "cli/output.h"
@@ -42,7 +43,7 @@ class ChatCommand : public Command {
 
  private:
   static bool Ask(std::string* line) {
-    fprintf(stderr, ">>> ");
+    if (os::IsTerminal(0)) fprintf(stderr, ">>> ");
     return static_cast<bool>(std::getline(std::cin, *line));
   }
 
