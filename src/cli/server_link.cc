@@ -11,8 +11,7 @@ namespace {
 constexpr double kTimeoutS = 10.0;
 
 std::string FromEnvironment(const std::string& flag, const char* name) {
-  if (!flag.empty()) return flag;
-  return EnvironmentVariable(name);
+  return flag.empty() ? EnvironmentVariable(name) : flag;
 }
 
 Status RefusalOf(const HttpReply& reply, const std::string& where) {

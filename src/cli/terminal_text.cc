@@ -3,17 +3,14 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <cstdlib>
 
 #include "base/os/os.h"
+#include "cli/environment.h"
 
 namespace lull {
 namespace {
 
-bool WantsColours() {
-  const char* no_colour = getenv("NO_COLOR");
-  return no_colour == nullptr || *no_colour == 0;
-}
+bool WantsColours() { return EnvironmentVariable("NO_COLOR").empty(); }
 
 bool Continues(char c) { return (c & 0xC0) == 0x80; }
 

@@ -31,15 +31,15 @@ enum class PackUse {
 // Immutable after Load, so thread-safe.
 class LoadedModel {
  public:
-  // Checks every key and shape, then maps the pack file or repacks under ctx (tiles, checkpoints,
-  // cancel). Source pages are dropped on the way: peak memory is about one copy. The file may be
-  // closed afterwards.
   struct Hooks {
     // Asked before weights are repacked, with all of info() but load_s; its error ends the load.
     std::function<Status(const ModelInfo&)> approve;
     // Called between pieces of at most some MiB, with nothing running on the context's pool.
     std::function<void()> give_way;
   };
+  // Checks every key and shape, then maps the pack file or repacks under ctx (tiles, checkpoints,
+  // cancel). Source pages are dropped on the way: peak memory is about one copy. The file may be
+  // closed afterwards.
   static Result<std::unique_ptr<LoadedModel>> Load(const ExecContext& ctx, const GgufFile& file,
                                                    PackUse use = PackUse::kPrefer,
                                                    const Hooks& hooks = {});

@@ -25,7 +25,7 @@ Status CheckRequest(const Request& request, const RequestLimits& limits) {
                 std::to_string(limits.max_context_tokens),
             "prompt_tokens",
             "shorten the prompt to at most " + std::to_string(limits.max_context_tokens - 1) +
-                " tokens (one is left for the answer), or configure a longer context (lull serve --ctx)"};
+                " tokens (one is left for the answer), or configure a longer context (--ctx)"};
   }
   for (int64_t i = 0; i < prompt; ++i) {
     const int32_t token = request.prompt_tokens[static_cast<size_t>(i)];

@@ -315,6 +315,12 @@ TEST_F(HttpTest, EmptyLinesBeforeARequestArePassedOver) {
   client.Send("\n" + Get("/echo?c"));
   EXPECT_EQ(client.ReadReply().body, "c");
   EXPECT_EQ(Ask("\rX" + Get("/echo")).status, 400);
+  Client leaving(port_);
+  const auto begin = Clock::now();
+  leaving.Send(Get("/echo?d") + "\r\n");
+  leaving.EndSending();
+  EXPECT_EQ(ReplyOf(leaving.ReadAll()).body, "d");
+  EXPECT_LT(SecondsSince(begin), 10);
 }
 
 TEST_F(HttpTest, ContinueIsSaidOnlyToWhoWaitsForIt) {

@@ -13,7 +13,7 @@ Status ReadMessages(Json* messages) {
       return Status(ErrorCode::kUnsupported, "images: this model takes text only",
                     "messages.images");
     message.erase("images");
-    if (!message.contains("content")) message["content"] = "";
+    if (message["content"].is_null()) message["content"] = "";
     if (message.contains("tool_name") && !message.contains("name"))
       message["name"] = message["tool_name"];
   }

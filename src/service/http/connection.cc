@@ -248,14 +248,20 @@ bool Connection::WantsInput() const {
   return state_ != State::kAnswering || input_.size() < kMaxAheadBytes;
 }
 
+void Connection::BeginHeader() {
+  parser_.emplace();
+  parser_->header_limit(static_cast<uint32_t>(options_.max_header_bytes));
+  parser_->body_limit(options_.max_body_bytes);
+  Enter(State::kHeader);
+  SetDeadline(options_.header_deadline_s);
+}
+
 void Connection::Advance() {
-  if (state_ == State::kIdle) DropEmptyLines(&input_);
-  if (state_ == State::kIdle && !input_.empty() && input_ != "\r") {
-    parser_.emplace();
-    parser_->header_limit(static_cast<uint32_t>(options_.max_header_bytes));
-    parser_->body_limit(options_.max_body_bytes);
-    Enter(State::kHeader);
-    SetDeadline(options_.header_deadline_s);
+  if (state_ == State::kIdle) {
+    DropEmptyLines(&input_);
+    const bool begun = !input_.empty() && input_ != "\r";
+    if (!begun && input_ended_) return Close();
+    if (begun) BeginHeader();
   }
   if (state_ == State::kHeader || state_ == State::kBody) Parse();
   if (!reading_ && WantsInput()) Read();
@@ -267,7 +273,6 @@ void Connection::WaitForRequest() {
   parser_.reset();
   if (input_.empty() && input_.capacity() > kMaxKeptBytes) input_ = std::string();
   Enter(State::kIdle);
-  if (input_ended_ && input_.empty()) return Close();
   SetDeadline(options_.idle_deadline_s);
   Advance();
 }

@@ -67,6 +67,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void OnRead(Error ec, std::string_view bytes);
   void OnInputEnd(Error ec);
   bool WantsInput() const;
+  void BeginHeader();
   void Advance();
 
   void WaitForRequest();
