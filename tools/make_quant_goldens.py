@@ -15,7 +15,8 @@ SEED = 20240607
 WEIGHTS = 512
 # Offsets of the f16 fields of a block: kept finite, everything else is random bytes.
 HALVES = {"Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0],
-          "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208]}
+          "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208], "Q2_K": [80, 82], "Q3_K": [108], "IQ4_NL": [0],
+          "IQ4_XS": [0], "MXFP4": [], "TQ2_0": [64], "TQ1_0": [52]}
 FLOATS = ["F32", "F16", "BF16"]
 
 
@@ -37,6 +38,8 @@ def quant_blocks(name, rng):
         halves = blocks[:, offset:offset + 2].copy().view(np.uint16)
         halves &= 0xBFFF  # exponent below 16: finite, subnormals included
         blocks[:, offset:offset + 2] = halves.view(np.uint8)
+    if name == "MXFP4":
+        blocks[:5, 0] = [0, 1, 2, 254, 255]  # subnormal scales and the largest
     return blocks
 
 

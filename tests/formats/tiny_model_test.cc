@@ -95,7 +95,7 @@ TEST(TinyModelSpec, ImpossibleShapesAreRefused) {
   };
   EXPECT_FALSE(refused([](TinyModelSpec&) {}));
   EXPECT_TRUE(refused([](TinyModelSpec& s) { s.arch = "gpt5"; }));
-  EXPECT_TRUE(refused([](TinyModelSpec& s) { s.type = "Q3_K"; }));
+  EXPECT_TRUE(refused([](TinyModelSpec& s) { s.type = "IQ3_S"; }));
   EXPECT_TRUE(refused([](TinyModelSpec& s) { s.vocab = 258; }));
   EXPECT_TRUE(refused([](TinyModelSpec& s) { s.kv_heads = 3; }));
   EXPECT_TRUE(refused([](TinyModelSpec& s) { s.head_dim = 15; }));

@@ -207,7 +207,8 @@ TEST_P(MatMulTest, ProductsOfNoDepthAreZeros) {
   for (const IsaMatMul& isa : AllIsas()) {
     if (!isa.present) continue;
     for (const size_t n : {1, 8, 20}) {
-      const std::vector<float> got = Whole(isa, w, RandomActs(n, 0, rng, GetParam().super_blocks).view);
+      const std::vector<float> got =
+          Whole(isa, w, RandomActs(n, 0, rng, GetParam().super_blocks).view);
       for (size_t i = 0; i < got.size(); ++i)
         ASSERT_EQ(got[i], i % 24 < 21 ? 0.0f : kUntouched) << isa.name << " " << n;
     }
@@ -238,6 +239,29 @@ TEST_P(MatMulTest, SameBitsForEverySplit) {
       }
       ExpectSameBits(want, out, isa.name);
     }
+  }
+}
+
+// Scales that are subnormal in the file (f16), or make subnormal products (MXFP4's exponent).
+TEST_P(MatMulTest, SameBitsForSubnormalScales) {
+  const QuantFormat& format = *GetParam().format;
+  if (format.activations == ActivationForm::kF32) GTEST_SKIP() << "has no scales";
+  std::mt19937 rng(17);
+  const size_t k = 512, rows = 21;
+  std::vector<uint8_t> file = RandomFileRows(format, rows, k, rng);
+  for (size_t at = 0; at < file.size(); at += format.file_block_bytes) {
+    for (const size_t offset : HalfOffsets(format)) {
+      const uint16_t half = static_cast<uint16_t>(rng() % 0x400 | (rng() & 0x8000));
+      memcpy(&file[at + offset], &half, 2);
+    }
+    if (HalfOffsets(format).empty()) file[at] = static_cast<uint8_t>(rng() % 4);
+  }
+  const OwnedMatrix w(format, file, rows, k);
+  const RandomActs acts(40, k, rng, GetParam().super_blocks);
+  const std::vector<float> want = RowByRow(w.view, acts.view);
+  for (size_t r = 0; r < rows; ++r) ASSERT_NE(want[r], 0.0f);
+  for (const IsaMatMul& isa : AllIsas()) {
+    if (isa.present) ExpectSameBits(want, Whole(isa, w.view, acts.view), isa.name);
   }
 }
 

@@ -3,6 +3,7 @@
 // docs/design/arithmetic.md, and write the file anew with LULL_WRITE_LOGIT_HASHES=1.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -63,6 +64,8 @@ TEST(LogitHash, EveryArchitectureAndTypeAsCommitted) {
   std::vector<std::string> types = TinyModelTypes();
   // With --activation-type q8_k: only K-quants' products change.
   types.insert(types.end(), {"mixed", "Q4_K/q8_k", "Q5_K/q8_k", "Q6_K/q8_k", "mixed/q8_k"});
+  std::vector<std::string> special = TinyModelSpecialTypes();
+  special.insert(special.end(), {"Q2_K/q8_k", "Q3_K/q8_k", "IQ4_XS/q8_k"});
   const bool write = getenv("LULL_WRITE_LOGIT_HASHES") != nullptr;
   std::ofstream out;
   if (write) {
@@ -72,7 +75,10 @@ TEST(LogitHash, EveryArchitectureAndTypeAsCommitted) {
   }
   const auto goldens = ReadGoldens();
   for (const std::string& arch : TinyModelArchitectures()) {
-    for (const std::string& type : types) {
+    std::vector<std::string> of_arch = types;
+    if (std::count(std::begin(kTypesSeenWith), std::end(kTypesSeenWith), arch) != 0)
+      of_arch.insert(of_arch.end(), special.begin(), special.end());
+    for (const std::string& type : of_arch) {
       const std::string name = arch + " " + type;
       const std::string hash =
           LogitHash(arch, type.substr(0, type.find('/')), type.find('/') != std::string::npos);

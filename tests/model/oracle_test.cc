@@ -64,14 +64,22 @@ TEST_P(OracleTest, FloatWeightsAgreeToRounding) {
   }
 }
 
+void ExpectAgreement(const std::string& arch, const std::string& type) {
+  TinyModelSpec spec;
+  spec.arch = arch;
+  spec.type = type;
+  const Agreement a = Measure(spec, KvType::kF16, 0.02);
+  EXPECT_GT(a.least_cosine, 0.999) << arch << " " << type;
+  EXPECT_LT(a.skipped, 40) << arch << " " << type;
+}
+
 TEST_P(OracleTest, QuantisedWeightsAgreeWithinActivationNoise) {
-  for (const std::string& type : TinyModelTypes()) {
-    TinyModelSpec spec;
-    spec.arch = GetParam();
-    spec.type = type;
-    const Agreement a = Measure(spec, KvType::kF16, 0.02);
-    EXPECT_GT(a.least_cosine, 0.999) << spec.arch << " " << type;
-    EXPECT_LT(a.skipped, 40) << spec.arch << " " << type;
+  for (const std::string& type : TinyModelTypes()) ExpectAgreement(GetParam(), type);
+}
+
+TEST(OracleVariantsTest, SpecialTypesAgreeWithinActivationNoise) {
+  for (const char* arch : kTypesSeenWith) {
+    for (const std::string& type : TinyModelSpecialTypes()) ExpectAgreement(arch, type);
   }
 }
 

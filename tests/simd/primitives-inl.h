@@ -59,6 +59,7 @@ inline size_t RunPrimitives(const float* x, const float* y, const uint8_t* bytes
   PUT_I32(AddI32(j, Set1I32(7)));
   PUT_I32(SubI32(i, j));
   PUT_I32(MulI32(j, LoadU8AsI32(bytes + 16)));
+  PUT_I32(ShiftLeft<23>(j));
   PUT_F32(ToF32(i));
   PUT_F32(Pow2(Set1I32(sbytes[0] % 127)));
   StoreI32AsI8(b16, MulI32(j, Set1I32(3)));
@@ -78,6 +79,8 @@ inline size_t RunPrimitives(const float* x, const float* y, const uint8_t* bytes
   PUT_U8(OrShifted<4>(LowNibbles(u), v, 0x30));
   PUT_U8(OrShifted<0>(LowNibbles(u), v, 0x10));
   PUT_U8(OrShifted<-3>(LowNibbles(u), v, 0x10));
+  PUT_U8(Lookup16(LowNibbles(u), bytes + 32));
+  PUT_U8(Lookup16(HighNibbles(u), bytes + 100));
   PUT_U8(OrWhere(LowNibbles(u), mask, 16));
   // Activations are -127..127; plain dots take bytes up to 63 here, Q8 dots the full range.
   int8_t act[64];

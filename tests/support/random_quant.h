@@ -17,6 +17,11 @@ inline std::vector<size_t> HalfOffsets(const QuantFormat& format) {
   const std::string name = format.name;
   if (name == "Q4_1" || name == "Q5_1" || name == "Q4_K" || name == "Q5_K") return {0, 2};
   if (name == "Q6_K") return {208};
+  if (name == "Q2_K") return {80, 82};
+  if (name == "Q3_K") return {108};
+  if (name == "TQ2_0") return {64};
+  if (name == "TQ1_0") return {52};
+  if (name == "MXFP4") return {};
   return {0};
 }
 
@@ -35,6 +40,7 @@ inline std::vector<uint8_t> RandomFileRows(const QuantFormat& format, size_t row
         memcpy(&bytes[at], &half, 2);
       continue;
     }
+    if (std::strcmp(format.name, "MXFP4") == 0) bytes[at] = static_cast<uint8_t>(100 + rng() % 24);
     for (const size_t offset : HalfOffsets(format)) {
       const uint16_t half = F32ToF16(value(rng) * 0.1f);
       memcpy(&bytes[at + offset], &half, 2);

@@ -18,7 +18,7 @@ void FillBytes(TestRandom& random, uint8_t* out, size_t count) {
   }
 }
 
-// A block type whose file block starts with f16 scales: value = d * code - m_ratio * d * (1 or
+// A block type with f16 scales, d and behind it the second: value = d * code - m_ratio * d * (1 or
 // sub-min). code_deviation is the standard deviation of value / d when all codes are random.
 struct BlockRecipe {
   uint32_t type_id;
@@ -38,7 +38,17 @@ constexpr BlockRecipe kRecipes[] = {
     {12, 256, 144, 173.0f, 7.5f, 0},  // Q4_K: 6-bit scales and mins
     {13, 256, 176, 350.0f, 15.5f, 0}, // Q5_K
     {14, 256, 210, 684.0f, 0.0f, 208},  // Q6_K: d last, sub-scales halved below
+    {10, 256, 84, 9.84f, 1.5f, 80},     // Q2_K: 4-bit scales and mins
+    {11, 256, 110, 43.3f, 0.0f, 108},   // Q3_K
+    {20, 32, 18, 67.4f, 0.0f, 0},       // IQ4_NL
+    {23, 256, 136, 1246.0f, 0.0f, 0},   // IQ4_XS
+    {35, 256, 66, 0.707f, 0.0f, 64},    // TQ2_0: codes 0..2
+    {34, 256, 54, 0.816f, 0.0f, 52},    // TQ1_0
 };
+// MXFP4: its scale is an exponent.
+constexpr uint32_t kMxfp4 = 39;
+constexpr size_t kMxfp4Elements = 32, kMxfp4Bytes = 17;
+constexpr float kMxfp4Deviation = 5.85f;
 
 const BlockRecipe* FindRecipe(uint32_t type_id) {
   for (const BlockRecipe& recipe : kRecipes)
@@ -57,23 +67,62 @@ void PairMins(TestRandom& random, uint8_t* codes) {
   }
 }
 
+// Makes the codes of a random block such as a quantizer writes.
+void FixCodes(TestRandom& random, uint32_t type_id, uint8_t* block) {
+  switch (type_id) {
+    case 12:
+    case 13:
+      PairMins(random, block + 4);
+      break;
+    case 14:  // int8 sub-scales within -64..63 keep d clear of subnormals
+      for (size_t i = 192; i < 208; ++i)
+        block[i] = static_cast<uint8_t>(static_cast<int8_t>(block[i]) / 2);
+      break;
+    case 10:  // a min is its scale but for the lowest bit
+      for (size_t i = 0; i < 16; ++i) {
+        const int scale = block[i] & 15, min = scale ^ (block[i] >> 4 & 1);
+        block[i] = static_cast<uint8_t>(scale | min << 4);
+      }
+      break;
+    case 35:  // a pair of bits is not 3
+      for (size_t i = 0; i < 64; ++i)
+        block[i] = static_cast<uint8_t>(block[i] & ~(block[i] & block[i] << 1 & 0xaa));
+      break;
+    case 34:  // 243 of the bytes are written
+      for (size_t i = 0; i < 52; ++i)
+        block[i] = static_cast<uint8_t>((block[i] * 243 / 256 * 256 + 242) / 243);
+      break;
+    default:
+      break;
+  }
+}
+
+void FillMxfp4Block(TestRandom& random, float deviation, uint8_t* block) {
+  FillBytes(random, block, kMxfp4Bytes);
+  const float d = deviation / kMxfp4Deviation * random.Uniform(0.8f, 1.6f);
+  block[0] = static_cast<uint8_t>(128 + std::ilogb(d));
+}
+
 void FillBlock(TestRandom& random, const BlockRecipe& recipe, float deviation, uint8_t* block) {
   FillBytes(random, block, recipe.block_bytes);
-  if (recipe.type_id == 12 || recipe.type_id == 13) PairMins(random, block + 4);
-  if (recipe.type_id == 14)  // int8 sub-scales within -64..63 keep d clear of subnormals
-    for (size_t i = 192; i < 208; ++i) block[i] = static_cast<uint8_t>(static_cast<int8_t>(block[i]) / 2);
+  FixCodes(random, recipe.type_id, block);
   float d = deviation / recipe.code_deviation * random.Uniform(0.6f, 1.4f);
   // Signs of d vary where a quantizer's would: not in the types with a minimum.
   if (recipe.min_ratio == 0.0f && (random.Next() & 1) != 0) d = -d;
   Put16(block + recipe.d_offset, F32ToF16(d));
   if (recipe.min_ratio != 0.0f)
-    Put16(block + 2, F32ToF16(d * recipe.min_ratio * random.Uniform(0.9f, 1.1f)));
+    Put16(block + recipe.d_offset + 2, F32ToF16(d * recipe.min_ratio * random.Uniform(0.9f, 1.1f)));
 }
 
 void FillRow(TestRandom& random, uint32_t type_id, uint64_t elements, float deviation, uint8_t* out) {
   if (const BlockRecipe* recipe = FindRecipe(type_id)) {
     for (uint64_t k = 0; k < elements; k += recipe->block_elements, out += recipe->block_bytes)
       FillBlock(random, *recipe, deviation, out);
+    return;
+  }
+  if (type_id == kMxfp4) {
+    for (uint64_t k = 0; k < elements; k += kMxfp4Elements, out += kMxfp4Bytes)
+      FillMxfp4Block(random, deviation, out);
     return;
   }
   const float bound = deviation * std::sqrt(3.0f);

@@ -30,6 +30,7 @@ struct WeightType {
   const char* base;
   const char* better;
   uint32_t file_type;  // general.file_type
+  bool special = false;  // see TinyModelSpecialTypes
 };
 
 constexpr WeightType kWeightTypes[] = {
@@ -39,7 +40,11 @@ constexpr WeightType kWeightTypes[] = {
     {"Q5_1", "Q5_1", "Q5_1", 9},      {"Q8_0", "Q8_0", "Q8_0", 7},
     {"Q4_K", "Q4_K", "Q4_K", 14},     {"Q5_K", "Q5_K", "Q5_K", 16},
     {"Q6_K", "Q6_K", "Q6_K", 18},     {"Q4_K_M", "Q4_K", "Q6_K", 15},
-    {"Q5_K_M", "Q5_K", "Q6_K", 17},
+    {"Q5_K_M", "Q5_K", "Q6_K", 17},   {"Q3_K_M", "Q3_K", "Q5_K", 12},
+    {"Q2_K", "Q2_K", "Q2_K", 10, true},       {"Q3_K", "Q3_K", "Q3_K", 11, true},
+    {"IQ4_NL", "IQ4_NL", "IQ4_NL", 25, true}, {"IQ4_XS", "IQ4_XS", "IQ4_XS", 30, true},
+    {"MXFP4", "MXFP4", "MXFP4", 38, true},    {"TQ1_0", "TQ1_0", "TQ1_0", 36, true},
+    {"TQ2_0", "TQ2_0", "TQ2_0", 37, true},
 };
 
 const WeightType* FindWeightType(const std::string& name) {
@@ -48,10 +53,11 @@ const WeightType* FindWeightType(const std::string& name) {
   return nullptr;
 }
 
-std::vector<std::string> WeightTypeNames(bool mixes) {
+std::vector<std::string> WeightTypeNames(bool mixes, bool special = false) {
   std::vector<std::string> names;
   for (const WeightType& type : kWeightTypes)
-    if ((std::string(type.base) != type.better) == mixes) names.push_back(type.name);
+    if ((std::string(type.base) != type.better) == mixes && type.special == special)
+      names.push_back(type.name);
   return names;
 }
 
@@ -82,6 +88,8 @@ bool IsRaised(uint64_t index, uint64_t count) {
 // What quantizers take where a row is not whole blocks of a K-quant.
 std::string FitRow(const std::string& type, uint64_t row) {
   if (GgufRowBytes(TypeIdByName(type), row).ok()) return type;
+  if (type == "Q2_K" || type == "Q3_K" || type == "IQ4_XS") return "IQ4_NL";
+  if (type == "TQ1_0" || type == "TQ2_0") return "Q4_0";
   return type == "Q4_K" ? "Q5_0" : type == "Q5_K" ? "Q5_1" : type == "Q6_K" ? "Q8_0" : type;
 }
 
@@ -335,6 +343,11 @@ Status CheckShape(const TinyModelSpec& spec) {
 
 const std::vector<std::string>& TinyModelTypes() {
   static const std::vector<std::string> types = WeightTypeNames(false);
+  return types;
+}
+
+const std::vector<std::string>& TinyModelSpecialTypes() {
+  static const std::vector<std::string> types = WeightTypeNames(false, true);
   return types;
 }
 

@@ -62,8 +62,12 @@ Result<TinyModelSpec> ResolveTinyModel(TinyModelSpec spec);
 Status BuildTinyModel(const TinyModelSpec& spec, GgufWriter* writer);
 Status WriteTinyModel(const TinyModelSpec& spec, const std::string& path);
 
-// The weight types that BuildTinyModel writes, e.g. to loop over in a test; and the mixes of types.
+// The weight types that BuildTinyModel writes: those to loop over with every architecture; those that
+// add nothing there, since a type is a type: for one dense and one expert architecture, kTypesSeenWith;
+// and the mixes of types.
 const std::vector<std::string>& TinyModelTypes();
+const std::vector<std::string>& TinyModelSpecialTypes();
+inline constexpr const char* kTypesSeenWith[] = {"llama", "lfm2moe"};
 const std::vector<std::string>& TinyModelMixes();
 const std::vector<std::string>& TinyModelArchitectures();
 

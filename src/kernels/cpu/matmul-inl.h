@@ -14,11 +14,18 @@ inline constexpr size_t kDirectRows = 3 * kTileCols;
 inline constexpr size_t kPanelBytes = kTileGroups * kPanelSubs * kMaxPanelSubBytes;
 inline constexpr size_t kStartsBytes = 4 * kPanelRows * 2 * kPanelSubs;
 
-// How a type is multiplied, in blocks of 32 or (kSuper) in super-blocks: its panel (types stored as
-// bytes are their own), how it reads activations and the tile.
+// Weights stored as bytes are their own panel.
+template <typename T>
+inline constexpr bool kIsBytes = T::kFullRange&& T::kSubBytes == 512;
+
+// How a type is multiplied, in blocks of 32 or (kSuper) in super-blocks: its panel, how it reads
+// activations and the tile.
 template <typename T, bool kSuper>
 struct Plan {
-  using Panel = std::conditional_t<T::kFullRange, T, PanelOf<T>>;
+  using Panel = std::conditional_t<kIsBytes<T>, T, PanelOf<T>>;
+  static void Unpack(const uint8_t* packed, size_t num_blocks, uint8_t* panel) {
+    UnpackPanel<T>(packed, num_blocks, panel);
+  }
   using Direct = DirectActs;
   using InPasses = PassActs;
   using FromPanel = PanelActs;
@@ -28,6 +35,9 @@ struct Plan {
 template <typename T>
 struct Plan<T, true> {
   using Panel = SuperPanelOf<T>;
+  static void Unpack(const uint8_t* packed, size_t num_blocks, uint8_t* panel) {
+    UnpackSuperPanel<T>(packed, num_blocks, panel);
+  }
   using Direct = SuperActs<true>;
   using InPasses = SuperActs<false>;
   using FromPanel = SuperActs<false>;
@@ -203,9 +213,9 @@ void PanelTiles(const MatMulArgs& m, size_t group, size_t num_groups, size_t row
   const uint8_t* source[kTileGroups];
   for (size_t g = 0; g < num_groups; ++g) {
     source[g] = m.w.data + (group + g) * m.w.group_bytes + block * T::kPackedBlockBytes;
-    if constexpr (!T::kFullRange) {
+    if constexpr (!kIsBytes<T>) {
       uint8_t* panel = m.scratch + g * kPanelSubs * kMaxPanelSubBytes;
-      Plan<T, kSuper>::Panel::Unpack(source[g], num_blocks, panel);
+      Plan<T, kSuper>::Unpack(source[g], num_blocks, panel);
       source[g] = panel;
     }
   }
@@ -239,9 +249,9 @@ void MatMulPanel(const MatMulArgs& m) {
   constexpr size_t kSubs = T::kBlockK / 32;
   const size_t blocks = m.x.k / T::kBlockK;
   constexpr size_t kMaxBlocks = kPanelSubs / kSubs;
-  static_assert(T::kFullRange || kMaxBlocks * (T::kBlockK / Plan<T, kSuper>::Panel::kBlockK) *
-                                         Plan<T, kSuper>::Panel::kPackedBlockBytes <=
-                                     kPanelSubs * kMaxPanelSubBytes);
+  static_assert(kIsBytes<T> || kMaxBlocks * (T::kBlockK / Plan<T, kSuper>::Panel::kBlockK) *
+                                       Plan<T, kSuper>::Panel::kPackedBlockBytes <=
+                                   kPanelSubs * kMaxPanelSubBytes);
   const size_t chunks = (blocks + kMaxBlocks - 1) / kMaxBlocks;
   const size_t chunk_blocks = (blocks + chunks - 1) / chunks;
   for (size_t row = m.row_begin; row < m.row_end; row += kPanelRows) {

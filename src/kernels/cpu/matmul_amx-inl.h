@@ -12,7 +12,9 @@ inline constexpr int kTileRows = 16;       // activation rows
 inline constexpr size_t kLeastRows = 9;    // below, unpacking and the tiles' latency cost more
 inline constexpr size_t kPanelGroups = 2;  // groups that share a tile of activations in L1
 inline constexpr size_t kPanelBytes = kPanelGroups * kPanelSubs * kMaxPanelSubBytes;
-inline constexpr size_t kScaleBytes = 4 * 2 * (kPanelRows + kTileRows) * kPanelSubs;
+inline constexpr size_t kScaleBytes = 4 * 3 * (kPanelRows + kTileRows) * kPanelSubs;
+// What Combine reads of each activation row and 32-block: its scale, and for each min a scaled sum.
+constexpr size_t RowFloats(int num_mins) { return static_cast<size_t>(num_mins == 2 ? 3 : 2); }
 
 // The words of a type as signed bytes: what the tiles multiply, without a correction after it.
 template <typename T>
@@ -36,14 +38,14 @@ struct AmxTileArgs {
   size_t fetch_lines;
   const int8_t* q;      // activation row 0, 32-block 0
   size_t k;             // activation rows are k values apart
-  const float* scales;  // [num_subs][2][16]: each row's scale, then each row's scaled sum
+  const float* scales;  // [num_subs][RowFloats][16]: each row's scale, then each row's scaled sums
   float* out;
   size_t out_stride;
 };
 
-template <int kScales, bool kHasMin, int kRows>
+template <int kScales, int kMins, int kRows>
 struct AmxTile {
-  static constexpr size_t kSubBytes = 512 + 64 * (kScales + (kHasMin ? 1 : 0));
+  static constexpr size_t kSubBytes = 512 + 64 * (kScales + kMins);
   static constexpr size_t kScaleK = 32 / kScales;  // weights of one scale
 
   // Dots of one 32-block: [scale][row][16].
@@ -67,7 +69,7 @@ struct AmxTile {
   static LULL_INLINE void Combine(const AmxTileArgs& t, size_t sub, const int32_t* dots,
                                   F32 (&acc)[kRows]) {
     const float* scales = reinterpret_cast<const float*>(t.panel + kSubBytes * sub + 512);
-    const float* row_scales = t.scales + 2 * kTileRows * sub;
+    const float* row_scales = t.scales + RowFloats(kMins) * kTileRows * sub;
 #pragma GCC unroll kTileUnroll
     for (int s = 0; s < kScales; ++s) {
       const F32 w_scale = LoadF32(scales + 16 * s);
@@ -78,11 +80,12 @@ struct AmxTile {
         acc[r] = Fma(Mul(dot, a_scale), w_scale, acc[r]);
       }
     }
-    if constexpr (kHasMin) {
-      const F32 w_min = LoadF32(scales + 16 * kScales);
+#pragma GCC unroll kTileUnroll
+    for (int m = 0; m < kMins; ++m) {
+      const F32 w_min = LoadF32(scales + 16 * (kScales + m));
 #pragma GCC unroll kTileUnroll
       for (int r = 0; r < kRows; ++r) {
-        acc[r] = Fma(w_min, Set1(row_scales[kTileRows + r]), acc[r]);
+        acc[r] = Fma(w_min, Set1(row_scales[(1 + m) * kTileRows + r]), acc[r]);
       }
     }
   }
@@ -111,11 +114,11 @@ struct AmxTile {
 };
 
 using AmxFn = void (*)(const AmxTileArgs&);
-template <int kScales, bool kHasMin, typename Rows = std::make_integer_sequence<int, kTileRows>>
+template <int kScales, int kMins, typename Rows = std::make_integer_sequence<int, kTileRows>>
 struct AmxTable;
-template <int kScales, bool kHasMin, int... kIndex>
-struct AmxTable<kScales, kHasMin, std::integer_sequence<int, kIndex...>> {
-  static constexpr AmxFn kFns[] = {&AmxTile<kScales, kHasMin, kIndex + 1>::Run...};
+template <int kScales, int kMins, int... kIndex>
+struct AmxTable<kScales, kMins, std::integer_sequence<int, kIndex...>> {
+  static constexpr AmxFn kFns[] = {&AmxTile<kScales, kMins, kIndex + 1>::Run...};
 };
 
 // Sums and activations of `rows` rows; weights of 32 / scales values of K.
@@ -136,18 +139,26 @@ inline size_t NextRows(size_t rows_left) {
 
 // The scales and scaled sums of `rows` rows of activations over some 32-blocks, tile by tile as
 // Combine reads them.
+template <int kMins>
 inline void PackScales(const Activations& x, size_t row, size_t rows, size_t sub, size_t num_subs,
                        float* scales) {
+  constexpr size_t kStride = RowFloats(kMins) * kTileRows;
   for (size_t done = 0; done < rows;) {
     const size_t tile_rows = NextRows(rows - done);
     for (size_t r = 0; r < tile_rows; ++r) {
       const size_t at = (row + done + r) * (x.k / 32) + sub;
       for (size_t s = 0; s < num_subs; ++s) {
-        scales[2 * kTileRows * s + r] = x.scale[at + s];
-        scales[2 * kTileRows * s + kTileRows + r] = x.scaled_sum[at + s];
+        float* to = scales + kStride * s + r;
+        const float scale = to[0] = x.scale[at + s];
+        if constexpr (kMins == 2) {
+          to[kTileRows] = scale * static_cast<float>(x.half_sums[2 * (at + s)]);
+          to[2 * kTileRows] = scale * static_cast<float>(x.half_sums[2 * (at + s) + 1]);
+        } else {
+          to[kTileRows] = x.scaled_sum[at + s];
+        }
       }
     }
-    scales += 2 * kTileRows * num_subs;
+    scales += kStride * num_subs;
     done += tile_rows;
   }
 }
@@ -161,7 +172,6 @@ struct AmxPanel {
 
 template <typename T>
 void AmxPanelTiles(const MatMulArgs& m, const AmxPanel& p, size_t& shaped_rows) {
-  using Panel = PanelOf<SignedWords<T>>;
   constexpr size_t kSubs = T::kBlockK / 32;
   constexpr size_t kStride = kPanelSubs * kMaxPanelSubBytes;
   const size_t num_subs = p.num_blocks * kSubs, sub = p.block * kSubs;
@@ -171,7 +181,7 @@ void AmxPanelTiles(const MatMulArgs& m, const AmxPanel& p, size_t& shaped_rows) 
   for (size_t g = 0; g < p.num_groups; ++g) {
     const uint8_t* packed =
         m.w.data + (p.group + g) * m.w.group_bytes + p.block * T::kPackedBlockBytes;
-    Panel::Unpack(packed, p.num_blocks, m.scratch + g * kStride);
+    UnpackPanel<SignedWords<T>>(packed, p.num_blocks, m.scratch + g * kStride);
     fetch[g] = packed + p.num_groups * m.w.group_bytes;
   }
   AmxTileArgs t = {};
@@ -186,7 +196,7 @@ void AmxPanelTiles(const MatMulArgs& m, const AmxPanel& p, size_t& shaped_rows) 
     if (rows != shaped_rows) ShapeTiles(rows, T::kScales);
     shaped_rows = rows;
     t.q = m.x.q + row * t.k + 32 * sub;
-    t.scales = scales + 2 * kTileRows * num_subs * tile;
+    t.scales = scales + RowFloats(kMinsOf<T>) * kTileRows * num_subs * tile;
     for (size_t g = 0; g < p.num_groups; ++g) {
       const size_t left = m.w.rows - 16 * (p.group + g);
       t.valid = left < 16 ? left : 16;
@@ -194,7 +204,7 @@ void AmxPanelTiles(const MatMulArgs& m, const AmxPanel& p, size_t& shaped_rows) 
       t.fetch = fetch[g];
       fetch[g] += 64 * t.fetch_lines * num_subs;
       t.out = m.out + row * m.out_stride + 16 * (p.group + g);
-      AmxTable<T::kScales, T::kHasMin>::kFns[rows - 1](t);
+      AmxTable<T::kScales, kMinsOf<T>>::kFns[rows - 1](t);
     }
     done += rows;
   }
@@ -211,8 +221,8 @@ void AmxMatMul(const MatMulArgs& m) {
     const size_t rows = m.row_end - row < kPanelRows ? m.row_end - row : kPanelRows;
     for (size_t block = 0; block < blocks; block += chunk_blocks) {
       const size_t num_blocks = blocks - block < chunk_blocks ? blocks - block : chunk_blocks;
-      PackScales(m.x, row, rows, block * kSubs, num_blocks * kSubs,
-                 reinterpret_cast<float*>(m.scratch + kPanelBytes));
+      PackScales<kMinsOf<T>>(m.x, row, rows, block * kSubs, num_blocks * kSubs,
+                             reinterpret_cast<float*>(m.scratch + kPanelBytes));
       for (size_t g = m.group_begin; g < m.group_end; g += kPanelGroups) {
         const size_t num_groups = m.group_end - g < kPanelGroups ? m.group_end - g : kPanelGroups;
         AmxPanelTiles<T>(m, {g, num_groups, row, rows, block, num_blocks}, shaped_rows);

@@ -4,7 +4,7 @@ namespace lull::LULL_ISA {
 
 inline constexpr size_t kPanelSubs = 20;  // 32-blocks of K in a panel: it stays in L1
 inline constexpr size_t kPanelRows = 64;  // activation rows that share an unpacked panel
-inline constexpr size_t kMaxPanelSubBytes = 512 + 2 * 64 + 64;
+inline constexpr size_t kMaxPanelSubBytes = 512 + 2 * 64 + 2 * 64;
 
 struct MatMulArgs {
   const PackedMatrix& w;
@@ -29,13 +29,19 @@ LULL_INLINE void UnpackWords(const uint8_t* sub, uint8_t* words) {
   StoreU8(words + 448, T::template Word<7>(sub));
 }
 
-// A type's weights unpacked: per 32-block eight vectors of bytes, f32 scales, f32 mins.
+// A type has as many mins as scales, or none.
 template <typename T>
-struct PanelOf {
-  static constexpr int kOffset = T::kOffset, kScales = T::kScales;
-  static constexpr bool kHasMin = T::kHasMin, kFullRange = T::kFullRange;
+inline constexpr int kMinsOf = T::kHasMin ? T::kScales : 0;
+
+// A 32-block of weights unpacked: eight vectors of bytes, f32 scales, f32 mins. One for all types
+// with as many of them, so that they share the tiles over it: the value of the offset is in the
+// activations' sums.
+template <int kNumScales, int kNumMins, bool kOffsets, bool kWholeBytes>
+struct PanelBlock {
+  static constexpr int kOffset = kOffsets ? 1 : 0, kScales = kNumScales;
+  static constexpr bool kHasMin = kNumMins > 0, kFullRange = kWholeBytes;
   static constexpr size_t kBlockK = 32, kSubBytes = 0;
-  static constexpr size_t kPackedBlockBytes = 512 + 64 * (kScales + (kHasMin ? 1 : 0));
+  static constexpr size_t kPackedBlockBytes = 512 + 64 * (kNumScales + kNumMins);
   struct State {
     const float* scales;
   };
@@ -50,22 +56,30 @@ struct PanelOf {
   static LULL_INLINE F32 Scale(const State& s, size_t, int half) {
     return LoadF32(s.scales + 16 * half);
   }
-  static LULL_INLINE F32 Min(const State& s, size_t) { return LoadF32(s.scales + 16 * kScales); }
-
-  static void Unpack(const uint8_t* packed, size_t num_blocks, uint8_t* panel) {
-    for (size_t b = 0; b < num_blocks; ++b, packed += T::kPackedBlockBytes) {
-      typename T::State state;
-      T::Begin(packed, state);
-      for (size_t index = 0; index < T::kBlockK / 32; ++index, panel += kPackedBlockBytes) {
-        const uint8_t* sub = packed + index * T::kSubBytes;
-        UnpackWords<T>(sub, panel);
-        float* scales = reinterpret_cast<float*>(panel + 512);
-        for (int half = 0; half < kScales; ++half)
-          StoreF32(scales + 16 * half, T::Scale(state, index, half));
-        if constexpr (kHasMin) StoreF32(scales + 16 * kScales, T::Min(state, index));
-      }
-    }
+  static LULL_INLINE F32 Min(const State& s, size_t, int half) {
+    return LoadF32(s.scales + 16 * (kNumScales + half));
   }
 };
+template <typename T>
+using PanelOf = PanelBlock<T::kScales, kMinsOf<T>, T::kOffset != 0, T::kFullRange>;
+
+template <typename T>
+void UnpackPanel(const uint8_t* packed, size_t num_blocks, uint8_t* panel) {
+  for (size_t b = 0; b < num_blocks; ++b, packed += T::kPackedBlockBytes) {
+    typename T::State state;
+    T::Begin(packed, state);
+    for (size_t index = 0; index < T::kBlockK / 32; ++index) {
+      UnpackWords<T>(packed + index * T::kSubBytes, panel);
+      float* scales = reinterpret_cast<float*>(panel + 512);
+      for (int half = 0; half < T::kScales; ++half)
+        StoreF32(scales + 16 * half, T::Scale(state, index, half));
+      if constexpr (T::kHasMin) {
+        for (int half = 0; half < T::kScales; ++half)
+          StoreF32(scales + 16 * (T::kScales + half), T::Min(state, index, half));
+      }
+      panel += PanelOf<T>::kPackedBlockBytes;
+    }
+  }
+}
 
 }  // namespace lull::LULL_ISA

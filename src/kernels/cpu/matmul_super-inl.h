@@ -1,6 +1,6 @@
 // The inner loops of a product with K-quants. A super-block of 256 weights is summed in integers,
 // its sub-blocks' integer scales included, and only then converted: one f32 accumulator an output,
-// super- blocks in ascending K. Included inside an instruction set's namespace.
+// super-blocks in ascending K. Included inside an instruction set's namespace.
 namespace lull::LULL_ISA {
 
 template <typename T, typename Acts, int kGroups, int kCols>
@@ -40,7 +40,8 @@ struct SuperTile {
         for (int p = 0; p < kNumPairs<T>; ++p)
           dot = DotI16(dot, pair[p], acts.template Pair<T::kScales>(c, p));
         I32 whole = sum[g][c];
-        if constexpr (!T::kHasMin) whole = SubI32(whole, MulI32(dot, Set1I32(T::kOffset)));
+        if constexpr (!T::kHasMin && OffsetOf<T>() != 0)
+          whole = SubI32(whole, MulI32(dot, Set1I32(OffsetOf<T>())));
         acc[g][c] = Fma(Mul(ToF32(whole), a_scale), scale, acc[g][c]);
         if constexpr (T::kHasMin)
           acc[g][c] = Fma(Mul(ToF32(dot), a_scale), T::SuperMinScale(state[g]), acc[g][c]);
@@ -77,14 +78,16 @@ struct SuperTile {
   }
 };
 
-// A type's super-block unpacked: eight times eight vectors of bytes and the scales as i32; then the
-// pairs, the f32 scale and, for mins, theirs.
-template <typename T>
-struct SuperPanelOf {
-  static constexpr int kOffset = T::kOffset, kScales = T::kScales;
-  static constexpr bool kHasMin = T::kHasMin, kFullRange = false;
+// A super-block unpacked: eight times eight vectors of bytes and the scales as i32; then the pairs,
+// the f32 scale and, for mins, theirs. One for all types that agree in these, so that they share
+// the tiles over it.
+template <int kFrom, int kNumScales, bool kMins, bool kWholeBytes>
+struct SuperPanelBlock {
+  static constexpr int kOffset = kFrom, kScales = kNumScales;
+  static constexpr bool kHasMin = kMins, kFullRange = kWholeBytes;
+  static constexpr int kPairs = kNumScales == 2 ? 8 : 4;
   static constexpr size_t kBlockK = 256, kSubBytes = 512 + 64 * kScales;
-  static constexpr size_t kTailAt = 8 * kSubBytes, kFloatsAt = kTailAt + 64 * kNumPairs<T>;
+  static constexpr size_t kTailAt = 8 * kSubBytes, kFloatsAt = kTailAt + 64 * kPairs;
   static constexpr size_t kPackedBlockBytes = kFloatsAt + 64 * (kHasMin ? 2 : 1);
   struct State {
     const uint8_t* block;
@@ -104,26 +107,6 @@ struct SuperPanelOf {
   static LULL_INLINE F32 SuperScale(const State& s) { return Floats(s.block + kFloatsAt); }
   static LULL_INLINE F32 SuperMinScale(const State& s) { return Floats(s.block + kFloatsAt + 64); }
 
-  static void Unpack(const uint8_t* packed, size_t num_blocks, uint8_t* panel) {
-    for (size_t b = 0; b < num_blocks; ++b, packed += T::kPackedBlockBytes) {
-      typename T::State state;
-      T::Begin(packed, state);
-      for (size_t index = 0; index < 8; ++index) {
-        uint8_t* sub = panel + index * kSubBytes;
-        UnpackWords<T>(packed + index * T::kSubBytes, sub);
-        for (int half = 0; half < kScales; ++half)
-          StoreI32(reinterpret_cast<int32_t*>(sub + 512 + 64 * half),
-                   T::SubScale(state, index, half));
-      }
-      for (size_t p = 0; p < kNumPairs<T>; ++p)
-        StoreI32(reinterpret_cast<int32_t*>(panel + kTailAt + 64 * p), T::Pair(state, p));
-      float* floats = reinterpret_cast<float*>(panel + kFloatsAt);
-      StoreF32(floats, T::SuperScale(state));
-      if constexpr (kHasMin) StoreF32(floats + 16, T::SuperMinScale(state));
-      panel += kPackedBlockBytes;
-    }
-  }
-
  private:
   static LULL_INLINE I32 Ints(const uint8_t* p) {
     return LoadI32(reinterpret_cast<const int32_t*>(p));
@@ -132,5 +115,30 @@ struct SuperPanelOf {
     return LoadF32(reinterpret_cast<const float*>(p));
   }
 };
+template <typename T>
+using SuperPanelOf = SuperPanelBlock<T::kOffset, T::kScales, T::kHasMin, T::kFullRange>;
+
+template <typename T>
+void UnpackSuperPanel(const uint8_t* packed, size_t num_blocks, uint8_t* panel) {
+  using Panel = SuperPanelOf<T>;
+  static_assert(Panel::kPairs == kNumPairs<T>);
+  for (size_t b = 0; b < num_blocks; ++b, packed += T::kPackedBlockBytes) {
+    typename T::State state;
+    T::Begin(packed, state);
+    for (size_t index = 0; index < 8; ++index) {
+      uint8_t* sub = panel + index * Panel::kSubBytes;
+      UnpackWords<T>(packed + index * T::kSubBytes, sub);
+      for (int half = 0; half < T::kScales; ++half)
+        StoreI32(reinterpret_cast<int32_t*>(sub + 512 + 64 * half),
+                 T::SubScale(state, index, half));
+    }
+    for (size_t p = 0; p < Panel::kPairs; ++p)
+      StoreI32(reinterpret_cast<int32_t*>(panel + Panel::kTailAt + 64 * p), T::Pair(state, p));
+    float* floats = reinterpret_cast<float*>(panel + Panel::kFloatsAt);
+    StoreF32(floats, T::SuperScale(state));
+    if constexpr (T::kHasMin) StoreF32(floats + 16, T::SuperMinScale(state));
+    panel += Panel::kPackedBlockBytes;
+  }
+}
 
 }  // namespace lull::LULL_ISA

@@ -33,6 +33,10 @@ struct DirectActs {
   }
   LULL_INLINE float Scale(int c) const { return scale[static_cast<size_t>(c) * (k / 32)]; }
   LULL_INLINE float ScaledSum(int c) const { return scaled_sum[static_cast<size_t>(c) * (k / 32)]; }
+  LULL_INLINE float ScaledHalfSum(int c, int half) const {
+    return Scale(c) * static_cast<float>(
+                          half_sums[static_cast<size_t>(c) * (k / 16) + static_cast<size_t>(half)]);
+  }
   // Where the integer dot of a block (kScales = 1) or of a half starts.
   template <int kScales>
   LULL_INLINE int32_t Start(int c, int half, int32_t offset) const {
@@ -235,14 +239,15 @@ struct IntTile {
     }
   }
 
+  template <int kHalf>
   static LULL_INLINE void AddMins(const typename T::State (&state)[kGroups], size_t index,
                                   const Acts& acts, F32 (&acc)[kGroups][kCols]) {
     F32 w_min[kGroups];
 #pragma GCC unroll kTileUnroll
-    for (int g = 0; g < kGroups; ++g) w_min[g] = T::Min(state[g], index);
+    for (int g = 0; g < kGroups; ++g) w_min[g] = T::Min(state[g], index, kHalf);
 #pragma GCC unroll kTileUnroll
     for (int c = 0; c < kCols; ++c) {
-      const F32 sum = Set1(acts.ScaledSum(c));
+      const F32 sum = Set1(T::kScales == 2 ? acts.ScaledHalfSum(c, kHalf) : acts.ScaledSum(c));
 #pragma GCC unroll kTileUnroll
       for (int g = 0; g < kGroups; ++g) acc[g][c] = Fma(w_min[g], sum, acc[g][c]);
     }
@@ -255,7 +260,8 @@ struct IntTile {
                                  Acts& acts, Block&, F32 (&acc)[kGroups][kCols]) {
     DotScale<0>(sub, state, index, acts, acc);
     if constexpr (T::kScales == 2) DotScale<1>(sub, state, index, acts, acc);
-    if constexpr (T::kHasMin) AddMins(state, index, acts, acc);
+    if constexpr (T::kHasMin) AddMins<0>(state, index, acts, acc);
+    if constexpr (T::kHasMin && T::kScales == 2) AddMins<1>(state, index, acts, acc);
     acts.template Next<T::kScales>();
   }
   static LULL_INLINE void EndBlock(const typename T::State (&)[kGroups], Acts&, const Block&,

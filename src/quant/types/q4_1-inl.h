@@ -31,7 +31,7 @@ struct TypeQ4_1 {
     return NibbleWord<kWord>(sub);
   }
   static LULL_INLINE F32 Scale(const State& s, size_t, int) { return LoadF16(s.block + 256); }
-  static LULL_INLINE F32 Min(const State& s, size_t) { return LoadF16(s.block + 288); }
+  static LULL_INLINE F32 Min(const State& s, size_t, int) { return LoadF16(s.block + 288); }
 };
 LULL_QUANT_TYPE(TypeQ4_1)
 

@@ -45,7 +45,7 @@ struct TypeQ4_K {
     return NibbleWord<kWord>(sub);
   }
   static LULL_INLINE F32 Scale(const State& s, size_t sub, int) { return KScale(s, sub); }
-  static LULL_INLINE F32 Min(const State& s, size_t sub) { return KMin(s, sub); }
+  static LULL_INLINE F32 Min(const State& s, size_t sub, int) { return KMin(s, sub); }
 
   static LULL_INLINE I32 SubScale(const State& s, size_t sub, int) { return KSubScale(s, sub); }
   static LULL_INLINE I32 Pair(const State& s, size_t pair) { return KMinPair(s, pair); }

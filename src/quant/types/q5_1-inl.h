@@ -37,7 +37,7 @@ struct TypeQ5_1 {
     return FiveBitWord<kWord>(sub, sub + 256);
   }
   static LULL_INLINE F32 Scale(const State& s, size_t, int) { return LoadF16(s.block + 320); }
-  static LULL_INLINE F32 Min(const State& s, size_t) { return LoadF16(s.block + 352); }
+  static LULL_INLINE F32 Min(const State& s, size_t, int) { return LoadF16(s.block + 352); }
 };
 LULL_QUANT_TYPE(TypeQ5_1)
 

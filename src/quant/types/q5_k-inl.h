@@ -18,13 +18,8 @@ struct TypeQ5_K {
         uint8_t* even = block + 2 * chunk * kSubBytes;
         RepackKNibbles(rows[r] + 48 + 32 * chunk, r, even, even + kSubBytes);
       }
-      for (uint32_t sub = 0; sub < 8; ++sub) {
-        uint32_t word = 0;
-        for (uint32_t g = 0; g < 8; ++g) {
-          word |= (LoadWord(rows[r] + 16 + 4 * g) >> sub & 0x01010101u) << g;
-        }
-        StoreWord(block + sub * kSubBytes + 256 + 4 * r, word);
-      }
+      for (size_t sub = 0; sub < 8; ++sub)
+        StoreWord(block + sub * kSubBytes + 256 + 4 * r, KPlaneWord(rows[r] + 16, sub));
     }
     RepackKScales(rows, 4, block + kScalesAt);
     InterleaveHalves(rows, 0, block + kScalesAt + kKScaleBytes);
@@ -54,7 +49,7 @@ struct TypeQ5_K {
     return FiveBitWord<kWord>(sub, sub + 256);
   }
   static LULL_INLINE F32 Scale(const State& s, size_t sub, int) { return KScale(s, sub); }
-  static LULL_INLINE F32 Min(const State& s, size_t sub) { return KMin(s, sub); }
+  static LULL_INLINE F32 Min(const State& s, size_t sub, int) { return KMin(s, sub); }
 
   static LULL_INLINE I32 SubScale(const State& s, size_t sub, int) { return KSubScale(s, sub); }
   static LULL_INLINE I32 Pair(const State& s, size_t pair) { return KMinPair(s, pair); }

@@ -31,7 +31,7 @@ LULL_INLINE U8Pair ScaleU8(U8 a, I32 scale) {
   return {{_mm512_mullo_epi16(a.v, high)}, {_mm512_mullo_epi16(a.v, low)}};
 }
 // (byte - offset) times a signed sub-scale, as two signed bytes: product = 64 * high + low.
-// Requires: |byte - offset| <= 32.
+// Requires: |product| < 8192.
 LULL_INLINE U8Pair ScaleOffset(U8 a, int offset, I32 scale) {
   const __m512i both =
       _mm512_mask_blend_epi16(0xaaaaaaaau, scale.v, _mm512_slli_epi32(scale.v, 16));
@@ -46,11 +46,6 @@ LULL_INLINE U8Pair ScaleOffset(U8 a, int offset, I32 scale) {
   const __m512i high = _mm512_or_si512(_mm512_and_si512(_mm512_srai_epi16(even, 6), bytes),
                                        _mm512_slli_epi16(_mm512_srai_epi16(odd, 6), 8));
   return {{high}, {low}};
-}
-
-template <int kBits>
-LULL_INLINE I32 ShiftLeft(I32 a) {
-  return {_mm512_slli_epi32(a.v, kBits)};
 }
 
 // Palette 1: eight tiles of up to 16 rows of 64 bytes.

@@ -149,6 +149,10 @@ LULL_INLINE I32 SubI32(I32 a, I32 b) {
 LULL_INLINE I32 MulI32(I32 a, I32 b) {
   return {_mm256_mullo_epi32(a.lo, b.lo), _mm256_mullo_epi32(a.hi, b.hi)};
 }
+template <int kBits>
+LULL_INLINE I32 ShiftLeft(I32 a) {
+  return {_mm256_slli_epi32(a.lo, kBits), _mm256_slli_epi32(a.hi, kBits)};
+}
 LULL_INLINE I32 MaxI32(I32 a, I32 b) {
   return {_mm256_max_epi32(a.lo, b.lo), _mm256_max_epi32(a.hi, b.hi)};
 }
@@ -256,6 +260,11 @@ template <int kShift>
 LULL_INLINE U8 OrShifted(U8 a, U8 b, uint8_t mask) {
   const __m256i m = _mm256_set1_epi8(static_cast<char>(mask));
   return {OrShiftedHalf<kShift>(a.lo, b.lo, m), OrShiftedHalf<kShift>(a.hi, b.hi, m)};
+}
+LULL_INLINE U8 Lookup16(U8 a, const uint8_t* table) {
+  const __m256i both =
+      _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)));
+  return {_mm256_shuffle_epi8(both, a.lo), _mm256_shuffle_epi8(both, a.hi)};
 }
 // `bits` in the bytes whose bit of the 32-bit mask is set.
 LULL_INLINE __m256i ExpandMask(uint32_t mask, uint8_t bits) {

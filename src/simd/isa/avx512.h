@@ -115,6 +115,10 @@ LULL_INLINE I32 Set1I32(int32_t x) { return {_mm512_set1_epi32(x)}; }
 LULL_INLINE I32 AddI32(I32 a, I32 b) { return {_mm512_add_epi32(a.v, b.v)}; }
 LULL_INLINE I32 SubI32(I32 a, I32 b) { return {_mm512_sub_epi32(a.v, b.v)}; }
 LULL_INLINE I32 MulI32(I32 a, I32 b) { return {_mm512_mullo_epi32(a.v, b.v)}; }
+template <int kBits>
+LULL_INLINE I32 ShiftLeft(I32 a) {
+  return {_mm512_slli_epi32(a.v, kBits)};
+}
 LULL_INLINE I32 MaxI32(I32 a, I32 b) { return {_mm512_max_epi32(a.v, b.v)}; }
 LULL_INLINE int32_t MaxLanesI32(I32 a) { return _mm512_reduce_max_epi32(a.v); }
 LULL_INLINE I32 AsI32(F32 a) { return {_mm512_castps_si512(a.v)}; }
@@ -192,6 +196,10 @@ LULL_INLINE U8 OrShifted(U8 a, U8 b, uint8_t mask) {
   if constexpr (kShift < 0) b.v = _mm512_srli_epi16(b.v, -kShift);
   // 0xf8: a | (b & mask)
   return {_mm512_ternarylogic_epi32(a.v, b.v, _mm512_set1_epi8(static_cast<char>(mask)), 0xf8)};
+}
+LULL_INLINE U8 Lookup16(U8 a, const uint8_t* table) {
+  const __m128i once = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
+  return {_mm512_shuffle_epi8(_mm512_broadcast_i32x4(once), a.v)};
 }
 LULL_INLINE U8 OrWhere(U8 a, uint64_t mask, uint8_t bits) {
   return {_mm512_or_si512(a.v, _mm512_maskz_set1_epi8(mask, static_cast<char>(bits)))};

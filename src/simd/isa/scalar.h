@@ -197,6 +197,11 @@ LULL_INLINE I32 MulI32(I32 a, I32 b) {
   LULL_LANES a.v[i] *= b.v[i];
   return a;
 }
+template <int kBits>
+LULL_INLINE I32 ShiftLeft(I32 a) {
+  LULL_LANES a.v[i] = static_cast<int32_t>(static_cast<uint32_t>(a.v[i]) << kBits);
+  return a;
+}
 LULL_INLINE I32 MaxI32(I32 a, I32 b) {
   LULL_LANES a.v[i] = a.v[i] > b.v[i] ? a.v[i] : b.v[i];
   return a;
@@ -308,7 +313,7 @@ LULL_INLINE U8 OrU8(U8 a, U8 b) {
 }
 // (each byte >> kShift) & mask, and (each byte & mask) << kShift; no bit crosses a byte.
 template <int kShift>
-LULL_INLINE U8 ShiftRightMask(U8 a, uint8_t mask) {
+LULL_NOINLINE U8 ShiftRightMask(U8 a, uint8_t mask) {
   LULL_BYTES a.v[i] = static_cast<uint8_t>((a.v[i] >> kShift) & mask);
   return a;
 }
@@ -323,6 +328,11 @@ template <int kShift>
 LULL_NOINLINE U8 OrShifted(U8 a, U8 b, uint8_t mask) {
   LULL_BYTES a.v[i] = static_cast<uint8_t>(
       a.v[i] | ((kShift < 0 ? b.v[i] >> -kShift : b.v[i] << (kShift < 0 ? 0 : kShift)) & mask));
+  return a;
+}
+// table[byte] for every byte; table has 16 entries. Requires: every byte of a < 16.
+LULL_NOINLINE U8 Lookup16(U8 a, const uint8_t* table) {
+  LULL_BYTES a.v[i] = table[a.v[i]];
   return a;
 }
 // Sets `bits` in byte i where bit i of mask is set.
