@@ -9,15 +9,30 @@ on four-byte sequences beyond U+10FFFF). Exit status 1 where anything differs. A
 beside a vocabulary file adds its cases; Lull's ids of those are also compared with MODEL.gguf.out.
 --golden FILE writes llama.cpp's ids for --count strings instead: the goldens of tests/tokenizer.
 --pre NAME,NAME,... compares each file again under other values of tokenizer.ggml.pre; needs the
-Python package gguf.
+Python package gguf, as these do:
+--table compares the given files and made ones (tools/make_vocab.py: every pre-tokenizer of the list,
+Unigram and WordPiece with their options), with special tokens and without, and prints a table.
+--made-goldens FOLDER writes made vocabularies and llama.cpp's ids: tests/tokenizer/golden/made.
 """
 import argparse
 import os
 import random
+import re
 import struct
 import subprocess
 import sys
 import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+# What is changed in the vocabularies of tools/make_vocab.py, by kind.
+MADE_VARIANTS = {
+    "tekken": [{}],
+    "unigram": [{}, {"tokenizer.ggml.remove_extra_whitespaces": False}, {"tokenizer.ggml.add_space_prefix": False},
+                {"tokenizer.ggml.add_space_prefix": False, "tokenizer.ggml.remove_extra_whitespaces": False},
+                {"tokenizer.ggml.precompiled_charsmap": None, "tokenizer.ggml.add_eos_token": False}],
+    "wordpiece": [{}, {"tokenizer.ggml.normalizer.lowercase": False}, {"tokenizer.ggml.normalizer.strip_accents": False},
+                  {"tokenizer.ggml.normalizer.lowercase": False, "tokenizer.ggml.normalizer.strip_accents": True}],
+}
 
 SCRIPTS = [  # first and last code point of blocks that people write in
     (0x41, 0x5A), (0x61, 0x7A), (0xC0, 0x17F), (0x370, 0x3FF), (0x400, 0x4FF), (0x530, 0x58F),
@@ -177,10 +192,10 @@ def run(program, model, arguments, data):
                           stderr=subprocess.PIPE)
 
 
-def compare_known(args, model, label):
-    """The ids that come with a vocabulary file: one line a case, special tokens not parsed."""
+def compare_known(args, model):
+    """The ids that come with a vocabulary file, special tokens not parsed: cases, how many differ, all there."""
     if not os.path.exists(model + ".out"):
-        return True
+        return 0, 0, True
     with open(model + ".out", encoding="ascii") as file:
         expected = [tuple(map(int, line.split())) for line in file]
     strings = known_inputs(model)
@@ -188,66 +203,165 @@ def compare_known(args, model, label):
         strings.pop()
     got = unpack(run(args.lull, model, ["--no-special"], pack(strings)).stdout)
     different = sum(a != b for a, b in zip(expected, got))
-    complete = len(expected) == len(got) == len(strings)
-    print(f"{label} .out: {len(expected)} cases compared, {different} different" + ("" if complete else ", not all there"))
-    return different == 0 and complete
+    return len(expected), different, len(expected) == len(got) == len(strings)
 
 
-def compare(args, model, label, arguments):
-    strings = known_inputs(model)
-    generator = Generator(args.seed, special_texts(model))
-    strings += [generator.string() for _ in range(args.count)]
+def outcome_of(args, model, strings, arguments):
+    """Counts and examples, or the reason why there are none."""
     data = pack(strings)
     results = []
     for program in (args.oracle, args.lull):
         outcome = run(program, model, arguments, data)
         if outcome.returncode != 0:
-            print(f"{label}: {os.path.basename(program)} exits {outcome.returncode}: "
-                  f"{outcome.stderr.decode(errors='replace').strip()[-300:]}")
-            return program == args.oracle
+            error = outcome.stderr.decode(errors="replace").strip().replace("\n", " ")[-300:]
+            return {"reason": f"{os.path.basename(program)} exits {outcome.returncode}: {error}"}
         results.append(unpack(outcome.stdout))
-    refused = different = 0
-    for text, expected, got in zip(strings, *results):
-        if expected is None:
-            refused += 1
-        elif expected != got:
-            different += 1
-            if different <= args.show:
-                print(f"  {text!r}\n    llama.cpp {expected}\n    lull      {got}")
+    refused = sum(expected is None for expected in results[0])
+    wrong = [(text, expected, got) for text, expected, got in zip(strings, *results)
+             if expected is not None and expected != got]
     ends = [unpack(run(program, model, ["--end"], b"").stdout) for program in (args.oracle, args.lull)]
-    same_ends = ends[0] == ends[1]
-    print(f"{label} {' '.join(arguments)}: {len(strings) - refused} strings compared, {different} different, "
-          f"{refused} refused by llama.cpp, end of generation {'equal' if same_ends else ends}", flush=True)
-    return different == 0 and same_ends and len(results[0]) == len(results[1]) == len(strings)
+    complete = len(results[0]) == len(results[1]) == len(strings)
+    return {"strings": len(strings) - refused, "refused": refused, "different": len(wrong), "ends": ends,
+            "examples": wrong[:args.show], "good": not wrong and ends[0] == ends[1] and complete}
 
 
-def write_golden(args, model):
+def strings_for(args, model):
+    generator = Generator(args.seed, special_texts(model))
+    return known_inputs(model) + [generator.string() for _ in range(args.count)]
+
+
+def print_examples(outcome):
+    for text, expected, got in outcome.get("examples", []):
+        print(f"  {text!r}\n    llama.cpp {expected}\n    lull      {got}")
+
+
+def compare(args, model, label, arguments):
+    cases, different, complete = compare_known(args, model)
+    if cases:
+        print(f"{label} .out: {cases} cases compared, {different} different" + ("" if complete else ", not all there"))
+    outcome = outcome_of(args, model, strings_for(args, model), arguments)
+    if "reason" in outcome:
+        print(f"{label}: {outcome['reason']}")
+        return "oracle" in outcome["reason"]
+    print_examples(outcome)
+    ends = outcome["ends"]
+    print(f"{label} {' '.join(arguments)}: {outcome['strings']} strings compared, {outcome['different']} different, "
+          f"{outcome['refused']} refused by llama.cpp, end of generation {'equal' if ends[0] == ends[1] else ends}", flush=True)
+    return outcome["good"] and not different and complete
+
+
+def table_row(args, model, label, strings):
+    """One line of the table: with special tokens and what texts start and end with, and without both."""
+    kind, pre = string_of(model, "tokenizer.ggml.model"), string_of(model, "tokenizer.ggml.pre")
+    outcomes = [outcome_of(args, model, strings, arguments) for arguments in (["--ends"], ["--no-special"])]
+    reasons = [outcome["reason"] for outcome in outcomes if "reason" in outcome]
+    if reasons:
+        print(f"| {label} | {kind} | {pre} | 0 | - | {reasons[0]} |", flush=True)
+        return False
+    cases, known_different, complete = compare_known(args, model)
+    different = known_different + sum(outcome["different"] for outcome in outcomes)
+    refused = sum(outcome["refused"] for outcome in outcomes)
+    note = f"llama.cpp refuses {refused}" if refused else ""
+    if outcomes[0]["ends"][0] != outcomes[0]["ends"][1]:
+        note += f" end of generation {outcomes[0]['ends']}"
+    print(f"| {label} | {kind} | {pre} | {cases + sum(outcome['strings'] for outcome in outcomes)} | {different} | {note} |", flush=True)
+    for outcome in outcomes:
+        print_examples(outcome)
+    return not known_different and complete and all(outcome["good"] for outcome in outcomes)
+
+
+def listed_pretokenizers():
+    path = os.path.join(HERE, "..", "src", "tokenizer", "pretokenizer_list.inc")
+    with open(path, encoding="utf-8") as file:
+        return re.findall(r'LULL_PRETOKENIZER\("([^"]+)"', file.read())
+
+
+def print_table(args):
+    """The given files, then made ones: every pre-tokenizer of the list, and what the others have as options."""
+    import make_vocab
+    print("| vocabulary | model | pre | strings | different | note |\n|---|---|---|---|---|---|")
+    good = True
+    for model in args.models:
+        good &= table_row(args, model, os.path.basename(model), strings_for(args, model))
+    with tempfile.TemporaryDirectory() as folder:
+        for kind, variants in MADE_VARIANTS.items():
+            model = os.path.join(folder, kind + ".gguf")
+            make_vocab.write(kind, model)
+            strings = strings_for(args, model)[:args.made_count]
+            if kind == "tekken":
+                variants = [{"tokenizer.ggml.pre": pre} for pre in listed_pretokenizers()]
+            for changes in variants:
+                path = changed(model, changes, folder)
+                shown = " ".join(f"{key.split('.')[-1]}={value}" for key, value in changes.items() if kind != "tekken")
+                good &= table_row(args, path, f"made, {kind} {shown}".strip(), strings)
+    return good
+
+
+def write_golden(args, model, path):
     generator = Generator(args.seed, special_texts(model))
     strings = [generator.string() for _ in range(args.count)]
     lists = unpack(run(args.oracle, model, [], pack(strings)).stdout)
-    with open(args.golden, "w", encoding="ascii") as file:
+    kept = [text for text, ids in zip(strings, lists) if ids is not None]
+    with open(path, "w", encoding="ascii") as file:
         for text, ids in zip(strings, lists):
             if ids is not None:
                 file.write(" ".join([text.hex() or "-", *map(str, ids)]) + "\n")
+    return kept
 
 
-def with_pre(model, pre, folder):
-    """A copy of a vocabulary file under another pre-tokenizer."""
+def write_made_goldens(args, folder):
+    """Made vocabularies, llama.cpp's ids for each, and a hash of its ids under every pre-tokenizer."""
+    import make_vocab
+    os.makedirs(folder, exist_ok=True)
+    strings = []
+    for kind in MADE_VARIANTS:
+        model = os.path.join(folder, kind + ".gguf")
+        make_vocab.write(kind, model)
+        kept = write_golden(args, model, os.path.join(folder, kind + ".txt"))
+        strings = strings or kept
+    model = os.path.join(folder, "tekken.gguf")
+    with tempfile.TemporaryDirectory() as temporary, open(os.path.join(folder, "pretokenizers.txt"), "w", encoding="ascii") as file:
+        for pre in listed_pretokenizers():
+            path = changed(model, {"tokenizer.ggml.pre": pre}, temporary)
+            file.write(f"{pre} {fnv1a(run(args.oracle, path, [], pack(strings)).stdout):016x}\n")
+
+
+def fnv1a(data):
+    value = 0xCBF29CE484222325
+    for byte in data:
+        value = (value ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
+    return value
+
+
+def string_of(model, key):
+    import gguf
+    field = gguf.GGUFReader(model).fields.get(key)
+    return field.contents() if field is not None else ""
+
+
+def changed(model, changes, folder):
+    """A copy of a vocabulary file with other values of some keys; None leaves a key out."""
     import gguf
     reader = gguf.GGUFReader(model)
     path = os.path.join(folder, "vocab.gguf")
     writer = gguf.GGUFWriter(path, "llama")
     for name, field in reader.fields.items():
-        if not name.startswith("tokenizer.") or name == "tokenizer.ggml.pre" or "template" in name:
+        if not name.startswith("tokenizer.") or name in changes or "template" in name:
             continue
         value = field.contents()
         if field.types[0] == gguf.GGUFValueType.ARRAY:
             if field.types[1] == gguf.GGUFValueType.STRING:
                 value = [bytes(field.parts[index]) for index in field.data]
+            elif field.types[1] == gguf.GGUFValueType.UINT8:
+                value = bytes(value)
             writer.add_array(name, value)
         else:
             writer.add_key_value(name, value, field.types[0])
-    writer.add_string("tokenizer.ggml.pre", pre)
+    for name, value in changes.items():
+        if isinstance(value, bool):
+            writer.add_bool(name, value)
+        elif value is not None:
+            writer.add_string(name, value)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.close()
@@ -264,20 +378,28 @@ def main():
     parser.add_argument("--no-special", action="store_true")
     parser.add_argument("--pre", default="")
     parser.add_argument("--golden", default="")
-    parser.add_argument("models", nargs="+")
+    parser.add_argument("--made-goldens", default="", metavar="FOLDER")
+    parser.add_argument("--made-count", type=int, default=4000, help="strings for each made vocabulary of the table")
+    parser.add_argument("--table", action="store_true")
+    parser.add_argument("models", nargs="*")
     args = parser.parse_args()
     if args.golden:
-        write_golden(args, args.models[0])
+        write_golden(args, args.models[0], args.golden)
         return 0
+    if args.made_goldens:
+        write_made_goldens(args, args.made_goldens)
+        return 0
+    if args.table:
+        return 0 if print_table(args) else 1
     arguments = ["--no-special"] if args.no_special else []
     good = True
     for model in args.models:
         name = os.path.basename(model)
         if not args.pre:
-            good &= compare_known(args, model, name) and compare(args, model, name, arguments)
+            good &= compare(args, model, name, arguments)
         for pre in filter(None, args.pre.split(",")):
             with tempfile.TemporaryDirectory() as folder:
-                good &= compare(args, with_pre(model, pre, folder), f"{name} as {pre}", arguments)
+                good &= compare(args, changed(model, {"tokenizer.ggml.pre": pre}, folder), f"{name} as {pre}", arguments)
     return 0 if good else 1
 
 

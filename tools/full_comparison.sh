@@ -26,15 +26,9 @@ source=${llama_cpp[0]} oracles=${llama_cpp[1]}
 bash tools/build.sh release lull tokenize_dump render_template logits_dump make_tiny_model
 
 real_models=("$LULL_TEST_MODELS/smollm2.gguf" "$LULL_TEST_MODELS/gemma3-270m.gguf")
-# WordPiece and Unigram vocabularies of embedding models are not supported.
-vocabularies=()
-for file in "$source"/models/ggml-vocab-*.gguf; do
-  [[ $file == *bert* ]] || vocabularies+=("$file")
-done
-
 compare_tokenizer() {
   python3 tools/compare_tokenizer.py --oracle "$oracles/tokenize_oracle" --lull "$build/tokenize_dump" \
-    --count "$strings" "${real_models[@]}" "${vocabularies[@]}"
+    --table --count "$strings" "${real_models[@]}" "$source"/models/ggml-vocab-*.gguf
 }
 compare_templates() {
   python3 tools/compare_templates.py --renderer "$build/render_template" --templates "$source/models/templates" \

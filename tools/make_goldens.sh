@@ -14,3 +14,5 @@ for model in smollm2 gemma3-270m; do
   python3 tools/compare_tokenizer.py --oracle build/oracle/tokenize_oracle --seed 7 --count 300 \
     --golden "$out/tokenizer/golden/$model.txt" "$LULL_TEST_MODELS/$model.gguf"
 done
+python3 tools/compare_tokenizer.py --oracle build/oracle/tokenize_oracle --seed 7 --count 150 \
+  --made-goldens "$out/tokenizer/golden/made"

@@ -1,4 +1,4 @@
-// tokenize_dump MODEL.gguf [--no-special] [--end] [--repeat N] [--decode] < strings > ids
+// tokenize_dump MODEL.gguf [--no-special] [--ends] [--end] [--repeat N] [--decode] < strings > ids
 //
 // Lull's side of tools/oracle/tokenize_oracle.cc, same input and output.
 // --repeat prints processor seconds of loading and of each pass to stderr.
@@ -46,6 +46,7 @@ int main(int argc, char** argv) {
   int repeat = 1;
   for (int i = 2; i < argc; ++i) {
     if (!strcmp(argv[i], "--no-special")) options.parse_special = false;
+    if (!strcmp(argv[i], "--ends")) options.add_bos = options.add_end = true;
     if (!strcmp(argv[i], "--end")) list_end = true;
     if (!strcmp(argv[i], "--decode")) decode = true;
     if (!strcmp(argv[i], "--repeat") && i + 1 < argc) repeat = atoi(argv[++i]);

@@ -43,6 +43,7 @@ struct LoadOptions {
 struct TokenizeOptions {
   bool add_bos = false;       // put the file's BOS first where the file asks for one
   bool force_bos = false;     // put BOS first whatever the file says
+  bool add_end = false;       // put last what the file's texts end with, if it asks: EOS, [SEP]
   bool parse_special = true;  // recognise control tokens written out in the text
 };
 

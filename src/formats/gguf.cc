@@ -386,6 +386,14 @@ Result<std::vector<std::string_view>> GgufFile::GetStringArray(std::string_view 
   return strings;
 }
 
+Result<std::string_view> GgufFile::GetByteArray(std::string_view key) const {
+  const GgufEntry* entry = nullptr;
+  LULL_ASSIGN_OR_RETURN(const ArrayView array, rep_->RequireArray(key, &entry));
+  if (array.type != GgufValueType::kUint8 && array.type != GgufValueType::kInt8)
+    return rep_->WrongType(*entry, "an array of bytes");
+  return std::string_view(reinterpret_cast<const char*>(array.data), array.count);
+}
+
 Result<std::vector<int64_t>> GgufFile::GetIntArray(std::string_view key,
                                                        const ExecContext& ctx) const {
   constexpr uint64_t kFreeElements = 65536;  // widening bytes to int64 beyond this would break the heap bound

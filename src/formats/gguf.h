@@ -71,6 +71,7 @@ class GgufFile {
       std::string_view key, const ExecContext& ctx = ExecContext()) const;
   Result<std::vector<int64_t>> GetIntArray(  // bool and any int type
       std::string_view key, const ExecContext& ctx = ExecContext()) const;
+  Result<std::string_view> GetByteArray(std::string_view key) const;  // int8 or uint8, a view
   Result<std::vector<float>> GetFloatArray(
       std::string_view key, const ExecContext& ctx = ExecContext()) const;
   std::optional<GgufValueType> TypeOf(std::string_view key) const;

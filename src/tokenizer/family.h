@@ -31,6 +31,8 @@ using FamilyCreator = Result<std::unique_ptr<Family>> (*)(const GgufFile& file, 
 
 Result<std::unique_ptr<Family>> CreateBytePair(const GgufFile& file, WorkMeter* meter);
 Result<std::unique_ptr<Family>> CreateSentencePiece(const GgufFile& file, WorkMeter* meter);
+Result<std::unique_ptr<Family>> CreateUnigram(const GgufFile& file, WorkMeter* meter);
+Result<std::unique_ptr<Family>> CreateWordPiece(const GgufFile& file, WorkMeter* meter);
 
 // Which neighbouring bytes some token has side by side. A text can be cut wherever it has a pair
 // that no token has: no merge ever crosses there. Keeps words short in families that have no

@@ -33,7 +33,7 @@ class TokenizerImpl : public Tokenizer {
     }
     std::vector<int32_t> tokens;
     // Growing would copy megabytes between checkpoints; a malformed byte may become three tokens.
-    tokens.reserve(3 * text.size() + 1);
+    tokens.reserve(3 * text.size() + 2);
     if (options.force_bos || (options.add_bos && vocab_.add_bos)) {
       if (vocab_.bos == kNoToken) {
         return Error{ErrorCode::kUsage, "the file names no BOS token",
@@ -57,6 +57,7 @@ class TokenizerImpl : public Tokenizer {
       after_special = fragment.token != kNoToken;
     }
     FreePaced(&meter, &fragments);
+    if (options.add_end && vocab_.end != kNoToken) tokens.push_back(vocab_.end);
     return tokens;
   }
 
@@ -172,8 +173,10 @@ Result<std::unique_ptr<Tokenizer>> Tokenizer::Create(const GgufFile& file, const
     LULL_ASSIGN_OR_RETURN(std::unique_ptr<Family> family, row.create(file, &meter));
     return std::unique_ptr<Tokenizer>(std::make_unique<TokenizerImpl>(std::move(family), &meter));
   }
+  std::string known;
+  for (const FamilyRow& row : kFamilies) known.append(" ").append(row.model);
   return Error{ErrorCode::kUnsupported, "unknown tokenizer model '" + std::string(model) + "'",
-               kModelKey, "supported are gpt2, gemma4 and llama"};
+               kModelKey, "supported are" + known};
 }
 
 }  // namespace lull

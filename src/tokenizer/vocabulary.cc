@@ -214,6 +214,8 @@ class Reader {
     LULL_RETURN_IF_ERROR(ReadId("bos_token_id", &vocab_.bos));
     LULL_RETURN_IF_ERROR(ReadId("eos_token_id", &vocab_.eos));
     LULL_RETURN_IF_ERROR(ReadId("unknown_token_id", &vocab_.unknown));
+    separator_ = in_range(defaults_.separator);
+    LULL_RETURN_IF_ERROR(ReadId("seperator_token_id", &separator_));  // sic
     LULL_RETURN_IF_ERROR(ReadId("eot_token_id", &eot_));
     return ReadId("eom_token_id", &eom_);
   }
@@ -230,6 +232,10 @@ class Reader {
     LULL_RETURN_IF_ERROR(ReadFlag("add_bos_token", &vocab_.add_bos));
     LULL_RETURN_IF_ERROR(ReadFlag("add_space_prefix", &vocab_.add_space_prefix));
     if (defaults_.always_bos) vocab_.add_bos = true;
+    bool add_eos = defaults_.add_eos;
+    LULL_RETURN_IF_ERROR(ReadFlag("add_eos_token", &add_eos));
+    if (add_eos) vocab_.end = vocab_.eos;
+    if (defaults_.ends_with_separator) vocab_.end = separator_;
     if (vocab_.add_bos && vocab_.bos == kNoToken) {
       return Bad("asks for a BOS token but names none", Key("bos_token_id"));
     }
@@ -354,6 +360,7 @@ class Reader {
   Vocabulary vocab_;
   int32_t eot_ = kNoToken;
   int32_t eom_ = kNoToken;
+  int32_t separator_ = kNoToken;
 };
 
 }  // namespace

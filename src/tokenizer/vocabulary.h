@@ -40,6 +40,7 @@ struct Vocabulary {
   int32_t bos = kNoToken;
   int32_t eos = kNoToken;
   int32_t unknown = kNoToken;
+  int32_t end = kNoToken;  // what a whole text ends with: EOS or a separator, where the file asks
   bool add_bos = false;
   bool add_space_prefix = false;
 
@@ -53,8 +54,10 @@ struct Vocabulary {
 
 // What a family assumes where the file is silent.
 struct VocabularyDefaults {
-  int32_t bos = kNoToken, eos = kNoToken, unknown = kNoToken;
+  int32_t bos = kNoToken, eos = kNoToken, unknown = kNoToken, separator = kNoToken;
   bool add_bos = false;
+  bool add_eos = false;
+  bool ends_with_separator = false;
   bool always_bos = false;
   bool add_space_prefix = false;
   bool needs_scores = false;

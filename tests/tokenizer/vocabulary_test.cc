@@ -44,8 +44,8 @@ TEST(Vocabulary, Missing) {
 }
 
 TEST(Vocabulary, UnknownModelAndPre) {
-  ExpectError([](VocabBuilder& b) { b.model = "bert"; }, ErrorCode::kUnsupported,
-              "tokenizer.ggml.model", "bert");
+  ExpectError([](VocabBuilder& b) { b.model = "rwkv"; }, ErrorCode::kUnsupported,
+              "tokenizer.ggml.model", "rwkv");
   ExpectError([](VocabBuilder& b) { b.writer.AddString("tokenizer.ggml.pre", "whatever-9"); },
               ErrorCode::kUnsupported, "tokenizer.ggml.pre", "whatever-9");
 }
