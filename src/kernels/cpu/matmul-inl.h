@@ -93,7 +93,7 @@ template <typename Acts>
 using TileFn = void (*)(const TileArgs&, Acts);
 using FloatFn = void (*)(const TileArgs&, const float*, size_t);
 
-// Kernels for 1..kTileCols columns.
+// Kernels for 1..kTileCols columns of kGroups groups.
 template <typename T, bool kSuper, int kGroups,
           typename Columns = std::make_integer_sequence<int, kTileCols>>
 struct TileTable;
@@ -105,10 +105,13 @@ struct TileTable<T, kSuper, kGroups, std::integer_sequence<int, kIndex...>> {
         &Plan<T, kSuper>::template Tile<T, Acts, kGroups, kIndex + 1>::Run...};
     return kFns[cols - 1];
   }
+  // More columns than a tile's are cut into tiles of at least half its width.
   static auto InPasses(size_t cols) {
     using Acts = typename Plan<T, kSuper>::InPasses;
+    constexpr int kLeast = (kTileCols + 1) / 2;
     static constexpr TileFn<Acts> kFns[] = {
-        &Plan<T, kSuper>::template Tile<T, Acts, kGroups, kIndex + 1>::Run...};
+        &Plan<T, kSuper>::template Tile<T, Acts, kGroups,
+                                        (kIndex < kLeast ? kLeast : kIndex + 1)>::Run...};
     return kFns[cols - 1];
   }
   static auto FromPanel(size_t cols) {
@@ -124,12 +127,15 @@ struct TileTable<T, kSuper, kGroups, std::integer_sequence<int, kIndex...>> {
   }
 };
 
+// `num_groups` of them exist; where a tile has more, the last one stands in for the rest, of which
+// nothing is stored.
 inline TileArgs TileAt(const MatMulArgs& m, size_t group, size_t num_groups, size_t row) {
   TileArgs t = {};
-  for (size_t g = 0; g < num_groups; ++g) {
-    t.group[g] = m.w.data + (group + g) * m.w.group_bytes;
-    const size_t left = m.w.rows - 16 * (group + g);
-    t.valid[g] = left < 16 ? left : 16;
+  for (size_t g = 0; g < kMaxGroups; ++g) {
+    const size_t last = group + (g < num_groups ? g : num_groups - 1);
+    t.group[g] = m.w.data + last * m.w.group_bytes;
+    const size_t left = m.w.rows - 16 * last;
+    t.valid[g] = g >= num_groups ? 0 : left < 16 ? left : 16;
   }
   t.out = m.out + row * m.out_stride + 16 * group;
   t.out_stride = m.out_stride;
@@ -171,9 +177,7 @@ void MatMulDirect(const MatMulArgs& m) {
     TileArgs tile = TileAt(m, g, num_groups, m.row_begin);
     tile.num_blocks = m.x.k / T::kBlockK;
     tile.fetch_skip = (num_groups - 1) * m.w.group_bytes;
-    const auto fn = num_groups == 1 ? TileTable<T, kSuper, 1>::Direct(rows)
-                                    : TileTable<T, kSuper, kTileGroups>::Direct(rows);
-    fn(tile, DirectAt<T, kSuper>(m.x, m.row_begin));
+    TileTable<T, kSuper, kTileGroups>::Direct(rows)(tile, DirectAt<T, kSuper>(m.x, m.row_begin));
     g += num_groups;
   }
 }
@@ -194,11 +198,9 @@ void MatMulInPasses(const MatMulArgs& m) {
       TileArgs tile = TileAt(m, g, num_groups, row);
       tile.num_blocks = num_blocks;
       tile.fetch_lines = fetch_lines;
-      for (size_t i = 0; i < num_groups; ++i) tile.fetch[i] = next + i * m.w.group_bytes;
+      for (size_t i = 0; i < kTileGroups; ++i) tile.fetch[i] = next + i * m.w.group_bytes;
       next += 64 * fetch_lines * num_blocks * (T::kBlockK / 32);
-      const auto fn = num_groups == 1 ? TileTable<T, kSuper, 1>::InPasses(cols)
-                                      : TileTable<T, kSuper, kTileGroups>::InPasses(cols);
-      fn(tile, InPassesAt<T, kSuper>(m.x, row));
+      TileTable<T, kSuper, kTileGroups>::InPasses(cols)(tile, InPassesAt<T, kSuper>(m.x, row));
       row += cols;
     }
     g += num_groups;
@@ -230,16 +232,15 @@ void PanelTiles(const MatMulArgs& m, size_t group, size_t num_groups, size_t row
     TileArgs tile = TileAt(m, group, num_groups, row + done);
     tile.num_blocks = 32 * num_subs / Plan<T, kSuper>::Panel::kBlockK;
     tile.resume = block != 0;
-    for (size_t g = 0; g < num_groups; ++g) {
-      tile.group[g] = source[g];
+    for (size_t g = 0; g < kTileGroups; ++g) {
+      tile.group[g] = source[g < num_groups ? g : num_groups - 1];
       tile.fetch[g] = fetch[g];
       fetch[g] += 64 * num_subs * fetch_lines;
     }
     tile.fetch_lines = fetch_lines;
-    const auto fn = num_groups == 1 ? TileTable<T, kSuper, 1>::FromPanel(cols)
-                                    : TileTable<T, kSuper, kTileGroups>::FromPanel(cols);
-    fn(tile,
-       FromPanelAt<T, kSuper>(m.x, row + done, block, starts + done * start_stride, start_stride));
+    TileTable<T, kSuper, kTileGroups>::FromPanel(cols)(
+        tile,
+        FromPanelAt<T, kSuper>(m.x, row + done, block, starts + done * start_stride, start_stride));
     done += cols;
   }
 }
@@ -277,9 +278,8 @@ void MatMulFloat(const MatMulArgs& m) {
     const size_t num_groups = m.group_end - g >= kTileGroups ? kTileGroups : 1;
     for (size_t row = m.row_begin; row < m.row_end;) {
       const size_t cols = NextCols(m.row_end - row);
-      const FloatFn fn = num_groups == 1 ? TileTable<T, false, 1>::Float(cols)
-                                         : TileTable<T, false, kTileGroups>::Float(cols);
-      fn(TileAt(m, g, num_groups, row), m.x.f32 + row * m.x.k, m.x.k);
+      TileTable<T, false, kTileGroups>::Float(cols)(TileAt(m, g, num_groups, row),
+                                                    m.x.f32 + row * m.x.k, m.x.k);
       row += cols;
     }
     g += num_groups;
