@@ -16,7 +16,7 @@ int64_t ModifiedUnixS(const std::string& path) {
   return std::chrono::duration_cast<std::chrono::seconds>(system).count();
 }
 
-AvailableModel Describe(const std::string& name, const std::string& path) {
+AvailableModel DescribeFile(const std::string& name, const std::string& path) {
   AvailableModel model;
   model.name = name;
   model.path = path;
@@ -24,11 +24,19 @@ AvailableModel Describe(const std::string& name, const std::string& path) {
   const auto bytes = fs::file_size(path, ec);
   model.bytes = ec ? 0 : static_cast<int64_t>(bytes);
   model.modified_unix_s = ModifiedUnixS(path);
-  if (const CatalogEntry* entry = FindCatalogEntry(name);
-      entry != nullptr && path.ends_with("/" + entry->file_name)) {
-    model.sha256 = entry->sha256;
-    model.license = entry->license;
-  }
+  return model;
+}
+
+AvailableModel Describe(const StoredModel& stored) {
+  constexpr std::string_view kSha256 = "sha256:";
+  AvailableModel model;
+  model.name = stored.name;
+  model.path = stored.path;
+  model.bytes = static_cast<int64_t>(stored.bytes);
+  model.modified_unix_s =
+      stored.pulled_unix_s > 0 ? stored.pulled_unix_s : ModifiedUnixS(stored.path);
+  if (stored.digest.starts_with(kSha256)) model.sha256 = stored.digest.substr(kSha256.size());
+  model.license = stored.license;
   return model;
 }
 
@@ -39,20 +47,17 @@ std::string NameOf(const std::string& model) {
   return name.empty() ? model : name;
 }
 
-std::string KnownNames() {
-  std::string names;
-  for (const CatalogEntry& entry : Catalog()) names += (names.empty() ? "" : ", ") + entry.name;
-  return names;
-}
-
 }  // namespace
 
 Result<StoreCatalog> StoreCatalog::Open(const std::string& folder, const std::string& own,
-                                        LocateFn locate) {
-  StoreCatalog catalog(folder, std::move(locate));
+                                        LocateFn locate, HubOptions hub) {
+  StoreCatalog catalog(folder, std::move(locate), std::move(hub));
   if (own.empty()) return catalog;
   LULL_ASSIGN_OR_RETURN(const std::string path, catalog.store_.Resolve(own));
-  catalog.own_ = Describe(CanonicalModelName(NameOf(own)), path);
+  const Result<StoredModel> stored = catalog.store_.Find(own);
+  catalog.own_ = stored.ok() && stored->path == path
+                     ? Describe(*stored)
+                     : DescribeFile(CanonicalModelName(NameOf(own)), path);
   return catalog;
 }
 
@@ -60,38 +65,54 @@ std::vector<AvailableModel> StoreCatalog::List() const {
   std::vector<AvailableModel> models;
   if (!own_.name.empty()) models.push_back(own_);
   for (const StoredModel& stored : store_.List())
-    if (stored.name != own_.name) models.push_back(Describe(stored.name, stored.path));
+    if (stored.name != own_.name && !stored.path.empty()) models.push_back(Describe(stored));
   return models;
 }
 
 Result<AvailableModel> StoreCatalog::Find(const std::string& name) const {
-  const std::string wanted = CanonicalModelName(name);
-  for (AvailableModel& model : List())
-    if (model.name == wanted) return std::move(model);
-  const bool known = FindCatalogEntry(wanted) != nullptr;
+  const std::string wanted = StoreName(name);
+  if (!own_.name.empty() && wanted == own_.name) return own_;
+  const Result<StoredModel> stored = store_.Find(name);
+  if (stored.ok() && !stored->path.empty()) return Describe(*stored);
   return Error{ErrorCode::kNotFound, "model '" + name.substr(0, 200) + "' not found", "model",
-               known ? "lull pull " + wanted : "lull pull knows " + KnownNames()};
+               stored.ok() ? "lull pull " + name.substr(0, 200) : stored.error().hint};
 }
 
 Result<AvailableModel> StoreCatalog::Offer(const std::string& name) const {
-  const CatalogEntry* entry = FindCatalogEntry(CanonicalModelName(name));
-  if (entry == nullptr)
+  const Result<ModelSource> source = FindModelSource(name);
+  if (!source.ok())
     return Error{ErrorCode::kNotFound, "no model '" + name.substr(0, 200) + "' to pull", "model",
-                 "there are " + KnownNames()};
-  AvailableModel model =
-      Describe(entry->name, (fs::path(store_.folder()) / entry->file_name).string());
-  model.bytes = static_cast<int64_t>(entry->file_bytes);
+                 source.error().hint};
+  if (source->entry == nullptr) {
+    AvailableModel model;
+    model.name = source->name.empty() ? source->hub.Name() : source->name;
+    return model;
+  }
+  AvailableModel model = DescribeFile(source->name, store_.CatalogPath(*source->entry));
+  model.bytes = static_cast<int64_t>(source->entry->file_bytes);
+  model.sha256 = source->entry->sha256;
+  model.license = source->entry->license;
   return model;
 }
 
-Status StoreCatalog::Pull(const std::string& name, const ProgressFn& progress) {
-  const CatalogEntry* entry = FindCatalogEntry(CanonicalModelName(name));
-  if (entry == nullptr) return Offer(name).status();
-  return store_.Pull(*entry, progress).status();
+Result<AvailableModel> StoreCatalog::Pull(const std::string& name, const ProgressFn& progress) {
+  const Result<ModelSource> source = FindModelSource(name);
+  if (!source.ok()) return Offer(name).status();
+  const std::vector<PullOutcome> outcomes =
+      store_.PullModels({*source}, 1, [&](const PullEvent& event) {
+        const std::string step = event.note.empty() ? event.what : event.what + ": " + event.note;
+        return event.finished || progress(step, event.done_bytes, event.total_bytes);
+      });
+  LULL_RETURN_IF_ERROR(outcomes[0].status);
+  return Find(outcomes[0].name);
+}
+
+Status StoreCatalog::Copy(const std::string& from, const std::string& to) {
+  return store_.Copy(from, to);
 }
 
 Status StoreCatalog::Remove(const std::string& name) {
-  const std::string wanted = CanonicalModelName(name);
+  const std::string wanted = StoreName(name);
   if (wanted == own_.name)
     return Status(ErrorCode::kUsage,
                   "'" + wanted + "' is the model that this server was started with", "model",

@@ -12,9 +12,10 @@ namespace lull {
 
 class StoreCatalog : public ModelCatalog {
  public:
-  // own: the MODEL argument of serve, a name of the store or a path; "": none. locate: as Store.
+  // own: the MODEL argument of serve, a name of the store or a path; "": none. locate, hub: as
+  // Store.
   static Result<StoreCatalog> Open(const std::string& folder, const std::string& own,
-                                   LocateFn locate);
+                                   LocateFn locate, HubOptions hub = {});
 
   // What requests call the model given at start; "" where none was.
   const std::string& own_name() const { return own_.name; }
@@ -22,11 +23,13 @@ class StoreCatalog : public ModelCatalog {
   std::vector<AvailableModel> List() const override;
   Result<AvailableModel> Find(const std::string& name) const override;
   Result<AvailableModel> Offer(const std::string& name) const override;
-  Status Pull(const std::string& name, const ProgressFn& progress) override;
+  Result<AvailableModel> Pull(const std::string& name, const ProgressFn& progress) override;
+  Status Copy(const std::string& from, const std::string& to) override;
   Status Remove(const std::string& name) override;
 
  private:
-  StoreCatalog(const std::string& folder, LocateFn locate) : store_(folder, std::move(locate)) {}
+  StoreCatalog(const std::string& folder, LocateFn locate, HubOptions hub)
+      : store_(folder, std::move(locate), std::move(hub)) {}
 
   Store store_;
   AvailableModel own_;

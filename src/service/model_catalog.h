@@ -33,10 +33,14 @@ class ModelCatalog {
   virtual std::vector<AvailableModel> List() const = 0;
   // kNotFound says how to get it.
   virtual Result<AvailableModel> Find(const std::string& name) const = 0;
-  // What Pull would fetch, without fetching (path and bytes as they will be); kNotFound.
+  // What Pull would fetch, without fetching or asking anybody: bytes 0 and no digest where only the
+  // place it comes from knows them; kNotFound.
   virtual Result<AvailableModel> Offer(const std::string& name) const = 0;
-  // Fetches and verifies; nothing to do where it is there. kCancelled where progress said so.
-  virtual Status Pull(const std::string& name, const ProgressFn& progress) = 0;
+  // Fetches and verifies, and returns what is there then, under its full name; nothing to do where
+  // it is there. kCancelled where progress said so.
+  virtual Result<AvailableModel> Pull(const std::string& name, const ProgressFn& progress) = 0;
+  // Another name for the same file. kUsage where it is taken or none.
+  virtual Status Copy(const std::string& from, const std::string& to) = 0;
   virtual Status Remove(const std::string& name) = 0;
 };
 

@@ -49,7 +49,7 @@ class FolderCatalog : public ModelCatalog {
     model.name = "far";
     return model;
   }
-  Status Pull(const std::string& name, const ProgressFn& progress) override {
+  Result<AvailableModel> Pull(const std::string& name, const ProgressFn& progress) override {
     LULL_RETURN_IF_ERROR(Offer(name).status());
     progress("locating", 0, 0);
     for (uint64_t done = 0; done <= 100; done += 50) {
@@ -62,6 +62,11 @@ class FolderCatalog : public ModelCatalog {
     }
     if (fails) return Status(ErrorCode::kIo, "the network is down", name);
     std::filesystem::copy_file(PathOf("tiny"), PathOf("far"));
+    return Describe("far");
+  }
+  Status Copy(const std::string& from, const std::string& to) override {
+    if (std::filesystem::exists(PathOf(to))) return Status(ErrorCode::kUsage, "taken", to);
+    std::filesystem::copy_file(PathOf(CanonicalModelName(from)), PathOf(to));
     return Status();
   }
   Status Remove(const std::string& name) override {
@@ -262,9 +267,17 @@ TEST_F(OllamaTest, DeleteRemovesAndUnloads) {
   EXPECT_EQ(Delete(R"({"model":"plain"})").status, 404);
 }
 
+TEST_F(OllamaTest, CopyGivesAnotherName) {
+  const Json body = {{"source", "tiny:latest"}, {"destination", "handy"}};
+  EXPECT_EQ(Post("/api/copy", body).status, 200);
+  EXPECT_EQ(Post("/api/show", {{"model", "handy"}}).status, 200);
+  EXPECT_EQ(Post("/api/copy", body).status, 400);  // taken by now
+  EXPECT_EQ(Post("/api/copy", {{"source", "none"}, {"destination", "x"}}).status, 404);
+  EXPECT_EQ(Post("/api/copy", {{"source", "tiny"}}).status, 400);
+}
+
 TEST_F(OllamaTest, WhatIsNotThereSaysSoInOllamasForm) {
-  for (const char* path :
-       {"/api/embed", "/api/embeddings", "/api/create", "/api/copy", "/api/push"}) {
+  for (const char* path : {"/api/embed", "/api/embeddings", "/api/create", "/api/push"}) {
     const Reply reply = Post(path, {{"model", "tiny"}});
     EXPECT_EQ(reply.status, 501) << path;
     EXPECT_TRUE(reply.json()["error"].is_string()) << reply.body;

@@ -43,7 +43,10 @@ class FakeCatalog : public ModelCatalog {
     return Error{ErrorCode::kNotFound, "model '" + name + "' not found", "model", ""};
   }
   Result<AvailableModel> Offer(const std::string& name) const override { return Find(name); }
-  Status Pull(const std::string&, const ProgressFn&) override { return Status(); }
+  Result<AvailableModel> Pull(const std::string& name, const ProgressFn&) override {
+    return Find(name);
+  }
+  Status Copy(const std::string&, const std::string&) override { return Status(); }
   Status Remove(const std::string&) override { return Status(); }
 
  private:

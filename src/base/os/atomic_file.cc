@@ -11,6 +11,8 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "base/os/sync_folder.h"
+
 namespace lull::os {
 namespace {
 
@@ -18,8 +20,9 @@ Status IoError(const std::string& what, const std::string& path) {
   return Status(ErrorCode::kIo, what + ": " + strerror(errno), path);
 }
 
-// Makes the rename durable; a directory that cannot be synced is not worth failing for.
-void SyncDirectoryOf(const std::string& path) {
+}  // namespace
+
+void SyncFolderOf(const std::string& path) {
   const size_t slash = path.rfind('/');
   const std::string directory = slash == std::string::npos ? "." : path.substr(0, slash + 1);
   const int fd = open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -27,8 +30,6 @@ void SyncDirectoryOf(const std::string& path) {
   fsync(fd);
   close(fd);
 }
-
-}  // namespace
 
 Result<std::unique_ptr<AtomicFile>> AtomicFile::Create(const std::string& path) {
   static std::atomic<uint64_t> counter{0};
@@ -84,7 +85,7 @@ Status AtomicFile::Write(std::span<const uint8_t> bytes) {
 Status AtomicFile::Commit() {
   if (fd_ >= 0 && fsync(fd_) != 0) return IoError("cannot sync file", temporary_path_);
   LULL_RETURN_IF_ERROR(CommitWithoutSync());
-  SyncDirectoryOf(path_);
+  SyncFolderOf(path_);
   return Status::Ok();
 }
 

@@ -1,7 +1,9 @@
+#include <algorithm>
 #include <cstdio>
 
 #include "cli/command.h"
 #include "cli/output.h"
+#include "cli/terminal_text.h"
 #include "store/store.h"
 
 namespace lull {
@@ -18,14 +20,21 @@ class ListCommand : public Command {
     if (json) {
       Json rows = Json::array();
       for (const StoredModel& model : models)
-        rows.push_back({{"name", model.name}, {"path", model.path}, {"bytes", model.bytes}});
+        rows.push_back({{"name", model.name},
+                        {"path", model.path},
+                        {"bytes", model.bytes},
+                        {"digest", model.digest},
+                        {"source", model.source}});
       PrintJson({{"models", rows}});
       return Status();
     }
     if (models.empty()) fprintf(stderr, "no models yet; try: lull pull smollm2\n");
+    size_t columns = 14;
+    for (const StoredModel& model : models) columns = std::max(columns, model.name.size());
     for (const StoredModel& model : models)
-      printf("%-14s %8.1f MiB  %s\n", model.name.c_str(),
-             static_cast<double>(model.bytes) / (1 << 20), model.path.c_str());
+      printf("%s %8.1f MiB  %s\n", Left(model.name, columns).c_str(),
+             static_cast<double>(model.bytes) / (1 << 20),
+             model.path.empty() ? "(a file is gone: pull it again)" : model.path.c_str());
     return Status();
   }
 };

@@ -7,6 +7,7 @@
 #include "base/os/sandbox.h"
 #include "cli/command.h"
 #include "cli/guard_flags.h"
+#include "cli/hub_flags.h"
 #include "cli/output.h"
 #include "cli/service_manager.h"
 #include "cli/session.h"
@@ -87,14 +88,16 @@ class ServeCommand : public Command {
       return Status(ErrorCode::kUsage, "--temp lies between 0 and 100", "--temp", "leave it out");
     LULL_ASSIGN_OR_RETURN(const Guard guard, guard_.ToGuard(http_));
     LULL_ASSIGN_OR_RETURN(hub_.keep_alive_ms, ParseKeepAliveFlag());
+    LULL_ASSIGN_OR_RETURN(const HubOptions origin, HubFlags().ToOptions());
     // Forked before there are threads, weights and the sandbox: it stays as small as this is now.
     LULL_ASSIGN_OR_RETURN(const auto pip, PipHelper::Start(ModelsFolder()));
-    LULL_ASSIGN_OR_RETURN(StoreCatalog catalog,
-                          StoreCatalog::Open(ModelsFolder(), model_,
-                                             [&pip = *pip](const CatalogEntry& entry,
-                                                           const PullProgressFn& progress) {
-                                               return pip.Locate(entry, progress);
-                                             }));
+    LULL_ASSIGN_OR_RETURN(StoreCatalog catalog, StoreCatalog::Open(
+                                                    ModelsFolder(), model_,
+                                                    [&pip = *pip](const CatalogEntry& entry,
+                                                                  const PullProgressFn& progress) {
+                                                      return pip.Locate(entry, progress);
+                                                    },
+                                                    origin));
     hub_.own = catalog.own_name();
     LULL_ASSIGN_OR_RETURN(const auto runtime, OpenRuntime(runtime_));
     http_.held_bytes = &runtime->rep().memory.connection_bytes();

@@ -1,4 +1,4 @@
-// Ollama's endpoints that change what is on disk: pull and delete.
+// Ollama's endpoints that change what is on disk: pull, copy and delete.
 #include <atomic>
 
 #include "service/ollama/ollama.h"
@@ -15,10 +15,7 @@ std::string Line(const Json& json) {
 class PullStream {
  public:
   PullStream(ResponderPtr responder, const AvailableModel& model, bool stream)
-      : responder_(std::move(responder)),
-        digest_(model.sha256.empty() ? "" : "sha256:" + model.sha256),
-        bytes_(model.bytes),
-        stream_(stream) {}
+      : responder_(std::move(responder)), digest_(DigestOf(model)), stream_(stream) {}
 
   void Say(const std::string& status) {
     if (status != last_status_) Write({{"status", status}});
@@ -30,12 +27,13 @@ class PullStream {
     Write(
         {{"status", step}, {"digest", digest_}, {"total", total_bytes}, {"completed", done_bytes}});
   }
-  void Finish() {
+  void Finish(const AvailableModel& model) {
+    const std::string digest = DigestOf(model);
     Say("verifying sha256 digest");
-    Write({{"status", "pulling " + digest_.substr(0, 19)},
-           {"digest", digest_},
-           {"total", bytes_},
-           {"completed", bytes_}});
+    Write({{"status", "pulling " + digest.substr(0, 19)},
+           {"digest", digest},
+           {"total", model.bytes},
+           {"completed", model.bytes}});
     if (!stream_) return SendJson(*responder_, {{"status", "success"}});
     Say("success");
     responder_->End();
@@ -49,6 +47,9 @@ class PullStream {
   }
 
  private:
+  static std::string DigestOf(const AvailableModel& model) {
+    return model.sha256.empty() ? "" : "sha256:" + model.sha256;
+  }
   void Write(const Json& json) {
     if (!stream_) return;
     if (!std::exchange(started_, true)) responder_->StartStream("application/x-ndjson");
@@ -57,7 +58,6 @@ class PullStream {
 
   const ResponderPtr responder_;
   const std::string digest_;
-  const int64_t bytes_;
   const bool stream_;
   bool started_ = false;
   std::string last_status_;
@@ -85,14 +85,14 @@ Status Pull(Service& service, const HttpRequest& request, const ResponderPtr& re
   responder->OnDisconnect([gone] { gone->store(true); });
   PullStream progress(responder, offer, stream);
   progress.Say("pulling manifest");
-  const Status status = service.catalog->Pull(
+  const Result<AvailableModel> pulled = service.catalog->Pull(
       name, [&](const std::string& step, uint64_t done_bytes, uint64_t total_bytes) {
         ctx.Checkpoint();
         progress.Progress(step, done_bytes, total_bytes);
         return !gone->load() && !service.draining.load();
       });
-  if (status.ok()) return progress.Finish(), Status();
-  return progress.Fail(status.error()) ? Status() : status;
+  if (pulled.ok()) return progress.Finish(*pulled), Status();
+  return progress.Fail(pulled.error()) ? Status() : pulled.status();
 }
 
 Status Delete(Service& service, const HttpRequest& request, Responder& responder) {
@@ -103,6 +103,21 @@ Status Delete(Service& service, const HttpRequest& request, Responder& responder
   if (service.catalog == nullptr) return NoStore();
   LULL_RETURN_IF_ERROR(service.catalog->Remove(name));
   service.hub->Unload(name);  // its mapping keeps the bytes until then
+  responder.Send({200, "application/json", "", {}});
+  return Status();
+}
+
+Status Copy(Service& service, const HttpRequest& request, Responder& responder) {
+  LULL_ASSIGN_OR_RETURN(const Json body, ParseJson(request.body, {}, TextContext(service)));
+  JsonFields fields(body);
+  const std::string from = fields.String("source", "");
+  const std::string to = fields.String("destination", "");
+  if (from.empty()) fields.Fail("source", "missing");
+  if (to.empty()) fields.Fail("destination", "missing");
+  LULL_RETURN_IF_ERROR(fields.Finish());
+  if (service.catalog == nullptr) return NoStore();
+  LULL_RETURN_IF_ERROR(service.catalog->Find(from).status());
+  LULL_RETURN_IF_ERROR(service.catalog->Copy(from, to));
   responder.Send({200, "application/json", "", {}});
   return Status();
 }
@@ -122,6 +137,11 @@ void HandleOllamaPull(Service& service, const HttpRequest& request, ResponderPtr
 void HandleOllamaDelete(Service& service, const HttpRequest& request, ResponderPtr responder) {
   OnWorker(service, StoreWorker(service), responder,
            [&service, request, responder] { return Delete(service, request, *responder); });
+}
+
+void HandleOllamaCopy(Service& service, const HttpRequest& request, ResponderPtr responder) {
+  OnWorker(service, StoreWorker(service), responder,
+           [&service, request, responder] { return Copy(service, request, *responder); });
 }
 
 void HandleOllamaEmbeddings(Service& service, const HttpRequest&, ResponderPtr responder) {

@@ -1,0 +1,114 @@
+#include "cli/pull_display.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "base/os/os.h"
+#include "cli/terminal_text.h"
+
+namespace lull {
+namespace {
+
+constexpr int64_t kRedrawNs = 100'000'000;
+constexpr size_t kNameColumns = 44, kBarColumns = 24, kMostChars = 400;
+
+double Share(const PullEvent& event) {
+  if (event.total_bytes == 0) return event.finished ? 1 : 0;
+  return static_cast<double>(event.done_bytes) / static_cast<double>(event.total_bytes);
+}
+
+std::string Name(const std::string& what) {
+  const std::string name = Printable(what, kMostChars);
+  if (name.size() <= kNameColumns) return Left(name, kNameColumns);
+  return "..." + name.substr(name.size() - kNameColumns + 3);
+}
+
+std::string RowText(const PullEvent& event) {
+  if (event.total_bytes == 0)
+    return Name(event.what) + (event.finished ? " done" : " " + Printable(event.note, kMostChars));
+  return Name(event.what) + " " + Bar(Share(event), kBarColumns) + " " +
+         Right(PercentText(Share(event)), 7) + "  " +
+         BytesText(static_cast<double>(event.total_bytes)) +
+         (event.note.empty() ? "" : "  " + Printable(event.note, kMostChars));
+}
+
+// "HTTP 503, trying again in 3 s" is said once, whatever the seconds.
+std::string Kind(const std::string& note) { return note.substr(0, note.find(", trying again")); }
+
+}  // namespace
+
+PullDisplay::Row& PullDisplay::RowOf(const PullEvent& event) {
+  const auto found = std::find_if(rows_.begin(), rows_.end(), [&](const Row& row) {
+    return row.event.model == event.model && row.event.what == event.what;
+  });
+  if (found != rows_.end()) return *found;
+  Row row;
+  row.told_quarters = -1;
+  rows_.push_back(row);
+  return rows_.back();
+}
+
+void PullDisplay::Update(const PullEvent& event) {
+  Row& row = RowOf(event);
+  const bool known_total = event.total_bytes > 0 || row.event.total_bytes == 0;
+  const PullEvent before = row.event;
+  row.event = event;
+  if (!known_total) {  // the end of a step that says no more
+    row.event.total_bytes = before.total_bytes;
+    row.event.done_bytes = before.done_bytes;
+  }
+  if (!terminal_) {
+    Log(row);
+  } else if (event.finished) {
+    Erase();
+    fprintf(stderr, "%s\n", RowText(row.event).c_str());
+  }
+  if (event.finished) rows_.erase(rows_.begin() + (&row - rows_.data()));
+  if (terminal_) Draw();
+}
+
+void PullDisplay::Log(Row& row) {
+  const PullEvent& event = row.event;
+  const std::string name = Printable(event.what, kMostChars);
+  if (!event.note.empty() && Kind(event.note) != row.told_note)
+    fprintf(stderr, "%s: %s\n", name.c_str(), Printable(event.note, kMostChars).c_str());
+  row.told_note = Kind(event.note);
+  const int quarters = static_cast<int>(4 * Share(event));
+  if (row.told_quarters < 0 && !event.finished) {
+    row.told_quarters = quarters;
+    const std::string size =
+        event.total_bytes == 0 ? "" : ", " + BytesText(static_cast<double>(event.total_bytes));
+    fprintf(stderr, "%s%s\n", name.c_str(), size.c_str());
+  } else if (event.total_bytes > 0 && quarters > row.told_quarters) {
+    row.told_quarters = quarters;
+    fprintf(stderr, "%s: %d %%\n", name.c_str(), 25 * quarters);
+  }
+}
+
+void PullDisplay::Erase() {
+  if (drawn_ > 0) fprintf(stderr, "\x1b[%zuA\x1b[J", drawn_);
+  drawn_ = 0;
+}
+
+void PullDisplay::Draw() {
+  const int64_t now_ns = os::MonotonicNs();
+  if (drawn_ == rows_.size() && now_ns - last_draw_ns_ < kRedrawNs) return;
+  last_draw_ns_ = now_ns;
+  Erase();
+  for (const Row& row : rows_) fprintf(stderr, "%s\n", RowText(row.event).c_str());
+  drawn_ = rows_.size();
+  fflush(stderr);
+}
+
+void PullDisplay::Say(const std::string& line) {
+  if (terminal_) Erase();
+  fprintf(stderr, "%s\n", line.c_str());
+  if (terminal_) Draw();
+}
+
+void PullDisplay::Finish() {
+  rows_.clear();
+  drawn_ = 0;
+}
+
+}  // namespace lull
