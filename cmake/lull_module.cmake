@@ -30,7 +30,7 @@ if(LULL_SANITIZE MATCHES "address")
 endif()
 # Sanitizer builds optimize only what computes: the rest compiles in half the time so.
 function(lull_optimize_sanitized TARGET NAME)
-  if(LULL_SANITIZE AND NAME MATCHES "^(simd|quant|kernels|roof|ops|model|decode|tokenizer|grammar)$")
+  if(LULL_SANITIZE AND NAME MATCHES "^(simd|quant|quantize|kernels|roof|ops|model|decode|tokenizer|grammar)$")
     target_compile_options(${TARGET} PRIVATE -O2)
   endif()
 endfunction()

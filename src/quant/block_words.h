@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "base/f16.h"
+#include "quant/codebooks.h"
 
 namespace lull {
 

@@ -3,10 +3,6 @@
 // A type's unsigned weights leave it as U8 words: word g of a lane is weights 4 g .. 4 g + 3.
 namespace lull::LULL_ISA {
 
-// The codebook of IQ4_NL and IQ4_XS, plus 128.
-alignas(16) inline constexpr uint8_t kIq4Codes[16] = {1,   24,  45,  63,  79,  93,  106, 118,
-                                                      129, 141, 153, 166, 181, 197, 217, 241};
-
 // Two vectors of pairs of bits: words 0..3 in the first, from the lowest bits up, 4..7 in the
 // other.
 inline constexpr size_t kPairBytes = 128;

@@ -10,9 +10,6 @@ struct TypeMXFP4 {
   static constexpr size_t kBlockK = 32, kFileBlockBytes = 17, kPackedBlockBytes = 272;
   static constexpr bool kFloat = false;
   static constexpr int kOffset = 12, kScales = 1;
-  // 2 f + kOffset.
-  alignas(16) static constexpr uint8_t kCodes[16] = {12, 13, 14, 15, 16, 18, 20, 24,
-                                                     12, 11, 10, 9,  8,  6,  4,  0};
 
   static void RepackBlock(const uint8_t* const rows[16], uint8_t* block) {
     InterleaveWords(rows, 1, 4, block);
@@ -21,7 +18,7 @@ struct TypeMXFP4 {
   static void DequantizeBlock(const uint8_t* block, size_t lane, float* out) {
     const float d = std::ldexp(1.0f, block[256 + lane] - 128);
     for (size_t i = 0; i < 32; ++i)
-      out[i] = d * static_cast<float>(kCodes[NibbleAt(block, lane, i)] - kOffset);
+      out[i] = d * static_cast<float>(kMxfp4Codes[NibbleAt(block, lane, i)] - kOffset);
   }
 
   static constexpr size_t kSubBytes = 256;
@@ -32,7 +29,7 @@ struct TypeMXFP4 {
   static LULL_INLINE void Begin(const uint8_t* block, State& s) { s.block = block; }
   template <int kWord>
   static LULL_INLINE U8 Word(const uint8_t* sub) {
-    return Lookup16(NibbleWord<kWord>(sub), kCodes);
+    return Lookup16(NibbleWord<kWord>(sub), kMxfp4Codes);
   }
   // The bits of 2^(e - 128) are (e - 1) << 23 from e = 2 on; 2^-128 and 2^-127 are subnormal, their
   // bits (e + 1) << 21, which is less than the other from e = 2 on.
