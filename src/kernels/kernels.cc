@@ -22,13 +22,13 @@ namespace {
                            ns::MatMul,         ns::MatMulScratchBytes, \
                            ns::RmsNorm,        ns::AddVectors,         \
                            ns::MulScalar,      ns::SwiGlu,             \
-                           ns::GeGlu,          ns::FmaScalar,          \
-                           ns::Rope,           ns::ShortConv,          \
-                           ns::Softmax,        ns::SigmoidVector,      \
-                           ns::SoftCap,        ns::KvWrite,            \
-                           ns::KvWiden,        ns::AttentionBegin,     \
-                           ns::AttentionPages, ns::AttentionEnd,       \
-                           ns::ArgMax};
+                           ns::GeGlu,          ns::ClampedSwiGlu,      \
+                           ns::FmaScalar,      ns::Rope,               \
+                           ns::ShortConv,      ns::Softmax,            \
+                           ns::SigmoidVector,  ns::SoftCap,            \
+                           ns::KvWrite,        ns::KvWiden,            \
+                           ns::AttentionBegin, ns::AttentionPages,     \
+                           ns::AttentionEnd,   ns::ArgMax};
 #include "simd/isa_list.inc"
 #undef LULL_ISA_ROW
 

@@ -71,15 +71,17 @@ struct AttentionArgs {
   size_t num_rows = 1;
   const float* const* q = nullptr;  // of each row [num_q, head_dim]: heads that share this KV head
   size_t num_q = 0;
-  size_t head_dim = 0;  // K and V head size, a multiple of 16
-  float scale = 1.0f;   // scores = scale * q.k
+  size_t head_dim = 0;           // K and V head size, a multiple of 16
+  float scale = 1.0f;            // scores = scale * q.k
   KvType kv_type = KvType::kF16;
   const KvPage* pages = nullptr;  // pages[i] holds positions [(first_page + i) * 64, ...)
   const KvPage* next = nullptr;  // fetched into cache while the last of `pages` is read; null: none
   int64_t first_page = 0;
-  int64_t begin_position = 0;  // first visible position (sliding window); may be in any page
-  int64_t end_position = 0;    // one past the last visible position (the query's own + 1)
+  int64_t begin_position = 0;   // first visible position (sliding window); may be in any page
+  int64_t end_position = 0;     // one past the last visible position (the query's own + 1)
   float* const* out = nullptr;  // of each row [num_q, head_dim]
+  float softcap = 0.0f;          // scores = softcap * tanh(scores / softcap); 0: not
+  const float* sinks = nullptr;  // [num_q], a score each head has beside, without a value; or null
 };
 // Running state between calls: attention over many pages is cut at page ends so that the caller
 // can checkpoint, and takes other rows together for every page. o lives in args.out (unnormalised).
@@ -90,7 +92,7 @@ struct AttentionState {
 
 struct Kernels {
   Isa isa;
-  const char* name;    // "scalar", "avx2", "avx2vnni", "avx512", "amx"
+  const char* name;  // "scalar", "avx2", "avx2vnni", "avx512", "amx"
   // Rough int8 speed of one thread, to size tiles: products with blocks of 32, and with K-quants.
   double macs_per_us;
   double super_macs_per_us;
@@ -114,7 +116,9 @@ struct Kernels {
   void (*mul_scalar)(const float* x, float s, size_t n, float* out);
   void (*swiglu)(const float* gate, const float* up, size_t n, float* out);  // silu(gate) * up
   void (*geglu)(const float* gate, const float* up, size_t n, float* out);   // gelu_tanh(gate) * up
-  void (*fma_scalar)(const float* x, float s, size_t n, float* out);         // out += s * x
+  // g sigmoid(1.702 g) (u + 1) with g = min(gate, 7), u = up within -7..7.
+  void (*clamped_swiglu)(const float* gate, const float* up, size_t n, float* out);
+  void (*fma_scalar)(const float* x, float s, size_t n, float* out);  // out += s * x
   // Rotates the first 2 * half values of one head. neox: pairs (i, i + half); else (2i, 2i + 1).
   void (*rope)(float* head, const float* cos, const float* sin, size_t half, bool neox);
   // out[c] = sum_{t} weight[c * taps + t] * in_t[c]; in_t = window + t * n. t ascending, FMA chain.

@@ -32,7 +32,7 @@ struct NeutralKey {
 
 using Dim = int64_t (*)(const Hparams&, const LayerPlan&);
 
-enum class When { kModel, kEveryLayer, kAttention, kConv, kDense, kMoe };
+enum class When { kModel, kEveryLayer, kAttention, kConv, kDense, kMoe, kSharedExpert };
 
 // One tensor. "%d" in the name is the layer. Dims as in GGUF: the row length first.
 struct TensorSpec {
@@ -44,9 +44,14 @@ struct TensorSpec {
   bool required;
   Target target;
   Dim dims[3];  // null: no such dimension
+  // Where several roles lie in one tensor: this one has dims[1] of its `all` rows (a vector dims[0]
+  // of its values) from `begin` on. Null: all of it.
+  Dim begin = nullptr, all = nullptr;
 };
 
-enum class GateFn { kSilu, kGelu };  // the gated activation of the feed-forward
+// The gated activation of the feed-forward: silu(g) u, gelu(g) u, and gpt-oss's clamped
+// g sigmoid(1.702 g) (u + 1).
+enum class GateFn { kSilu, kGelu, kClampedSilu };
 enum class RouterFn { kSoftmax = 1, kSigmoid = 2 };
 
 struct Architecture {
@@ -55,7 +60,8 @@ struct Architecture {
   std::span<const NeutralKey> neutral_keys = {};   // beside kCommonNeutralKeys
   std::span<const char* const> ignored_keys = {};  // beside kCommonIgnoredKeys
   std::span<const TensorSpec> tensors;
-  bool rope_neox;  // pairs (i, i + half); else (2i, 2i + 1)
+  bool rope_neox;                 // pairs (i, i + half); else (2i, 2i + 1)
+  bool whole_head_norms = false;  // of Q and K: over all heads together, not head by head
   GateFn gate;
   RouterFn router = RouterFn::kSoftmax;  // where the file does not say
   // Fills what is special: layer plans beyond the common ones, scales. After the common derivation.

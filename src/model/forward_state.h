@@ -47,9 +47,10 @@ struct ForwardState {
   float* v = nullptr;
   float* cos[2] = {};  // [rows, rope half]: global, local base
   float* sin[2] = {};
-  ActivationBuffer normed;  // [rows, embedding]
-  ActivationBuffer mixed;   // [rows, q_dim or embedding], attention or convolution output
-  ActivationBuffer gated;   // [rows (x experts used), ffn]
+  float* q_scale = nullptr;  // [rows]; unset where Q is not scaled by its position
+  ActivationBuffer normed;   // [rows, embedding]
+  ActivationBuffer mixed;    // [rows, q_dim or embedding], attention or convolution output
+  ActivationBuffer gated;    // [rows (x experts used), ffn]
 
   // Mixture of experts; unset where the model has none.
   float* router = nullptr;          // [rows, experts]
@@ -85,6 +86,8 @@ void MoeBlock(const ExecContext& ctx, ForwardState& s, size_t layer);
 
 // Adds what is pending, normalises into s.normed.
 void NormInput(const ExecContext& ctx, ForwardState& s, const float* norm);
+// The kernel of the architecture's gated activation.
+GatedFn ActivationOf(const ForwardState& s);
 // Keeps the residual rows of `active` alone.
 void KeepActiveRows(ForwardState& s);
 

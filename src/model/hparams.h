@@ -8,12 +8,21 @@ namespace lull {
 
 // What one layer is made of.
 struct LayerPlan {
-  bool conv = false;        // short convolution instead of attention
-  bool moe = false;         // mixture of experts instead of a dense feed-forward
-  int64_t kv_heads = 0;     // 0 in convolution layers
-  int64_t ffn_length = 0;   // of the dense network, or of one expert
-  int64_t window = 0;       // sliding window in tokens; 0: full attention
-  bool local_rope = false;  // rotates by rope_base_local, unscaled
+  bool conv = false;           // short convolution instead of attention
+  bool moe = false;            // mixture of experts instead of a dense feed-forward
+  bool shared_expert = false;  // beside the chosen experts, one for every token
+  int64_t kv_heads = 0;        // 0 in convolution layers
+  int64_t ffn_length = 0;      // of the dense network, or of one expert
+  int64_t window = 0;          // sliding window in tokens; 0: full attention
+  bool local_rope = false;     // rotates by rope_base_local, unscaled
+  bool rope = true;            // false: positions do not turn Q and K (NoPE)
+};
+
+// How rotary frequencies are stretched beyond the context of training.
+enum class RopeScaling {
+  kLinear,    // positions divided by a factor
+  kYarn,      // low frequencies divided, high ones kept (Peng et al., 2023)
+  kLongRope,  // one factor for each pair, from the file (Ding et al., 2024)
 };
 
 struct Hparams {
@@ -30,11 +39,24 @@ struct Hparams {
   int64_t rope_dims = 0;
   float rms_eps = 0.0f;
   float rope_base = 10000.0f;
-  float rope_base_local = 10000.0f;
-  float rope_factor = 1.0f;      // positions are divided by it (linear scaling)
-  float attention_scale = 0.0f;  // 0: 1 / sqrt(head_dim)
-  float final_softcap = 0.0f;    // 0: none
+  float rope_base_local = 0.0f;  // 0: the architecture's own
+  RopeScaling rope_scaling = RopeScaling::kLinear;
+  int64_t rope_enabled = 1;           // 0: no layer rotates; from the file
+  float rope_factor = 1.0f;           // positions are divided by it (linear scaling, YaRN)
+  float rope_attn_factor = 1.0f;      // cosines and sines are multiplied by it
+  int64_t rope_original_context = 0;  // tokens in training; 0: context
+  float yarn_beta_fast = 32.0f;  // pairs with more turns in the original context stay as they are
+  float yarn_beta_slow = 1.0f;   // pairs with fewer are divided by the factor
+  float yarn_log_multiplier = 0.0f;
+  float attention_scale = 0.0f;    // 0: 1 / sqrt(head_dim)
+  float attention_softcap = 0.0f;  // of scores; 0: none
+  // Q at position p is multiplied by 1 + temperature * ln(1 + floor(p / original context)); 0:
+  // none.
+  float attention_temperature = 0.0f;
+  float final_softcap = 0.0f;  // 0: none
   float embedding_scale = 1.0f;
+  float residual_scale = 1.0f;  // of what each half-block adds
+  float logit_divisor = 1.0f;
   int64_t window = 0;
   std::vector<int64_t> window_layers;  // per layer, 1: sliding window; from the file
   int64_t window_period = 0;           // every window_period-th layer is full; from the file
@@ -43,6 +65,8 @@ struct Hparams {
   int64_t leading_dense = 0;
   int64_t expert_gating = 0;          // 0: the architecture's own, 1 softmax, 2 sigmoid
   float expert_weights_scale = 0.0f;  // 0: none
+  bool expert_weights_norm = true;    // the used experts' weights add up to 1 (before the scale)
+  int64_t shared_ffn_length = 0;      // of the expert that every token goes through; 0: none
   int64_t conv_taps = 0;
 
   std::vector<LayerPlan> layers;  // derived

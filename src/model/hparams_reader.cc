@@ -26,6 +26,11 @@ constexpr HparamSpec kCommonHparams[] = {
     {"attention.scale", &Hparams::attention_scale, false, 0, 1e4},
     {"rope.freq_base", &Hparams::rope_base, false, 1, 1e12},
     {"rope.dimension_count", &Hparams::rope_dims, false, 2, 1024, 2},
+    {"rope.scaling.original_context_length", &Hparams::rope_original_context, false, 1, 1 << 24},
+    {"rope.scaling.attn_factor", &Hparams::rope_attn_factor, false, 1e-3, 1e3},
+    {"rope.scaling.yarn_beta_fast", &Hparams::yarn_beta_fast, false, 1e-3, 1e6},
+    {"rope.scaling.yarn_beta_slow", &Hparams::yarn_beta_slow, false, 1e-3, 1e6},
+    {"rope.scaling.yarn_log_multiplier", &Hparams::yarn_log_multiplier, false, 0, 1e3},
 };
 
 constexpr NeutralKey kCommonNeutralKeys[] = {
@@ -47,23 +52,17 @@ constexpr NeutralKey kCommonNeutralKeys[] = {
     {"expert_group_used_count", 0},
     {"expert_shared_count", 0},
     {"expert_weights_norm", 1},
+    {"expert_shared_feed_forward_length", 0},
     {"leading_dense_block_count", 0},
     {"nextn_predict_layers", 0},
-    {"rope.scaling.attn_factor", 1},
     {"rope.scaling.alpha", 0},
     {"use_parallel_residual", 0},
 };
 
 // Read for rotary scaling below, or without influence on the logits.
 constexpr const char* kCommonIgnoredKeys[] = {
-    "rope.scaling.type",
-    "rope.scaling.factor",
-    "rope.scale_linear",
-    "rope.scaling.original_context_length",  // of interest to yarn alone
-    "rope.scaling.finetuned",
-    "pooling_type",
-    "tensor_data_layout",
-    "decoder_start_token_id",
+    "rope.scaling.type", "rope.scaling.factor", "rope.scale_linear",      "rope.scaling.finetuned",
+    "pooling_type",      "tensor_data_layout",  "decoder_start_token_id",
 };
 
 std::string Number(double value) {
@@ -223,12 +222,17 @@ class Reader {
       LULL_ASSIGN_OR_RETURN(type, file_.GetString(type_key));
     }
     if (type == "none") return Status::Ok();
-    if (type != "linear")
+    if (type == "yarn") {
+      h_.rope_scaling = RopeScaling::kYarn;
+    } else if (type == "longrope") {
+      h_.rope_scaling = RopeScaling::kLongRope;
+    } else if (type != "linear") {
       return Status(ErrorCode::kUnsupported,
                     "rotary scaling \"" + std::string(type.substr(0, 40)) +
                         "\" is not implemented (" + type_key +
-                        "); none and linear are, and Llama 3 frequency factors",
+                        "); none, linear, yarn and longrope are, and Llama 3 frequency factors",
                     type_key);
+    }
     for (const char* suffix : {"rope.scaling.factor", "rope.scale_linear"}) {
       const std::string key = Key(suffix);
       if (!file_.Has(key)) continue;
@@ -270,6 +274,7 @@ class Reader {
                         " values: the product must be a multiple of 32 up to 1048576",
                     heads);
     if (h_.rope_dims == 0) h_.rope_dims = h_.head_dim;
+    if (h_.rope_original_context == 0) h_.rope_original_context = h_.context;
     if (h_.rope_dims > h_.head_dim)
       return Bad(Key("rope.dimension_count"),
                  Key("rope.dimension_count") + " is " + std::to_string(h_.rope_dims) +

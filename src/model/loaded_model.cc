@@ -36,11 +36,12 @@ Status Cancelled() { return Status(ErrorCode::kCancelled, "loading was cancelled
 Status LoadVector(const ExecContext& ctx, const WeightPlacement& p, uint8_t* memory) {
   float* out = reinterpret_cast<float*>(memory + p.offset);
   const size_t n = p.k * p.rows;
+  const size_t begin = p.rows == 1 ? p.file_begin : 0;
   const size_t tile = kTileBytes / sizeof(float);
   ParallelFor(ctx, (n + tile - 1) / tile, [&](size_t t, int) {
     const size_t end = std::min(n, (t + 1) * tile);
     for (size_t i = t * tile; i < end; ++i)
-      out[i] = FloatAt(p.tensor->data.data(), p.tensor->type_id, i);
+      out[i] = FloatAt(p.tensor->data.data(), p.tensor->type_id, begin + i);
   });
   return ctx.Cancelled() ? Cancelled() : Status::Ok();
 }
@@ -62,12 +63,13 @@ Status LoadMatrix(const ExecContext& ctx, const GgufFile& file, const WeightPlac
   const size_t row_bytes = p.k / p.format->block_k * p.format->file_block_bytes;
   const size_t groups = p.groups();
   const size_t all_groups = groups * p.slices;
-  if (p.tensor->data.size() != row_bytes * p.rows * p.slices)
+  const size_t file_rows = p.spec->all == nullptr ? p.rows : p.file_rows;
+  if (p.tensor->data.size() != row_bytes * file_rows * p.slices)
     return Status(ErrorCode::kInternal, "tensor size mismatch", p.tensor->name);
   const size_t per_tile = std::max<size_t>(1, kTileBytes / (16 * row_bytes));
   const size_t per_chunk = std::max<size_t>(per_tile, kDropBytes / (16 * row_bytes));
   const auto source_at = [&](size_t group) {
-    return (group / groups * p.rows + group % groups * 16) * row_bytes;
+    return (group / groups * file_rows + p.file_begin + group % groups * 16) * row_bytes;
   };
   const auto packed_at = [&](size_t group) {
     return memory + p.offset + group / groups * p.slice_bytes() + group % groups * p.group_bytes;
@@ -88,7 +90,8 @@ Status LoadMatrix(const ExecContext& ctx, const GgufFile& file, const WeightPlac
     });
     if (ctx.Cancelled()) return Cancelled();
     const size_t from = source_at(begin);
-    const size_t to = end == all_groups ? p.tensor->data.size() : source_at(end);
+    const size_t to =
+        source_at(end - 1) + std::min<size_t>(16, p.rows - (end - 1) % groups * 16) * row_bytes;
     GgufTensor part = *p.tensor;
     part.data = part.data.subspan(from, to - from);
     part.file_offset += from;
@@ -171,6 +174,17 @@ bool HasOutputMatrix(const std::vector<WeightPlacement>& placements) {
   });
 }
 
+Status CheckLongRope(const Hparams& h, const std::vector<WeightPlacement>& placements) {
+  if (h.rope_scaling != RopeScaling::kLongRope) return Status::Ok();
+  constexpr const char* kFactors = "rope_factors_long.weight";
+  for (const WeightPlacement& p : placements)
+    if (p.tensor->name == kFactors) return Status::Ok();
+  return Status(
+      ErrorCode::kInvalidModel,
+      std::string("the file asks for longrope, but the tensor ") + kFactors + " is missing",
+      kFactors);
+}
+
 ModelInfo Describe(const GgufFile& file, const Architecture& architecture, const Hparams& h,
                    const std::vector<WeightPlacement>& placements) {
   ModelInfo info;
@@ -191,7 +205,9 @@ ModelInfo Describe(const GgufFile& file, const Architecture& architecture, const
     info.macs_per_token += static_cast<int64_t>(p.rows * p.k * active);
     info.parameters += static_cast<int64_t>(p.k * p.rows * p.slices);
     info.weight_bytes += static_cast<int64_t>(p.bytes());
-    if (p.format != nullptr) bytes_of_type[p.format->name] += p.tensor->data.size();
+    if (p.format != nullptr)
+      bytes_of_type[p.format->name] +=
+          p.k / p.format->block_k * p.format->file_block_bytes * p.rows * p.slices;
   }
   size_t most = 0;
   for (const auto& [type, bytes] : bytes_of_type) {
@@ -221,6 +237,7 @@ Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ExecContext& ctx, c
   ctx.Checkpoint();
   LULL_RETURN_IF_ERROR(ResolveVocab(file, architecture, &model->hparams_));
   LULL_ASSIGN_OR_RETURN(const WeightPlan plan, PlanWeights(file, architecture, model->hparams_));
+  LULL_RETURN_IF_ERROR(CheckLongRope(model->hparams_, plan.placements));
   ctx.Checkpoint();
   model->layout_ = plan.Digest();
   model->weight_bytes_ = plan.total_bytes;
@@ -232,8 +249,7 @@ Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ExecContext& ctx, c
   model->info_.pack_note = std::move(pack_note);
   model->info_.mapped_pack = model->pack_ != nullptr;
   if (hooks.approve) LULL_RETURN_IF_ERROR(hooks.approve(model->info_));
-  if (model->pack_ == nullptr)
-    LULL_RETURN_IF_ERROR(model->Repack(ctx, file, plan, hooks.give_way));
+  if (model->pack_ == nullptr) LULL_RETURN_IF_ERROR(model->Repack(ctx, file, plan, hooks.give_way));
   model->weights_.layers.resize(static_cast<size_t>(model->hparams_.num_layers));
   for (const WeightPlacement& p : plan.placements)
     Bind(p, model->weight_memory().data(), &model->weights_);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "base/exact_math.h"
 #include "base/thread_pool.h"
 #include "model/forward_state.h"
 #include "model/loaded_model.h"
@@ -37,7 +38,8 @@ void ForEachMatrix(const ModelWeights& weights, Fn&& fn) {
   fn(weights.output);
   for (const LayerWeights& w : weights.layers) {
     for (const PackedMatrix* m :
-         {&w.q, &w.k, &w.v, &w.o, &w.gate, &w.up, &w.down, &w.router, &w.conv_in, &w.conv_out})
+         {&w.q, &w.k, &w.v, &w.o, &w.gate, &w.up, &w.down, &w.router, &w.conv_in, &w.conv_out,
+          &w.shared_gate, &w.shared_up, &w.shared_down})
       fn(*m);
     for (const auto* experts : {&w.gate_experts, &w.up_experts, &w.down_experts})
       if (!experts->empty()) fn(experts->front());
@@ -197,6 +199,7 @@ void ModelRunner::PlanBuffers(ArenaPlan* plan_out) {
     kv_dim = std::max(kv_dim, static_cast<size_t>(layer.kv_heads * h_.head_dim));
     size_t& longest = layer.moe ? expert_ffn : ffn;
     longest = std::max(longest, static_cast<size_t>(layer.ffn_length));
+    if (layer.shared_expert) ffn = std::max(ffn, static_cast<size_t>(h_.shared_ffn_length));
   }
   const bool moe = expert_ffn > 0;
   const bool conv = h_.has_conv();
@@ -210,6 +213,7 @@ void ModelRunner::PlanBuffers(ArenaPlan* plan_out) {
     plan.Add(&s_.cos[i], rows * static_cast<size_t>(h_.rope_dims / 2));
     plan.Add(&s_.sin[i], rows * static_cast<size_t>(h_.rope_dims / 2));
   }
+  if (h_.attention_temperature != 0.0f) plan.Add(&s_.q_scale, rows);
   for (ActivationBuffer* buffer : {&s_.normed, &s_.mixed, &s_.gated, &s_.gathered})
     buffer->wide_blocks = options_.wide_activations;
   s_.normed.AddTo(&plan, rows, n);
@@ -261,12 +265,18 @@ Status ModelRunner::AllocateBuffers() {
 }
 
 void ModelRunner::BuildRope() {
-  const auto dims = static_cast<size_t>(h_.rope_dims);
-  ropes_.emplace_back(h_.rope_base, h_.rope_factor, weights_.rope_factors, dims,
+  ropes_.emplace_back(GlobalRope(h_, weights_, options_.max_context_tokens),
                       options_.max_context_tokens);
   const auto local = [](const LayerPlan& layer) { return layer.local_rope; };
   if (std::any_of(h_.layers.begin(), h_.layers.end(), local))
-    ropes_.emplace_back(h_.rope_base_local, 1.0, nullptr, dims, options_.max_context_tokens);
+    ropes_.emplace_back(LocalRope(h_), options_.max_context_tokens);
+}
+
+// What Q at a position is multiplied by, so that far contexts do not wash attention out.
+float TemperatureAt(const Hparams& h, int64_t position) {
+  const auto stretches = static_cast<double>(position / h.rope_original_context);
+  return static_cast<float>(1.0 + static_cast<double>(h.attention_temperature) *
+                                      exact::Log(1.0 + stretches));
 }
 
 // Rows of one sequence must be adjacent and continue it.
@@ -339,6 +349,7 @@ void ModelRunner::Prepare(const ExecContext& ctx, std::span<const BatchRow> rows
   for (size_t i = 0; i < rows.size(); ++i) {
     s_.places[i] = {nullptr, 0, rows[i].position};
     tokens_[i] = rows[i].token;
+    if (s_.q_scale != nullptr) s_.q_scale[i] = TemperatureAt(h_, rows[i].position);
   }
   const size_t half = ropes_[0].half();
   const RowTiles tiles(ctx, rows.size(), 2.0 * static_cast<double>(half * ropes_.size()));
@@ -371,6 +382,7 @@ void ModelRunner::ComputeLogits(const ExecContext& ctx, std::span<const int32_t>
   add.delta = s_.pending.delta;
   add.delta_bias = s_.pending.bias;
   add.delta_norm = s_.pending.norm;
+  add.delta_scale = h_.residual_scale;
   add.eps = h_.rms_eps;
   ResidualNorm(ctx, env_, add);
   s_.normed.SetReaders({&weights_.output});
@@ -378,12 +390,16 @@ void ModelRunner::ComputeLogits(const ExecContext& ctx, std::span<const int32_t>
              weights_.output_norm, h_.rms_eps, &s_.normed);
   const MatMulItem head{&weights_.output, &s_.normed, 0, logits_rows.size(), logits, vocab};
   MatMul(ctx, env_, {&head, 1});
-  if (h_.final_softcap == 0.0f) return;
+  if (h_.final_softcap == 0.0f && h_.logit_divisor == 1.0f) return;
   const RowTiles tiles(ctx, logits_rows.size(), ElementwiseNs(env_.kernels, 8 * vocab));
   ParallelFor(ctx, tiles.tiles, [&](size_t tile, int) {
     const size_t end = std::min(logits_rows.size(), (tile + 1) * tiles.per_tile);
-    for (size_t i = tile * tiles.per_tile; i < end; ++i)
-      env_.kernels.soft_cap(logits + i * vocab, h_.final_softcap, vocab, logits + i * vocab);
+    for (size_t i = tile * tiles.per_tile; i < end; ++i) {
+      float* row = logits + i * vocab;
+      if (h_.logit_divisor != 1.0f)
+        env_.kernels.mul_scalar(row, 1.0f / h_.logit_divisor, vocab, row);
+      if (h_.final_softcap != 0.0f) env_.kernels.soft_cap(row, h_.final_softcap, vocab, row);
+    }
   });
 }
 

@@ -30,6 +30,8 @@ bool Applies(When when, const LayerPlan& layer) {
       return !layer.moe;
     case When::kMoe:
       return layer.moe;
+    case When::kSharedExpert:
+      return layer.shared_expert;
   }
   return false;
 }
@@ -79,9 +81,12 @@ class WeightPlanner {
       return Status(ErrorCode::kInvalidModel, "the tensor " + name + " is missing", name);
     }
     used_.insert(tensor);
-    std::vector<uint64_t> want;
+    std::vector<uint64_t> part;
     for (Dim dim : spec.dims)
-      if (dim != nullptr) want.push_back(static_cast<uint64_t>(dim(h_, plan)));
+      if (dim != nullptr) part.push_back(static_cast<uint64_t>(dim(h_, plan)));
+    const size_t cut = part.size() > 1 ? 1 : 0;  // the dimension that is shared out
+    std::vector<uint64_t> want = part;
+    if (spec.all != nullptr) want[cut] = static_cast<uint64_t>(spec.all(h_, plan));
     std::vector<uint64_t> have = tensor->dims;
     while (have.size() > want.size() && have.back() == 1) have.pop_back();
     if (have != want)
@@ -93,9 +98,11 @@ class WeightPlanner {
     p.spec = &spec;
     p.tensor = tensor;
     p.layer = layer;
-    p.k = want[0];
-    p.rows = want.size() > 1 ? want[1] : 1;
-    p.slices = want.size() > 2 ? want[2] : 1;
+    p.k = part[0];
+    p.rows = part.size() > 1 ? part[1] : 1;
+    p.slices = part.size() > 2 ? part[2] : 1;
+    p.file_rows = want[cut];
+    if (spec.begin != nullptr) p.file_begin = static_cast<size_t>(spec.begin(h_, plan));
     LULL_RETURN_IF_ERROR(FindFormat(&p));
     p.offset = offset_;
     offset_ += p.bytes();

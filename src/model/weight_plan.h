@@ -21,10 +21,11 @@ struct WeightPlacement {
   const TensorSpec* spec = nullptr;
   const GgufTensor* tensor = nullptr;
   int64_t layer = -1;
-  const QuantFormat* format = nullptr;  // matrices
-  size_t offset = 0;                    // in the weight memory
-  size_t k = 0, rows = 0, slices = 1;   // slices: experts
-  size_t group_bytes = 0;               // matrices
+  const QuantFormat* format = nullptr;   // matrices
+  size_t offset = 0;                     // in the weight memory
+  size_t k = 0, rows = 0, slices = 1;    // slices: experts
+  size_t file_begin = 0, file_rows = 0;  // rows of a slice in the file: all, and the first of these
+  size_t group_bytes = 0;                // matrices
 
   size_t groups() const { return (rows + 15) / 16; }
   size_t slice_bytes() const;

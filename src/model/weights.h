@@ -14,16 +14,22 @@ struct LayerWeights {
   const float* k_bias = nullptr;
   const float* v_bias = nullptr;
   const float* o_bias = nullptr;
-  const float* q_norm = nullptr;          // [head_dim]
-  const float* k_norm = nullptr;          // [head_dim]
-  const float* attn_post_norm = nullptr;  // [embedding]
-  const float* ffn_norm = nullptr;        // [embedding]
-  const float* ffn_post_norm = nullptr;   // [embedding]
-  const float* router_bias = nullptr;     // [experts], added for the selection only
-  const float* conv = nullptr;            // [embedding, taps]
+  const float* q_norm = nullptr;             // [head_dim], or [q_dim] where norms go over all heads
+  const float* k_norm = nullptr;             // [head_dim], or [kv_dim]
+  const float* attn_post_norm = nullptr;     // [embedding]
+  const float* sinks = nullptr;              // [heads], a score that each head attends to beside
+  const float* ffn_norm = nullptr;           // [embedding]
+  const float* ffn_post_norm = nullptr;      // [embedding]
+  const float* router_bias = nullptr;        // [experts], added for the selection only
+  const float* router_input_bias = nullptr;  // [experts], added to the router's product
+  const float* gate_experts_bias = nullptr;  // [experts, ffn]
+  const float* up_experts_bias = nullptr;    // [experts, ffn]
+  const float* down_experts_bias = nullptr;  // [experts, embedding]
+  const float* conv = nullptr;               // [embedding, taps]
   PackedMatrix q, k, v, o;
   PackedMatrix gate, up, down;
   PackedMatrix router;
+  PackedMatrix shared_gate, shared_up, shared_down;  // the expert that every token goes through
   PackedMatrix conv_in, conv_out;
   std::vector<PackedMatrix> gate_experts, up_experts, down_experts;
 };
@@ -33,6 +39,7 @@ struct ModelWeights {
   PackedMatrix output;
   const float* output_norm = nullptr;
   const float* rope_factors = nullptr;  // [rope_dims / 2] or null: frequencies are divided by them
+  const float* rope_factors_long = nullptr;  // instead, beyond the original context (LongRoPE)
   std::vector<LayerWeights> layers;
 };
 

@@ -11,7 +11,11 @@ namespace {
 
 void NormRow(const Kernels& kernels, const float* x, const float* norm, float eps, size_t row,
              ActivationBuffer* out) {
-  kernels.rms_norm(x, norm, eps, out->k, out->Row(row));
+  if (norm != nullptr) {
+    kernels.rms_norm(x, norm, eps, out->k, out->Row(row));
+  } else {
+    memcpy(out->Row(row), x, out->k * sizeof(float));
+  }
   out->QuantizeRow(kernels, row);
 }
 
@@ -26,7 +30,8 @@ void AddDelta(const Kernels& kernels, const ResidualNormArgs& args, size_t row, 
     kernels.rms_norm(delta, args.delta_norm, args.eps, args.n, tmp);
     delta = tmp;
   }
-  kernels.add(x, delta, args.n, x);
+  if (args.delta_scale == 1.0f) return kernels.add(x, delta, args.n, x);
+  kernels.fma_scalar(delta, args.delta_scale, args.n, x);
 }
 
 template <typename Fn>

@@ -51,9 +51,10 @@ struct ResidualNormArgs {
   const float* delta = nullptr;       // [rows, n] or null
   const float* delta_bias = nullptr;  // [n] or null
   const float* delta_norm = nullptr;  // [n] or null: x += rms_norm(delta) * delta_norm
-  const float* norm = nullptr;        // [n]
+  const float* norm = nullptr;        // [n]; null: out = x
   float eps = 0.0f;
   ActivationBuffer* out = nullptr;  // null: only the addition
+  float delta_scale = 1.0f;           // of what is added, after its norm
 };
 void ResidualNorm(const ExecContext& ctx, OpEnv& env, const ResidualNormArgs& args);
 

@@ -16,8 +16,17 @@ void PrepareHead(const Kernels& kernels, const RotateStoreArgs& args, const floa
                  const float* norm, const float* cos, const float* sin, float* head) {
   const size_t n = args.shape.head_dim;
   if (bias != nullptr) kernels.add(head, bias, n, head);
-  if (norm != nullptr) kernels.rms_norm(head, norm, args.eps, n, head);
-  kernels.rope(head, cos, sin, args.half, args.neox);
+  if (norm != nullptr && !args.whole_norms) kernels.rms_norm(head, norm, args.eps, n, head);
+  if (args.half != 0) kernels.rope(head, cos, sin, args.half, args.neox);
+}
+
+// Norms over all heads together come before any head's rotation.
+void NormWhole(const Kernels& kernels, const RotateStoreArgs& args, const float* norm,
+               const float* bias, size_t heads, float* x) {
+  if (!args.whole_norms || norm == nullptr) return;
+  const size_t n = heads * args.shape.head_dim;
+  if (bias != nullptr) kernels.add(x, bias, n, x);
+  kernels.rms_norm(x, norm, args.eps, n, x);
 }
 
 void RotateAndStoreRow(const Kernels& kernels, const RowPlace& place, const RotateStoreArgs& args,
@@ -26,17 +35,24 @@ void RotateAndStoreRow(const Kernels& kernels, const RowPlace& place, const Rota
   const size_t dim = shape.head_dim;
   const float* cos = args.cos + row * args.half;
   const float* sin = args.sin + row * args.half;
-  const auto bias_of = [dim](const float* bias, size_t h) {
-    return bias ? bias + h * dim : nullptr;
+  // With norms over all heads the biases have been added before them.
+  const auto bias_of = [&](const float* bias, const float* norm, size_t h) {
+    return bias && !(args.whole_norms && norm) ? bias + h * dim : nullptr;
   };
   float* q = args.q + row * shape.num_heads * dim;
+  NormWhole(kernels, args, args.q_norm, args.q_bias, shape.num_heads, q);
   for (size_t h = 0; h < shape.num_heads; ++h)
-    PrepareHead(kernels, args, bias_of(args.q_bias, h), args.q_norm, cos, sin, q + h * dim);
+    PrepareHead(kernels, args, bias_of(args.q_bias, args.q_norm, h), args.q_norm, cos, sin,
+                q + h * dim);
+  if (args.q_scale != nullptr) kernels.mul_scalar(q, args.q_scale[row], shape.num_heads * dim, q);
+  float* k = args.k + row * shape.num_kv_heads * dim;
+  NormWhole(kernels, args, args.k_norm, args.k_bias, shape.num_kv_heads, k);
   const int32_t page = place.pages[place.position / kPageTokens - place.first_page];
   const size_t slot = static_cast<size_t>(place.position % kPageTokens);
   for (size_t h = 0; h < shape.num_kv_heads; ++h) {
     const size_t at = (row * shape.num_kv_heads + h) * dim;
-    PrepareHead(kernels, args, bias_of(args.k_bias, h), args.k_norm, cos, sin, args.k + at);
+    PrepareHead(kernels, args, bias_of(args.k_bias, args.k_norm, h), args.k_norm, cos, sin,
+                args.k + at);
     if (args.v_bias != nullptr) kernels.add(args.v + at, args.v_bias + h * dim, dim, args.v + at);
     kernels.kv_write(args.kv.type, args.kv.Page(page, h), slot, args.k + at, args.v + at, dim);
   }
@@ -191,6 +207,9 @@ class BlockAttention {
     args.num_q = item_.num_q;
     args.head_dim = dim;
     args.scale = op_.scale;
+    args.softcap = op_.softcap;
+    if (op_.sinks != nullptr)
+      args.sinks = op_.sinks + (item_.kv_begin + head) * group + item_.q_begin;
     args.begin_position = FirstVisible(op_, position);
     args.end_position = position + 1;
     args.out = out_;

@@ -50,11 +50,13 @@ struct RotateStoreArgs {
   const float* v_bias = nullptr;
   const float* q_norm = nullptr;  // [head_dim]; null: none
   const float* k_norm = nullptr;
+  bool whole_norms = false;  // q_norm is [num_heads * head_dim], over all heads together; so k_norm
   float eps = 0.0f;
   const float* cos = nullptr;  // [rows, half]
   const float* sin = nullptr;
-  size_t half = 0;
+  size_t half = 0;  // 0: no rotation
   bool neox = false;
+  const float* q_scale = nullptr;  // [rows]; null: none
   KvView kv;
 };
 void RotateAndStore(const ExecContext& ctx, OpEnv& env, std::span<const RowPlace> rows,
@@ -64,7 +66,9 @@ struct AttentionOpArgs {
   HeadShape shape;
   const float* q = nullptr;  // [rows, num_heads * head_dim]
   float scale = 1.0f;
-  int64_t window = 0;  // 0: all earlier positions
+  float softcap = 0.0f;          // 0: none
+  const float* sinks = nullptr;  // [num_heads], AttentionArgs::sinks; null: none
+  int64_t window = 0;            // 0: all earlier positions
   KvView kv;
   ActivationBuffer* out = nullptr;  // row i: attention of source[i], f32 part only
 };

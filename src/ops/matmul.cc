@@ -73,7 +73,11 @@ void GatedMatMul(const ExecContext& ctx, OpEnv& env, std::span<const GatedItem> 
                      strip.row_begin, strip.row_end, result, width);
         for (size_t r = 0; r < rows; ++r) {
           const size_t row = strip.row_begin + r;
-          activation(gate + r * width, up + r * width, width, out->Row(row) + column);
+          float* g = gate + r * width;
+          float* u = up + r * width;
+          if (item.gate_bias != nullptr) env.kernels.add(g, item.gate_bias + column, width, g);
+          if (item.up_bias != nullptr) env.kernels.add(u, item.up_bias + column, width, u);
+          activation(g, u, width, out->Row(row) + column);
           out->QuantizeBlocks(env.kernels, row, column, column + width);
         }
       }

@@ -31,6 +31,8 @@ struct GatedItem {
   const ActivationBuffer* x = nullptr;
   size_t row_begin = 0;
   size_t row_end = 0;
+  const float* gate_bias = nullptr;  // [gate->rows] or null
+  const float* up_bias = nullptr;
 };
 using GatedFn = void (*)(const float* gate, const float* up, size_t n, float* out);
 // out->k must be gate->rows. One parallel phase; one more where out is read in super-blocks.

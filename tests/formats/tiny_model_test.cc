@@ -85,7 +85,7 @@ TEST_P(TinyModel, LlamaCppEvaluatesEveryType) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Architectures, TinyModel, ::testing::ValuesIn(TinyModelArchitectures()),
-                         [](const auto& info) { return info.param; });
+                         [](const auto& info) { return TestNameOf(info.param); });
 
 TEST(TinyModelSpec, ImpossibleShapesAreRefused) {
   const auto refused = [](const auto& edit) {

@@ -62,13 +62,14 @@ TEST_P(ExactnessTest, FullPrefillEqualsTokenByTokenOnEveryIsa) {
 }
 
 TEST_P(ExactnessTest, AnyChunking) {
-  for (const Kernels* kernels : {AllKernels().back(), AllKernels().front()}) {
+  const Kernels& scalar = *AllKernels().front();
+  for (const Kernels* kernels : {AllKernels().back(), &scalar}) {
     auto runner = NewRunner(*test_.model, *kernels);
-    for (size_t chunk = 2; chunk <= 17; ++chunk)
+    for (size_t chunk : {2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 31, 32, 33, 64}) {
+      if (kernels == &scalar && chunk % 4 != 1) continue;  // slow, and its tiles are of one row
       ExpectSame(AllLogits(ExecContext(), *runner, tokens_, {chunk}),
                  "chunks of " + std::to_string(chunk));
-    for (size_t chunk : {31, 32, 33, 64})
-      ExpectSame(AllLogits(ExecContext(), *runner, tokens_, {chunk}), "chunks");
+    }
     ExpectSame(AllLogits(ExecContext(), *runner, tokens_, {1, 40, 3, 64, 7}), "uneven chunks");
   }
 }
@@ -219,7 +220,7 @@ TEST(WideActivationsTest, TheSameBitsHoweverComputed) {
 }
 
 std::string CaseName(const ::testing::TestParamInfo<Case>& info) {
-  return info.param.arch + "_" + info.param.type;
+  return TestNameOf(info.param.arch) + "_" + info.param.type;
 }
 // Every architecture on mixed types, and on one type that differs from one to the next.
 std::vector<Case> Cases() {

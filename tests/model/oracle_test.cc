@@ -84,7 +84,7 @@ TEST(OracleVariantsTest, SpecialTypesAgreeWithinActivationNoise) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Architectures, OracleTest, ::testing::ValuesIn(TinyModelArchitectures()),
-                         [](const auto& info) { return info.param; });
+                         [](const auto& info) { return TestNameOf(info.param); });
 
 TEST(OracleVariantsTest, LlamaRopeFactorsWindowsAndBiases) {
   TinyModelSpec spec;

@@ -11,7 +11,7 @@ TEST(RopeTableTest, MatchesTheFormula) {
   const std::vector<float> factors = {1.0f, 1.5f, 4.0f, 8.0f};
   for (const float* f : {static_cast<const float*>(nullptr), factors.data()})
     for (double scale : {1.0, 8.0}) {
-      const RopeTable table(500000.0, scale, f, 8, 100000);
+      const RopeTable table({.base = 500000.0, .dims = 8, .factor = scale, .factors = f}, 100000);
       float cos[4], sin[4];
       for (int64_t position : {0, 1, 63, 64, 65, 4097, 99999}) {
         table.Row(position, cos, sin);
@@ -27,7 +27,7 @@ TEST(RopeTableTest, MatchesTheFormula) {
 }
 
 TEST(RopeTableTest, PositionZeroIsTheIdentity) {
-  const RopeTable table(10000.0, 1.0, nullptr, 64, 10);
+  const RopeTable table({.dims = 64}, 10);
   float cos[32], sin[32];
   table.Row(0, cos, sin);
   for (int i = 0; i < 32; ++i) {

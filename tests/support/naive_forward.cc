@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <initializer_list>
 #include <limits>
 #include <map>
 #include <numbers>
@@ -42,6 +43,21 @@ Vec RmsNorm(const double* x, size_t n, const Vec& weight, double eps) {
   return out;
 }
 
+Matrix Rows(const Matrix& m, size_t begin, size_t rows) {
+  Matrix part;
+  part.rows = rows;
+  part.k = m.k;
+  const auto first = m.values.begin() + static_cast<std::ptrdiff_t>(begin * m.k);
+  part.values.assign(first, first + static_cast<std::ptrdiff_t>(rows * m.k));
+  return part;
+}
+
+void AddTo(Vec& x, const Vec& bias) {
+  for (size_t i = 0; i < bias.size(); ++i) x[i] += bias[i];
+}
+
+double Sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
+
 class Naive {
  public:
   explicit Naive(const GgufFile& file) : file_(file) {
@@ -66,10 +82,27 @@ class Naive {
   const Matrix& Load(const std::string& name);
   const Vec& Vector(const std::string& name) { return Load(name).values; }
 
-  void Rope(double* head, int64_t position, double base, double factor) const;
+  bool Is(std::initializer_list<const char*> names) const {
+    return std::find(names.begin(), names.end(), arch_) != names.end();
+  }
+  std::string Text(const char* key) const {
+    const auto value = file_.GetString(arch_ + "." + key);
+    return value.ok() ? std::string(value.value()) : "";
+  }
+  double Frequency(size_t pair, double base, bool scaled) const;
+  double Magnitude() const;
+  void Rope(double* head, int64_t position, double base, bool scaled) const;
+  double Temperature(size_t position) const;
+  Vec Norm(const Vec& x, const std::string& weight) {
+    const Vec& w = Vector(weight);
+    return w.empty() ? x : RmsNorm(x.data(), x.size(), w, eps_);
+  }
+  void NormHeads(Vec& x, const Vec& norm) const;
   std::vector<Vec> Attention(size_t layer, const std::vector<Vec>& normed);
   std::vector<Vec> ShortConv(size_t layer, const std::vector<Vec>& normed);
-  Vec Dense(const Matrix& gate, const Matrix& up, const Matrix& down, const Vec& x) const;
+  Vec Dense(const Matrix& gate, const Matrix& up, const Matrix& down, const Vec& x,
+            const Vec& gate_bias = {}, const Vec& up_bias = {}) const;
+  Vec Feed(size_t layer, const Vec& x);
   Vec Moe(size_t layer, const Vec& x, double* margin);
   bool Local(size_t layer) const;
   int64_t Window(size_t layer) const;
@@ -106,75 +139,129 @@ const Matrix& Naive::Load(const std::string& name) {
   return m;
 }
 
-void Naive::Rope(double* head, int64_t position, double base, double factor) const {
-  const bool neox = arch_ != "llama";
-  const Vec* factors = nullptr;
-  if (auto it = cache_.find("rope_freqs.weight"); it != cache_.end() && !it->second.values.empty())
-    factors = &it->second.values;
+// Scaled: as the file says; local layers rotate unscaled.
+double Naive::Frequency(size_t pair, double base, bool scaled) const {
+  const auto dims = static_cast<double>(rope_dims_);
+  const auto i = static_cast<double>(pair);
+  double frequency = std::pow(base, -2.0 * i / dims);
+  if (!scaled) return frequency;
+  const double factor = Float("rope.scaling.factor", 1.0);
+  const std::string type = Text("rope.scaling.type");
+  if (type == "yarn") {
+    const auto original =
+        static_cast<double>(Int("rope.scaling.original_context_length", Int("context_length", 0)));
+    const auto pair_of = [&](double turns) {
+      return dims * std::log(original / (turns * 2 * std::numbers::pi)) / (2 * std::log(base));
+    };
+    const double low = std::max(0.0, std::floor(pair_of(Float("rope.scaling.yarn_beta_fast", 32))));
+    const double high =
+        std::min(dims - 1, std::ceil(pair_of(Float("rope.scaling.yarn_beta_slow", 1))));
+    const double kept = 1 - std::clamp((i - low) / std::max(0.001, high - low), 0.0, 1.0);
+    return frequency * kept + frequency / factor * (1 - kept);
+  }
+  const int64_t original = Int("rope.scaling.original_context_length", Int("context_length", 0));
+  const char* name = "rope_freqs.weight";
+  if (type == "longrope")
+    name = Int("context_length", 0) > original ? "rope_factors_long.weight"
+                                               : "rope_factors_short.weight";
+  if (auto it = cache_.find(name); it != cache_.end() && !it->second.values.empty())
+    frequency /= it->second.values[pair];
+  return frequency / factor;
+}
+
+double Naive::Magnitude() const {
+  double magnitude = Float("rope.scaling.attn_factor", 1.0);
+  if (Text("rope.scaling.type") != "yarn") return magnitude;
+  const double stretch = 0.1 * std::log(Float("rope.scaling.factor", 1.0));
+  magnitude *= 1 + stretch;
+  const double all = Float("rope.scaling.yarn_log_multiplier", 0.0);
+  return all == 0.0 ? magnitude : magnitude / (1 + all * stretch);
+}
+
+void Naive::Rope(double* head, int64_t position, double base, bool scaled) const {
+  const bool neox = !Is({"llama", "smollm3", "granite", "granitemoe", "mistral3"});
+  const double magnitude = scaled ? Magnitude() : 1.0;
   const size_t half = rope_dims_ / 2;
   for (size_t i = 0; i < half; ++i) {
-    double frequency =
-        std::pow(base, -2.0 * static_cast<double>(i) / static_cast<double>(rope_dims_)) / factor;
-    if (factors != nullptr) frequency /= (*factors)[i];
-    const double angle = static_cast<double>(position) * frequency;
+    const double angle = static_cast<double>(position) * Frequency(i, base, scaled);
     double& a = head[neox ? i : 2 * i];
     double& b = head[neox ? i + half : 2 * i + 1];
     const double rotated = a * std::cos(angle) - b * std::sin(angle);
-    b = a * std::sin(angle) + b * std::cos(angle);
-    a = rotated;
+    b = (a * std::sin(angle) + b * std::cos(angle)) * magnitude;
+    a = rotated * magnitude;
+  }
+}
+
+double Naive::Temperature(size_t position) const {
+  const double scale = Float("attention.temperature_scale", 0.0);
+  const int64_t original = Int("rope.scaling.original_context_length", Int("context_length", 1));
+  return 1 + scale * std::log(1.0 + static_cast<double>(static_cast<int64_t>(position) / original));
+}
+
+// Of each head, or of all together.
+void Naive::NormHeads(Vec& x, const Vec& norm) const {
+  if (norm.empty()) return;
+  for (size_t begin = 0; begin < x.size(); begin += norm.size()) {
+    const Vec normed = RmsNorm(&x[begin], norm.size(), norm, eps_);
+    std::copy(normed.begin(), normed.end(), x.begin() + static_cast<std::ptrdiff_t>(begin));
   }
 }
 
 bool Naive::Local(size_t layer) const {
-  if (arch_ != "gemma3" || Int("attention.sliding_window", 0) == 0) return false;
+  if (Int("attention.sliding_window", 0) == 0) return false;
+  if (!Is({"gemma2", "gemma3", "olmo2", "gpt-oss"})) return false;
   const auto pattern = file_.GetIntArray(arch_ + ".attention.sliding_window_pattern");
   if (pattern.ok()) return pattern.value()[layer] != 0;
-  const auto period = static_cast<size_t>(Int("attention.sliding_window_pattern", 6));
+  const int64_t usual = Is({"gemma3"}) ? 6 : Is({"olmo2"}) ? 4 : 2;
+  const auto period = static_cast<size_t>(Int("attention.sliding_window_pattern", usual));
   return layer % period != period - 1;
 }
 
 int64_t Naive::Window(size_t layer) const {
   const int64_t window = Int("attention.sliding_window", 0);
-  return arch_ != "gemma3" || Local(layer) ? window : 0;
+  if (Is({"gemma2", "gemma3", "olmo2", "gpt-oss"})) return Local(layer) ? window : 0;
+  return Is({"phi3"}) ? 0 : window;
 }
 
 std::vector<Vec> Naive::Attention(size_t layer, const std::vector<Vec>& normed) {
-  const Matrix& wq = Load(Name(layer, "attn_q.weight"));
-  const Matrix& wk = Load(Name(layer, "attn_k.weight"));
-  const Matrix& wv = Load(Name(layer, "attn_v.weight"));
+  Matrix wq = Load(Name(layer, "attn_q.weight")), wk = Load(Name(layer, "attn_k.weight"));
+  Matrix wv = Load(Name(layer, "attn_v.weight"));
+  if (const Matrix& all = Load(Name(layer, "attn_qkv.weight")); all.rows != 0) {
+    const size_t q_rows = heads_ * head_dim_, kv_rows = (all.rows - q_rows) / 2;
+    wq = Rows(all, 0, q_rows);
+    wk = Rows(all, q_rows, kv_rows);
+    wv = Rows(all, q_rows + kv_rows, kv_rows);
+  }
   const Matrix& wo = Load(Name(layer, "attn_output.weight"));
   const Vec& q_norm = Vector(Name(layer, "attn_q_norm.weight"));
   const Vec& k_norm = Vector(Name(layer, "attn_k_norm.weight"));
   const size_t kv_heads = wk.rows / head_dim_;
-  const double base =
-      Local(layer) ? Float("rope.freq_base_swa", 10000.0) : Float("rope.freq_base", 10000.0);
-  const double factor = Local(layer) ? 1.0 : Float("rope.scaling.factor", 1.0);
+  const bool scaled = !(Local(layer) && Is({"gemma3", "olmo2"}));
+  const double base = Local(layer) && Is({"gemma3"}) ? Float("rope.freq_base_swa", 10000.0)
+                                                     : Float("rope.freq_base", 10000.0);
+  const bool turns = !(Is({"smollm3"}) && layer % 4 == 3);
   double scale = 1.0 / std::sqrt(static_cast<double>(head_dim_));
   if (arch_ == "gemma3" && Int("block_count", 0) == 62)
     scale = 1.0 / std::sqrt(static_cast<double>(embd_ / heads_));
   scale = Float("attention.scale", scale);
   const int64_t window = Window(layer);
   std::vector<Vec> q, k, v, out;
-  const auto prepare = [&](Vec& x, const char* bias, const Vec& norm, size_t heads, bool rotate,
-                           size_t position) {
-    const Vec& b = Vector(Name(layer, bias));
-    for (size_t i = 0; i < b.size(); ++i) x[i] += b[i];
-    for (size_t h = 0; rotate && h < heads; ++h) {
-      if (!norm.empty()) {
-        const Vec normed_head = RmsNorm(&x[h * head_dim_], head_dim_, norm, eps_);
-        std::copy(normed_head.begin(), normed_head.end(),
-                  x.begin() + static_cast<std::ptrdiff_t>(h * head_dim_));
-      }
-      Rope(&x[h * head_dim_], static_cast<int64_t>(position), base, factor);
-    }
+  const double cap = Float("attn_logit_softcapping", 0.0);
+  const Vec& sinks = Vector(Name(layer, "attn_sinks.weight"));
+  const auto prepare = [&](Vec& x, const char* bias, const Vec& norm, size_t position) {
+    AddTo(x, Vector(Name(layer, bias)));
+    NormHeads(x, norm);
+    for (size_t at = 0; turns && at < x.size(); at += head_dim_)
+      Rope(&x[at], static_cast<int64_t>(position), base, scaled);
   };
   for (size_t t = 0; t < normed.size(); ++t) {
     q.push_back(wq.Times(normed[t].data()));
     k.push_back(wk.Times(normed[t].data()));
     v.push_back(wv.Times(normed[t].data()));
-    prepare(q[t], "attn_q.bias", q_norm, heads_, true, t);
-    prepare(k[t], "attn_k.bias", k_norm, kv_heads, true, t);
-    prepare(v[t], "attn_v.bias", {}, kv_heads, false, t);
+    prepare(q[t], "attn_q.bias", q_norm, t);
+    prepare(k[t], "attn_k.bias", k_norm, t);
+    AddTo(v[t], Vector(Name(layer, "attn_v.bias")));
+    for (double& value : q[t]) value *= Temperature(t);
     Vec mixed(heads_ * head_dim_);
     for (size_t h = 0; h < heads_; ++h) {
       const size_t kv = h / (heads_ / kv_heads);
@@ -185,18 +272,18 @@ std::vector<Vec> Naive::Attention(size_t layer, const std::vector<Vec>& normed) 
         double dot = 0;
         for (size_t i = 0; i < head_dim_; ++i)
           dot += q[t][h * head_dim_ + i] * k[p][kv * head_dim_ + i];
-        score.push_back(dot * scale);
+        score.push_back(cap == 0.0 ? dot * scale : cap * std::tanh(dot * scale / cap));
       }
-      const double top = *std::max_element(score.begin(), score.end());
-      double sum = 0;
+      double top = *std::max_element(score.begin(), score.end());
+      if (!sinks.empty()) top = std::max(top, sinks[h]);
+      double sum = sinks.empty() ? 0.0 : std::exp(sinks[h] - top);
       for (double& s : score) sum += s = std::exp(s - top);
       for (size_t p = first; p <= t; ++p)
         for (size_t i = 0; i < head_dim_; ++i)
           mixed[h * head_dim_ + i] += score[p - first] / sum * v[p][kv * head_dim_ + i];
     }
     out.push_back(wo.Times(mixed.data()));
-    const Vec& bias = Vector(Name(layer, "attn_output.bias"));
-    for (size_t i = 0; i < bias.size(); ++i) out[t][i] += bias[i];
+    AddTo(out[t], Vector(Name(layer, "attn_output.bias")));
   }
   return out;
 }
@@ -223,18 +310,36 @@ std::vector<Vec> Naive::ShortConv(size_t layer, const std::vector<Vec>& normed) 
   return out;
 }
 
-Vec Naive::Dense(const Matrix& gate, const Matrix& up, const Matrix& down, const Vec& x) const {
+Vec Naive::Dense(const Matrix& gate, const Matrix& up, const Matrix& down, const Vec& x,
+                 const Vec& gate_bias, const Vec& up_bias) const {
   Vec g = gate.Times(x.data());
-  const Vec u = up.Times(x.data());
-  for (size_t i = 0; i < g.size(); ++i)
-    g[i] = (arch_ == "gemma3" ? GeluTanh(g[i]) : Silu(g[i])) * u[i];
+  Vec u = up.Times(x.data());
+  AddTo(g, gate_bias);
+  AddTo(u, up_bias);
+  for (size_t i = 0; i < g.size(); ++i) {
+    if (Is({"gpt-oss"})) {
+      const double clamped = std::min(g[i], 7.0);
+      g[i] = clamped * Sigmoid(1.702 * clamped) * (std::clamp(u[i], -7.0, 7.0) + 1);
+    } else {
+      g[i] = (Is({"gemma2", "gemma3"}) ? GeluTanh(g[i]) : Silu(g[i])) * u[i];
+    }
+  }
   return down.Times(g.data());
+}
+
+Vec Naive::Feed(size_t layer, const Vec& x) {
+  const Matrix& up = Load(Name(layer, "ffn_up.weight"));
+  const Matrix& down = Load(Name(layer, "ffn_down.weight"));
+  const Matrix& gate = Load(Name(layer, "ffn_gate.weight"));
+  if (gate.rows != 0) return Dense(gate, up, down, x);
+  return Dense(Rows(up, 0, down.k), Rows(up, down.k, down.k), down, x);
 }
 
 Vec Naive::Moe(size_t layer, const Vec& x, double* margin) {
   Vec p = Load(Name(layer, "ffn_gate_inp.weight")).Times(x.data());
   const size_t experts = p.size();
-  if (Int("expert_gating_func", arch_ == "llama" ? 1 : 2) == 2) {
+  AddTo(p, Vector(Name(layer, "ffn_gate_inp.bias")));
+  if (Int("expert_gating_func", 1) == 2) {
     for (double& value : p) value = 1.0 / (1.0 + std::exp(-value));
   } else {
     const double top = *std::max_element(p.begin(), p.end());
@@ -257,17 +362,17 @@ Vec Naive::Moe(size_t layer, const Vec& x, double* margin) {
     const size_t e = order[i].second;
     const auto slice = [&](const char* name) {
       const Matrix& all = Load(Name(layer, name));
-      Matrix one;
-      one.rows = all.rows / experts;
-      one.k = all.k;
-      const auto begin = all.values.begin() + static_cast<std::ptrdiff_t>(e * one.rows * one.k);
-      one.values.assign(begin, begin + static_cast<std::ptrdiff_t>(one.rows * one.k));
-      return one;
+      return all.rows == 0 ? all : Rows(all, e * (all.rows / experts), all.rows / experts);
     };
-    const Vec y = Dense(slice("ffn_gate_exps.weight"), slice("ffn_up_exps.weight"),
-                        slice("ffn_down_exps.weight"), x);
+    Vec y = Dense(slice("ffn_gate_exps.weight"), slice("ffn_up_exps.weight"),
+                  slice("ffn_down_exps.weight"), x, slice("ffn_gate_exps.bias").values,
+                  slice("ffn_up_exps.bias").values);
+    AddTo(y, slice("ffn_down_exps.bias").values);
     for (size_t j = 0; j < embd_; ++j) out[j] += p[e] / sum * scale * y[j];
   }
+  if (const Matrix& gate = Load(Name(layer, "ffn_gate_shexp.weight")); gate.rows != 0)
+    AddTo(out, Dense(gate, Load(Name(layer, "ffn_up_shexp.weight")),
+                     Load(Name(layer, "ffn_down_shexp.weight")), x));
   return out;
 }
 
@@ -280,7 +385,9 @@ NaiveResult Naive::Run(const std::vector<int32_t>& tokens) {
   eps_ = Float("attention.layer_norm_rms_epsilon", 0);
   const auto layers = static_cast<size_t>(Int("block_count", 0));
   const Matrix& embedding = Load("token_embd.weight");
-  Load("rope_freqs.weight");
+  for (const char* name :
+       {"rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"})
+    Load(name);
   NaiveResult result;
   result.vocab = static_cast<int64_t>(embedding.rows);
   result.router_margin.assign(tokens.size(), std::numeric_limits<double>::infinity());
@@ -289,28 +396,28 @@ NaiveResult Naive::Run(const std::vector<int32_t>& tokens) {
     const auto row =
         embedding.values.begin() + static_cast<std::ptrdiff_t>(static_cast<size_t>(token) * embd_);
     x.emplace_back(row, row + static_cast<std::ptrdiff_t>(embd_));
-    if (arch_ == "gemma3")
-      for (double& value : x.back()) value *= std::sqrt(static_cast<double>(embd_));
+    const bool gemma = Is({"gemma2", "gemma3"});
+    for (double& value : x.back())
+      value *= gemma ? std::sqrt(static_cast<double>(embd_)) : Float("embedding_scale", 1.0);
   }
+  const double branch_scale = Float("residual_scale", 1.0);
   for (size_t layer = 0; layer < layers; ++layer) {
     std::vector<Vec> normed;
-    for (const Vec& row : x)
-      normed.push_back(RmsNorm(row.data(), embd_, Vector(Name(layer, "attn_norm.weight")), eps_));
+    for (const Vec& row : x) normed.push_back(Norm(row, Name(layer, "attn_norm.weight")));
     const bool conv = file_.FindTensor(Name(layer, "shortconv.conv.weight")) != nullptr;
     const std::vector<Vec> mixed = conv ? ShortConv(layer, normed) : Attention(layer, normed);
     const bool moe = file_.FindTensor(Name(layer, "ffn_gate_inp.weight")) != nullptr;
+    // Of one name with what others have behind attention, but before the experts.
+    const bool before = Is({"gpt-oss"});
     const auto add = [&](size_t t, Vec y, const char* post_norm) {
-      const Vec& weight = Vector(Name(layer, post_norm));
-      if (!weight.empty()) y = RmsNorm(y.data(), embd_, weight, eps_);
-      for (size_t i = 0; i < embd_; ++i) x[t][i] += y[i];
+      if (!before) y = Norm(y, Name(layer, post_norm));
+      for (size_t i = 0; i < embd_; ++i) x[t][i] += branch_scale * y[i];
     };
     for (size_t t = 0; t < x.size(); ++t) {
       add(t, mixed[t], "post_attention_norm.weight");
-      const Vec h = RmsNorm(x[t].data(), embd_, Vector(Name(layer, "ffn_norm.weight")), eps_);
-      add(t,
-          moe ? Moe(layer, h, &result.router_margin[t])
-              : Dense(Load(Name(layer, "ffn_gate.weight")), Load(Name(layer, "ffn_up.weight")),
-                      Load(Name(layer, "ffn_down.weight")), h),
+      const Vec h =
+          Norm(x[t], Name(layer, before ? "post_attention_norm.weight" : "ffn_norm.weight"));
+      add(t, moe ? Moe(layer, h, &result.router_margin[t]) : Feed(layer, h),
           "post_ffw_norm.weight");
     }
   }
@@ -322,7 +429,7 @@ NaiveResult Naive::Run(const std::vector<int32_t>& tokens) {
   for (const Vec& row : x) {
     Vec logits = head.Times(RmsNorm(row.data(), embd_, norm, eps_).data());
     for (double& value : logits)
-      if (cap != 0.0) value = cap * std::tanh(value / cap);
+      value /= Float("logit_scale", 1.0), value = cap == 0.0 ? value : cap * std::tanh(value / cap);
     result.logits.insert(result.logits.end(), logits.begin(), logits.end());
   }
   return result;

@@ -6,6 +6,7 @@
 #include <iterator>
 
 #include "tests/support/random_weights.h"
+#include "tests/support/tiny_arch.h"
 #include "tests/support/tiny_vocab.h"
 
 namespace lull {
@@ -15,8 +16,6 @@ constexpr uint32_t kF32 = 0;
 constexpr uint32_t kNoType = ~uint32_t{0};
 // Logits of a normed state against rows of the head spread over about +-3.
 constexpr float kHeadGain = 3.0f;
-// Of Q and of K: scores spread enough that attention prefers some positions.
-constexpr float kScoreGain = 1.2f;
 
 uint32_t TypeIdByName(const std::string& name) {
   for (uint32_t id = 0; id < 64; ++id)
@@ -66,10 +65,6 @@ bool NeedsWideRows(const std::string& type) {
   const WeightType* found = FindWeightType(type);
   return found != nullptr && !GgufRowBytes(TypeIdByName(found->base), 64).ok();
 }
-bool IsLfm2(const TinyModelSpec& spec) { return spec.arch == "lfm2" || spec.arch == "lfm2moe"; }
-bool NormsHeads(const TinyModelSpec& spec) {
-  return spec.arch == "gemma3" || spec.arch == "qwen3" || IsLfm2(spec);
-}
 
 template <typename T>
 void SetDefault(T* field, T value) {
@@ -109,7 +104,8 @@ uint32_t PickType(const std::string& type, bool better, const std::string& tenso
 
 class Builder {
  public:
-  Builder(const TinyModelSpec& spec, GgufWriter* writer) : spec_(spec), writer_(writer) {}
+  Builder(const TinyModelSpec& spec, GgufWriter* writer)
+      : spec_(spec), arch_(*FindTinyArch(spec.arch)), writer_(writer) {}
 
   void AddMetadata();
   void AddTensors();
@@ -136,24 +132,29 @@ class Builder {
   // Larger branches make a network that amplifies the rounding of its activations from layer to
   // layer, and then two correct programs part.
   float EmbeddingRms() const {
-    return spec_.arch == "gemma3" ? kHeadGain / std::sqrt(static_cast<float>(spec_.embd)) : 4.0f;
+    return arch_.scaled_embedding ? kHeadGain / std::sqrt(static_cast<float>(spec_.embd)) : 4.0f;
   }
-  // gemma3 norms what its branches add.
-  float BranchGain() const { return spec_.arch == "gemma3" ? 1.0f : 0.25f * EmbeddingRms(); }
+  // Where what branches add is normed, the norm has the gain.
+  float BranchGain() const { return arch_.post_norms ? 1.0f : 0.25f * EmbeddingRms(); }
 
   // [k, rows(, experts)]; values scaled so that a unit-variance input gives unit-variance output.
   void AddMatrix(const std::string& name, std::vector<uint64_t> dims, const std::string& type, float gain = 1.0f,
                  bool better_type = false);
   void AddF32(const std::string& name, std::vector<uint64_t> dims, float low, float high);
   void AddNorm(const std::string& name, uint64_t size) { AddF32(name, {size}, 0.8f, 1.2f); }
+  void AddPostNorm(const std::string& name, float gain);
   void AddOutputNorm();
   void AddAttention(uint64_t layer);
   void AddConvolution(uint64_t layer);
   void AddFeedForward(uint64_t layer);
   void AddExperts(uint64_t layer);
+  void AddExpertBiases(uint64_t layer);
+  void AddSharedExpert(uint64_t layer);
   void AddRopeFactors();
+  uint64_t ExpertFfn() const { return arch_.expert_ffn_key ? spec_.expert_ffn : spec_.ffn; }
 
   const TinyModelSpec& spec_;
+  const TinyArch& arch_;
   GgufWriter* writer_;
 };
 
@@ -163,7 +164,8 @@ void Builder::AddMetadata() {
   };
   writer_->AddString("general.architecture", spec_.arch);
   writer_->AddString("general.type", "model");
-  writer_->AddString("general.name", "Tiny " + spec_.arch + " " + spec_.type + " seed " + std::to_string(spec_.seed));
+  const std::string title = arch_.title != nullptr ? arch_.title : spec_.arch;
+  writer_->AddString("general.name", "Tiny " + title + " " + spec_.type + " seed " + std::to_string(spec_.seed));
   writer_->AddUint32("general.quantization_version", 2);
   if (const WeightType* type = FindWeightType(spec_.type)) writer_->AddUint32("general.file_type", type->file_type);
   put("block_count", spec_.layers);
@@ -177,23 +179,22 @@ void Builder::AddMetadata() {
     const std::vector<int32_t> per_layer(spec_.kv_heads_per_layer.begin(), spec_.kv_heads_per_layer.end());
     writer_->AddInt32Array(Key("attention.head_count_kv"), per_layer);
   }
-  if (spec_.head_dim * spec_.heads != spec_.embd || spec_.arch == "gemma3" || spec_.arch == "qwen3") {
+  if (spec_.head_dim * spec_.heads != spec_.embd || arch_.head_dim_keys) {
     put("attention.key_length", spec_.head_dim);
     put("attention.value_length", spec_.head_dim);
   }
   writer_->AddFloat32(Key("attention.layer_norm_rms_epsilon"), static_cast<float>(spec_.rms_eps));
   writer_->AddFloat32(Key("rope.freq_base"), static_cast<float>(spec_.rope_freq_base));
   if (spec_.rope_dimension_count && spec_.arch == "llama") put("rope.dimension_count", spec_.head_dim);
-  if (spec_.arch == "gemma3") put("attention.sliding_window", spec_.sliding_window);
+  if (arch_.sliding_window) put("attention.sliding_window", spec_.sliding_window);
   put("vocab_size", spec_.vocab);
-  if (IsLfm2(spec_)) put("shortconv.l_cache", spec_.conv_l_cache);
-  if (spec_.arch == "lfm2moe") {
+  if (arch_.experts) {
     put("expert_count", spec_.experts);
     put("expert_used_count", spec_.experts_used);
-    put("expert_feed_forward_length", spec_.expert_ffn);
-    put("leading_dense_block_count", spec_.dense_lead);
-    put("expert_gating_func", 2);  // sigmoid
+    if (arch_.expert_ffn_key) put("expert_feed_forward_length", spec_.expert_ffn);
+    if (arch_.dense_lead) put("leading_dense_block_count", spec_.dense_lead);
   }
+  if (arch_.add_keys != nullptr) arch_.add_keys(spec_, writer_);
   if (spec_.tokenizer == "gpt2") AddByteLevelVocab(spec_, writer_);
   if (spec_.tokenizer == "llama") AddSentencePieceVocab(spec_, writer_);
 }
@@ -214,21 +215,34 @@ void Builder::AddF32(const std::string& name, std::vector<uint64_t> dims, float 
 void Builder::AddAttention(uint64_t layer) {
   const uint64_t q = spec_.heads * spec_.head_dim;
   const uint64_t kv = KvHeads(layer) * spec_.head_dim;
-  AddMatrix(Name(layer, "attn_q.weight"), {spec_.embd, q}, spec_.type, kScoreGain);
-  AddMatrix(Name(layer, "attn_k.weight"), {spec_.embd, kv}, spec_.type, kScoreGain);
-  AddMatrix(Name(layer, "attn_v.weight"), {spec_.embd, kv}, spec_.type, 1.0f, RaisedV(layer));
+  if (arch_.fused) {
+    AddMatrix(Name(layer, "attn_qkv.weight"), {spec_.embd, q + 2 * kv}, spec_.type, arch_.score_gain, RaisedV(layer));
+  } else {
+    AddMatrix(Name(layer, "attn_q.weight"), {spec_.embd, q}, spec_.type, arch_.score_gain);
+    AddMatrix(Name(layer, "attn_k.weight"), {spec_.embd, kv}, spec_.type, arch_.score_gain);
+    AddMatrix(Name(layer, "attn_v.weight"), {spec_.embd, kv}, spec_.type, 1.0f, RaisedV(layer));
+  }
   // Averages of V are small.
   AddMatrix(Name(layer, "attn_output.weight"), {q, spec_.embd}, spec_.type, 2.5f * BranchGain());
-  if (spec_.arch == "qwen2") {
+  if (arch_.qkv_bias) {
     AddF32(Name(layer, "attn_q.bias"), {q}, -0.5f, 0.5f);
     AddF32(Name(layer, "attn_k.bias"), {kv}, -0.5f, 0.5f);
     AddF32(Name(layer, "attn_v.bias"), {kv}, -0.5f, 0.5f);
   }
-  if (NormsHeads(spec_)) {
-    for (const char* name : {"attn_q_norm.weight", "attn_k_norm.weight"})
-      AddF32(Name(layer, name), {spec_.head_dim}, 0.8f * kScoreGain, 1.2f * kScoreGain);
+  if (arch_.o_bias) AddF32(Name(layer, "attn_output.bias"), {spec_.embd}, -0.5f, 0.5f);
+  if (arch_.sinks) AddF32(Name(layer, "attn_sinks.weight"), {spec_.heads}, -1.0f, 2.0f);
+  if (arch_.head_norms || arch_.whole_norms) {
+    const uint64_t head = spec_.head_dim;
+    AddF32(Name(layer, "attn_q_norm.weight"), {arch_.whole_norms ? q : head}, 0.8f * arch_.score_gain, 1.2f * arch_.score_gain);
+    AddF32(Name(layer, "attn_k_norm.weight"), {arch_.whole_norms ? kv : head}, 0.8f * arch_.score_gain, 1.2f * arch_.score_gain);
   }
-  if (spec_.arch == "gemma3") AddNorm(Name(layer, "post_attention_norm.weight"), spec_.embd);
+  if (arch_.post_norms) AddPostNorm(Name(layer, "post_attention_norm.weight"), 1.0f);
+}
+
+// Behind a branch; where embeddings are large, so are the branches.
+void Builder::AddPostNorm(const std::string& name, float gain) {
+  if (!arch_.scaled_embedding) gain *= 0.25f * EmbeddingRms();
+  AddF32(name, {spec_.embd}, 0.8f * gain, 1.2f * gain);
 }
 
 void Builder::AddConvolution(uint64_t layer) {
@@ -240,23 +254,42 @@ void Builder::AddConvolution(uint64_t layer) {
 }
 
 void Builder::AddFeedForward(uint64_t layer) {
-  AddMatrix(Name(layer, "ffn_gate.weight"), {spec_.embd, spec_.ffn}, spec_.type, 1.5f);
-  AddMatrix(Name(layer, "ffn_up.weight"), {spec_.embd, spec_.ffn}, spec_.type);
+  if (arch_.fused) {
+    AddMatrix(Name(layer, "ffn_up.weight"), {spec_.embd, 2 * spec_.ffn}, spec_.type, 1.25f);
+  } else {
+    AddMatrix(Name(layer, "ffn_gate.weight"), {spec_.embd, spec_.ffn}, spec_.type, 1.5f);
+    AddMatrix(Name(layer, "ffn_up.weight"), {spec_.embd, spec_.ffn}, spec_.type);
+  }
   AddMatrix(Name(layer, "ffn_down.weight"), {spec_.ffn, spec_.embd}, spec_.type, 1.5f * BranchGain(),
             IsRaised(layer, spec_.layers));
-  if (spec_.arch == "gemma3")
-    AddF32(Name(layer, "post_ffw_norm.weight"), {spec_.embd}, 0.4f, 0.6f);
 }
 
 void Builder::AddExperts(uint64_t layer) {
   // Beyond 256 inputs scores would only saturate the router's sigmoid.
   const float router = std::min(0.3f, 4.8f / std::sqrt(static_cast<float>(spec_.embd)));
   AddF32(Name(layer, "ffn_gate_inp.weight"), {spec_.embd, spec_.experts}, -router, router);
-  AddF32(Name(layer, "exp_probs_b.bias"), {spec_.experts}, -0.1f, 0.1f);
-  AddMatrix(Name(layer, "ffn_gate_exps.weight"), {spec_.embd, spec_.expert_ffn, spec_.experts}, spec_.type, 1.5f);
-  AddMatrix(Name(layer, "ffn_up_exps.weight"), {spec_.embd, spec_.expert_ffn, spec_.experts}, spec_.type);
-  AddMatrix(Name(layer, "ffn_down_exps.weight"), {spec_.expert_ffn, spec_.embd, spec_.experts}, spec_.type,
-            1.5f * spec_.expert_gain * BranchGain(), IsRaised(layer, spec_.layers));
+  if (arch_.router_selection_bias) AddF32(Name(layer, "exp_probs_b.bias"), {spec_.experts}, -0.1f, 0.1f);
+  const uint64_t ffn = ExpertFfn();
+  AddMatrix(Name(layer, "ffn_gate_exps.weight"), {spec_.embd, ffn, spec_.experts}, spec_.type, 1.5f);
+  AddMatrix(Name(layer, "ffn_up_exps.weight"), {spec_.embd, ffn, spec_.experts}, spec_.type);
+  AddMatrix(Name(layer, "ffn_down_exps.weight"), {ffn, spec_.embd, spec_.experts}, spec_.type,
+            1.5f * spec_.expert_gain * arch_.expert_gain * BranchGain(), IsRaised(layer, spec_.layers));
+  if (arch_.expert_biases) AddExpertBiases(layer);
+  if (arch_.shared_expert) AddSharedExpert(layer);
+}
+
+void Builder::AddExpertBiases(uint64_t layer) {
+  const uint64_t experts = spec_.experts;
+  AddF32(Name(layer, "ffn_gate_inp.bias"), {experts}, -0.3f, 0.3f);
+  AddF32(Name(layer, "ffn_gate_exps.bias"), {ExpertFfn(), experts}, -0.5f, 0.5f);
+  AddF32(Name(layer, "ffn_up_exps.bias"), {ExpertFfn(), experts}, -0.5f, 0.5f);
+  AddF32(Name(layer, "ffn_down_exps.bias"), {spec_.embd, experts}, -0.5f, 0.5f);
+}
+
+void Builder::AddSharedExpert(uint64_t layer) {
+  AddMatrix(Name(layer, "ffn_gate_shexp.weight"), {spec_.embd, spec_.ffn}, spec_.type, 1.5f);
+  AddMatrix(Name(layer, "ffn_up_shexp.weight"), {spec_.embd, spec_.ffn}, spec_.type);
+  AddMatrix(Name(layer, "ffn_down_shexp.weight"), {spec_.ffn, spec_.embd}, spec_.type, BranchGain());
 }
 
 // Llama 3.1's: wave lengths up to a quarter of the original context stay, those beyond it are
@@ -278,7 +311,7 @@ void Builder::AddRopeFactors() {
 // Where the head is the embedding, its gain is here. Signs at random, or every state would point
 // at the token that it came from and the model would repeat its input for ever.
 void Builder::AddOutputNorm() {
-  const std::string name = IsLfm2(spec_) ? "token_embd_norm.weight" : "output_norm.weight";
+  const std::string name = arch_.conv ? "token_embd_norm.weight" : "output_norm.weight";
   if (!spec_.tied_head) return AddNorm(name, spec_.embd);
   const float gain = kHeadGain / (std::sqrt(static_cast<float>(spec_.embd)) * EmbeddingRms());
   TestRandom random(Seed(name));
@@ -297,19 +330,25 @@ void Builder::AddTensors() {
     AddMatrix("output.weight", {spec_.embd, spec_.vocab}, spec_.output_type, kHeadGain, true);
   AddOutputNorm();
   if (spec_.llama3_rope) AddRopeFactors();
+  if (arch_.long_rope) {
+    AddF32("rope_factors_long.weight", {spec_.head_dim / 2}, 1.0f, 8.0f);
+    AddF32("rope_factors_short.weight", {spec_.head_dim / 2}, 1.0f, 1.5f);
+  }
   for (uint64_t layer = 0; layer < spec_.layers; ++layer) {
-    AddNorm(Name(layer, "attn_norm.weight"), spec_.embd);
+    if (arch_.pre_norms) AddNorm(Name(layer, "attn_norm.weight"), spec_.embd);
     if (KvHeads(layer) == 0) {
       AddConvolution(layer);
     } else {
       AddAttention(layer);
     }
-    AddNorm(Name(layer, "ffn_norm.weight"), spec_.embd);
-    if (spec_.arch == "lfm2moe" && layer >= spec_.dense_lead) {
+    if (arch_.pre_norms) AddNorm(Name(layer, arch_.ffn_norm), spec_.embd);
+    if (arch_.experts && !(arch_.dense_lead && layer < spec_.dense_lead)) {
       AddExperts(layer);
     } else {
       AddFeedForward(layer);
     }
+    // Softer than attention's: there are two sources of noise in it.
+    if (arch_.post_norms) AddPostNorm(Name(layer, "post_ffw_norm.weight"), 0.5f);
   }
 }
 
@@ -328,13 +367,15 @@ Status CheckShape(const TinyModelSpec& spec) {
   if (spec.tokenizer != "gpt2" && spec.tokenizer != "llama") return Impossible("tokenizer is gpt2 or llama");
   if (spec.vocab < min_vocab) return Impossible("vocab is at least " + std::to_string(min_vocab));
   if (spec.head_dim % 2 != 0) return Impossible("head_dim is even");
-  if (IsLfm2(spec) && spec.head_dim * spec.heads != spec.embd) return Impossible("lfm2 has head_dim = embd / heads");
+  const TinyArch& arch = *FindTinyArch(spec.arch);
+  if ((arch.conv || arch.whole_norms || arch.fused) && spec.head_dim * spec.heads != spec.embd)
+    return Impossible(spec.arch + " has head_dim = embd / heads");
   if (!spec.kv_heads_per_layer.empty() && spec.kv_heads_per_layer.size() != spec.layers)
     return Impossible("kv_heads_per_layer has one entry per layer");
   for (const uint32_t kv : spec.kv_heads_per_layer)
     if (kv != 0 && spec.heads % kv != 0) return Impossible("heads is a multiple of kv_heads");
   if (spec.heads % spec.kv_heads != 0) return Impossible("heads is a multiple of kv_heads");
-  if (spec.arch == "lfm2moe" && (spec.experts_used < 1 || spec.experts_used > spec.experts))
+  if (arch.experts && (spec.experts_used < 1 || spec.experts_used > spec.experts))
     return Impossible("experts_used is 1 to experts");
   return Status::Ok();
 }
@@ -357,34 +398,44 @@ const std::vector<std::string>& TinyModelMixes() {
 }
 
 const std::vector<std::string>& TinyModelArchitectures() {
-  static const std::vector<std::string> architectures = {"llama", "gemma3", "lfm2", "lfm2moe",
-                                                         "qwen2", "qwen3"};
+  static const std::vector<std::string> architectures = [] {
+    std::vector<std::string> names;
+    for (const TinyArch& arch : TinyArchs()) names.push_back(arch.name);
+    return names;
+  }();
   return architectures;
 }
 
+std::string TestNameOf(std::string name) {
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+
 Result<TinyModelSpec> ResolveTinyModel(TinyModelSpec spec) {
-  const std::vector<std::string>& architectures = TinyModelArchitectures();
-  if (std::find(architectures.begin(), architectures.end(), spec.arch) == architectures.end())
-    return Impossible("architecture " + spec.arch + " is not one of those written");
+  const TinyArch* arch = FindTinyArch(spec.arch);
+  if (arch == nullptr) return Impossible("architecture " + spec.arch + " is not one of those written");
+  // What the architecture leaves no choice about.
+  if (arch->always_tied) spec.tied_head = true;
+  if (arch->always_untied) spec.tied_head = false;
   SetDefault(&spec.embedding_type, spec.type);
   SetDefault(&spec.output_type, spec.type);
   LULL_RETURN_IF_ERROR(CheckTypes(spec));
   const bool wide = NeedsWideRows(spec.type) || NeedsWideRows(spec.embedding_type) ||
                     NeedsWideRows(spec.output_type);
   SetDefault<uint64_t>(&spec.embd, wide ? 256 : 64);
-  SetDefault<uint64_t>(&spec.layers, spec.arch == "gemma3" ? 7 : IsLfm2(spec) ? 4 : 2);
+  SetDefault<uint64_t>(&spec.layers, arch->layers);
   SetDefault<uint64_t>(&spec.heads, 4);
-  SetDefault<uint64_t>(&spec.kv_heads, spec.arch == "gemma3" ? 1 : std::min<uint64_t>(2, spec.heads));
+  SetDefault<uint64_t>(&spec.kv_heads, std::min<uint64_t>(arch->kv_heads, spec.heads));
   const uint64_t head_dim = std::max<uint64_t>(2, spec.embd / spec.heads);
-  SetDefault<uint64_t>(&spec.head_dim, spec.arch == "qwen3" ? 2 * head_dim : head_dim);
+  SetDefault<uint64_t>(&spec.head_dim, arch->wide_heads ? 2 * head_dim : head_dim);
   SetDefault<uint64_t>(&spec.ffn, spec.embd * 2);
   SetDefault<uint64_t>(&spec.expert_ffn, wide ? 256 : spec.embd);
   SetDefault<uint64_t>(&spec.ctx, 512);
   SetDefault<uint64_t>(&spec.sliding_window, 16);
-  SetDefault(&spec.rope_freq_base, spec.arch == "llama" ? 10000.0 : 1e6);
-  SetDefault(&spec.tokenizer, std::string(spec.arch == "gemma3" ? "llama" : "gpt2"));
+  SetDefault(&spec.rope_freq_base, arch->rope_base);
+  SetDefault(&spec.tokenizer, std::string(arch->tokenizer));
   SetDefault<uint64_t>(&spec.vocab, 320);
-  if (spec.kv_heads_per_layer.empty() && IsLfm2(spec))
+  if (spec.kv_heads_per_layer.empty() && arch->conv)
     for (uint64_t layer = 0; layer < spec.layers; ++layer)
       spec.kv_heads_per_layer.push_back(layer % 3 == 2 ? static_cast<uint32_t>(spec.kv_heads) : 0);
   LULL_RETURN_IF_ERROR(CheckShape(spec));

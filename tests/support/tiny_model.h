@@ -70,5 +70,7 @@ const std::vector<std::string>& TinyModelSpecialTypes();
 inline constexpr const char* kTypesSeenWith[] = {"llama", "lfm2moe"};
 const std::vector<std::string>& TinyModelMixes();
 const std::vector<std::string>& TinyModelArchitectures();
+// An architecture's name as part of a test's: "gpt_oss".
+std::string TestNameOf(std::string name);
 
 }  // namespace lull

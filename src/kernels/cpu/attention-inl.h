@@ -155,6 +155,13 @@ LULL_INLINE void ForTiles(size_t n, Fn&& fn) {
   }
 }
 
+// Lanes that no score was computed for may hold anything; they are overwritten.
+LULL_INLINE void CapScores(float softcap, Batch& batch) {
+  const F32 cap = Set1(softcap);
+  for (size_t i = 0; i < batch.n * kPageTokens; i += 16)
+    StoreF32(batch.scores + i, Mul(cap, Tanh(Div(LoadF32(batch.scores + i), cap))));
+}
+
 // Scores of all 64 positions; those outside the visible slots are -inf.
 template <typename Kv>
 LULL_INLINE void PageScores(const AttentionArgs& args, const KvPage& page, Slots slots, Fetch fetch,
@@ -169,6 +176,7 @@ LULL_INLINE void PageScores(const AttentionArgs& args, const KvPage& page, Slots
                             i == 0 && begin == 0 ? fetch : Fetch(), batch.scores + i * kPageTokens);
     });
   }
+  if (args.softcap != 0.0f) CapScores(args.softcap, batch);
   if (slots.begin == 0 && slots.end == kPageTokens) return;
   for (size_t h = 0; h < batch.n; ++h) {
     float* row = batch.scores + h * kPageTokens;
@@ -324,8 +332,8 @@ LULL_INLINE void AttendPages(const AttentionArgs& args, size_t page_begin, size_
 
 void AttentionBegin(const AttentionArgs& args, AttentionState state) {
   for (size_t i = 0; i < args.num_rows * args.num_q; ++i) {
-    state.m[i] = -__builtin_inff();
-    state.l[i] = 0.0f;
+    state.m[i] = args.sinks != nullptr ? args.sinks[i % args.num_q] : -__builtin_inff();
+    state.l[i] = args.sinks != nullptr ? 1.0f : 0.0f;
   }
   for (size_t row = 0; row < args.num_rows; ++row)
     memset(args.out[row], 0, args.num_q * args.head_dim * sizeof(float));

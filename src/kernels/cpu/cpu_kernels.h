@@ -18,6 +18,7 @@
   void FmaScalar(const float* x, float s, size_t n, float* out);                               \
   void SwiGlu(const float* gate, const float* up, size_t n, float* out);                       \
   void GeGlu(const float* gate, const float* up, size_t n, float* out);                        \
+  void ClampedSwiGlu(const float* gate, const float* up, size_t n, float* out);                \
   void SigmoidVector(const float* x, size_t n, float* out);                                    \
   void SoftCap(const float* x, float cap, size_t n, float* out);                               \
   void Rope(float* head, const float* cos, const float* sin, size_t half, bool neox);          \

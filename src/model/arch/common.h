@@ -10,9 +10,19 @@ inline int64_t Embd3(const Hparams& h, const LayerPlan&) { return 3 * h.embeddin
 inline int64_t Vocab(const Hparams& h, const LayerPlan&) { return h.vocab; }
 inline int64_t QDim(const Hparams& h, const LayerPlan&) { return h.q_dim(); }
 inline int64_t KvDim(const Hparams& h, const LayerPlan& l) { return l.kv_heads * h.head_dim; }
+inline int64_t Heads(const Hparams& h, const LayerPlan&) { return h.num_heads; }
 inline int64_t HeadDim(const Hparams& h, const LayerPlan&) { return h.head_dim; }
+inline int64_t QkvDim(const Hparams& h, const LayerPlan& l) {
+  return h.q_dim() + 2 * l.kv_heads * h.head_dim;
+}
+inline int64_t VBegin(const Hparams& h, const LayerPlan& l) {
+  return h.q_dim() + l.kv_heads * h.head_dim;
+}
+inline int64_t First(const Hparams&, const LayerPlan&) { return 0; }
 inline int64_t RopeHalf(const Hparams& h, const LayerPlan&) { return h.rope_dims / 2; }
 inline int64_t Ffn(const Hparams&, const LayerPlan& l) { return l.ffn_length; }
+inline int64_t TwoFfn(const Hparams&, const LayerPlan& l) { return 2 * l.ffn_length; }
+inline int64_t SharedFfn(const Hparams& h, const LayerPlan&) { return h.shared_ffn_length; }
 inline int64_t Experts(const Hparams& h, const LayerPlan&) { return h.num_experts; }
 inline int64_t Taps(const Hparams& h, const LayerPlan&) { return h.conv_taps; }
 
@@ -40,6 +50,20 @@ inline constexpr TensorSpec kQNorm = {
     "blk.%d.attn_q_norm.weight", When::kAttention, true, &L::q_norm, {HeadDim}};
 inline constexpr TensorSpec kKNorm = {
     "blk.%d.attn_k_norm.weight", When::kAttention, true, &L::k_norm, {HeadDim}};
+inline constexpr TensorSpec kAttnPostNorm = {
+    "blk.%d.post_attention_norm.weight", When::kEveryLayer, true, &L::attn_post_norm, {Embd}};
+inline constexpr TensorSpec kFfnPostNorm = {
+    "blk.%d.post_ffw_norm.weight", When::kEveryLayer, true, &L::ffn_post_norm, {Embd}};
+inline constexpr TensorSpec kQBias = {
+    "blk.%d.attn_q.bias", When::kAttention, false, &L::q_bias, {QDim}};
+inline constexpr TensorSpec kKBias = {
+    "blk.%d.attn_k.bias", When::kAttention, false, &L::k_bias, {KvDim}};
+inline constexpr TensorSpec kVBias = {
+    "blk.%d.attn_v.bias", When::kAttention, false, &L::v_bias, {KvDim}};
+inline constexpr TensorSpec kOBias = {
+    "blk.%d.attn_output.bias", When::kAttention, false, &L::o_bias, {Embd}};
+inline constexpr TensorSpec kRopeFactors = {
+    "rope_freqs.weight", When::kModel, false, &M::rope_factors, {RopeHalf}};
 inline constexpr TensorSpec kFfnNorm = {
     "blk.%d.ffn_norm.weight", When::kEveryLayer, true, &L::ffn_norm, {Embd}};
 inline constexpr TensorSpec kGate = {
@@ -55,5 +79,28 @@ inline constexpr TensorSpec kUpExps = {
     "blk.%d.ffn_up_exps.weight", When::kMoe, true, &L::up_experts, {Embd, Ffn, Experts}};
 inline constexpr TensorSpec kDownExps = {
     "blk.%d.ffn_down_exps.weight", When::kMoe, true, &L::down_experts, {Ffn, Embd, Experts}};
+
+inline constexpr TensorSpec kSharedGate = {
+    "blk.%d.ffn_gate_shexp.weight", When::kSharedExpert, true, &L::shared_gate, {Embd, SharedFfn}};
+inline constexpr TensorSpec kSharedUp = {
+    "blk.%d.ffn_up_shexp.weight", When::kSharedExpert, true, &L::shared_up, {Embd, SharedFfn}};
+inline constexpr TensorSpec kSharedDown = {
+    "blk.%d.ffn_down_shexp.weight", When::kSharedExpert, true, &L::shared_down, {SharedFfn, Embd}};
+
+inline constexpr HparamSpec kExpertCount = {"expert_count", &Hparams::num_experts, true, 1, 1024};
+inline constexpr HparamSpec kExpertsUsed = {"expert_used_count", &Hparams::experts_used, true, 1,
+                                            1024};
+inline constexpr HparamSpec kExpertFfn = {
+    "expert_feed_forward_length", &Hparams::expert_ffn_length, true, 32, 1 << 20, 32};
+inline constexpr HparamSpec kExpertWeightsScale = {"expert_weights_scale",
+                                                   &Hparams::expert_weights_scale, false, 0, 1e4};
+
+// Every layer from `first` on is a mixture of experts of expert_feed_forward_length.
+inline void PlanExperts(Hparams& h, int64_t first) {
+  for (int64_t i = first; i < h.num_layers; ++i) {
+    h.layers[i].moe = true;
+    h.layers[i].ffn_length = h.expert_ffn_length[i];
+  }
+}
 
 }  // namespace lull::arch

@@ -2,52 +2,33 @@
 // and after each half of the block; embeddings scaled by sqrt(embedding).
 #include <cmath>
 
-#include "model/arch/common.h"
+#include "model/arch/windows.h"
 
 namespace lull::arch {
 namespace {
 
 constexpr HparamSpec kHparams[] = {
-    {"attention.sliding_window", &Hparams::window, false, 0, 1 << 20},
-    {"attention.sliding_window_pattern", &Hparams::window_layers, false, 0, 1024},
+    kWindowSpec,
+    kWindowPatternSpec,
     {"rope.freq_base_swa", &Hparams::rope_base_local, false, 1, 1e12},
     {"final_logit_softcapping", &Hparams::final_softcap, false, 0, 1e6},
 };
 
 constexpr TensorSpec kTensors[] = {
-    kTokenEmbd,
-    kOutput,
-    kOutputNorm,
-    kAttnNorm,
-    kQ,
-    kK,
-    kV,
-    kO,
-    kQNorm,
-    kKNorm,
-    {"blk.%d.post_attention_norm.weight", When::kEveryLayer, true, &L::attn_post_norm, {Embd}},
-    kFfnNorm,
-    kGate,
-    kUp,
-    kDown,
-    {"blk.%d.post_ffw_norm.weight", When::kEveryLayer, true, &L::ffn_post_norm, {Embd}},
+    kTokenEmbd, kOutput, kOutputNorm,   kAttnNorm, kQ,    kK,  kV,    kO,
+    kQNorm,     kKNorm,  kAttnPostNorm, kFfnNorm,  kGate, kUp, kDown, kFfnPostNorm,
 };
 
 constexpr int64_t kDefaultPeriod = 6;
+constexpr float kDefaultLocalBase = 10000.0f;
 constexpr int64_t k27bLayers = 62;  // the one size that scales by embedding / heads
 
 Status Plan(Hparams& h) {
   h.embedding_scale = std::sqrt(static_cast<float>(h.embedding));
+  if (h.rope_base_local == 0.0f) h.rope_base_local = kDefaultLocalBase;
   if (h.attention_scale == 0.0f && h.num_layers == k27bLayers)
     h.attention_scale = 1.0f / std::sqrt(static_cast<float>(h.embedding / h.num_heads));
-  if (h.window == 0) return Status::Ok();
-  const int64_t period = h.window_period > 0 ? h.window_period : kDefaultPeriod;
-  for (int64_t i = 0; i < h.num_layers; ++i) {
-    LayerPlan& layer = h.layers[i];
-    const bool local = h.window_layers.empty() ? i % period != period - 1 : h.window_layers[i] != 0;
-    layer.window = local ? h.window : 0;
-    layer.local_rope = local;
-  }
+  PlanWindows(h, kDefaultPeriod, /*local_rope=*/true);
   return Status::Ok();
 }
 

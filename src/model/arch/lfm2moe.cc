@@ -6,14 +6,10 @@ namespace lull::arch {
 namespace {
 
 constexpr HparamSpec kHparams[] = {
-    kConvTapsSpec,
-    kLfmWindowSpec,
-    {"expert_count", &Hparams::num_experts, true, 1, 1024},
-    {"expert_used_count", &Hparams::experts_used, true, 1, 1024},
-    {"expert_feed_forward_length", &Hparams::expert_ffn_length, true, 32, 1 << 20, 32},
-    {"expert_gating_func", &Hparams::expert_gating, true, 1, 2},
-    {"expert_weights_scale", &Hparams::expert_weights_scale, false, 0, 1e4},
-    {"leading_dense_block_count", &Hparams::leading_dense, false, 0, 1024},
+    kConvTapsSpec,       kLfmWindowSpec,
+    kExpertCount,        kExpertsUsed,
+    kExpertFfn,          {"expert_gating_func", &Hparams::expert_gating, true, 1, 2},
+    kExpertWeightsScale, {"leading_dense_block_count", &Hparams::leading_dense, false, 0, 1024},
 };
 
 constexpr TensorSpec kTensors[] = {
@@ -43,10 +39,7 @@ constexpr TensorSpec kTensors[] = {
 
 Status Plan(Hparams& h) {
   LULL_RETURN_IF_ERROR(PlanConvLayers(h));
-  for (int64_t i = h.leading_dense; i < h.num_layers; ++i) {
-    h.layers[i].moe = true;
-    h.layers[i].ffn_length = h.expert_ffn_length[i];
-  }
+  PlanExperts(h, h.leading_dense);
   return Status::Ok();
 }
 

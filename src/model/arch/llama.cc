@@ -9,31 +9,13 @@ constexpr HparamSpec kHparams[] = {
     {"attention.sliding_window", &Hparams::window, false, 0, 1 << 20},
     {"expert_count", &Hparams::num_experts, false, 0, 1024},
     {"expert_used_count", &Hparams::experts_used, false, 0, 1024},
-    {"expert_weights_scale", &Hparams::expert_weights_scale, false, 0, 1e4},
+    kExpertWeightsScale,
 };
 
 constexpr TensorSpec kTensors[] = {
-    kTokenEmbd,
-    kOutput,
-    kOutputNorm,
-    {"rope_freqs.weight", When::kModel, false, &M::rope_factors, {RopeHalf}},
-    kAttnNorm,
-    kQ,
-    kK,
-    kV,
-    kO,
-    {"blk.%d.attn_q.bias", When::kAttention, false, &L::q_bias, {QDim}},
-    {"blk.%d.attn_k.bias", When::kAttention, false, &L::k_bias, {KvDim}},
-    {"blk.%d.attn_v.bias", When::kAttention, false, &L::v_bias, {KvDim}},
-    {"blk.%d.attn_output.bias", When::kAttention, false, &L::o_bias, {Embd}},
-    kFfnNorm,
-    kGate,
-    kUp,
-    kDown,
-    kRouter,
-    kGateExps,
-    kUpExps,
-    kDownExps,
+    kTokenEmbd, kOutput, kOutputNorm, kRopeFactors, kAttnNorm, kQ,      kK,
+    kV,         kO,      kQBias,      kKBias,       kVBias,    kOBias,  kFfnNorm,
+    kGate,      kUp,     kDown,       kRouter,      kGateExps, kUpExps, kDownExps,
 };
 
 Status Plan(Hparams& h) {

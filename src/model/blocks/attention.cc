@@ -53,10 +53,12 @@ void AttentionBlock(const ExecContext& ctx, ForwardState& s, size_t layer, bool 
   rotate.v_bias = w.v_bias;
   rotate.q_norm = w.q_norm;
   rotate.k_norm = w.k_norm;
+  rotate.whole_norms = s.architecture->whole_head_norms;
   rotate.eps = s.h->rms_eps;
   rotate.cos = s.cos[plan.local_rope];
   rotate.sin = s.sin[plan.local_rope];
-  rotate.half = static_cast<size_t>(s.h->rope_dims) / 2;
+  rotate.half = plan.rope ? static_cast<size_t>(s.h->rope_dims) / 2 : 0;
+  rotate.q_scale = s.q_scale;
   rotate.neox = s.architecture->rope_neox;
   rotate.kv = ViewOf(*s.cache, layer);
   SetTables(s, s.cache->layout().place(layer).group);
@@ -67,6 +69,8 @@ void AttentionBlock(const ExecContext& ctx, ForwardState& s, size_t layer, bool 
   attend.shape = rotate.shape;
   attend.q = s.q;
   attend.scale = s.h->attention_scale;
+  attend.softcap = s.h->attention_softcap;
+  attend.sinks = w.sinks;
   attend.window = plan.window;
   attend.kv = rotate.kv;
   attend.out = &s.mixed;

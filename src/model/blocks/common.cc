@@ -12,11 +12,25 @@ void NormInput(const ExecContext& ctx, ForwardState& s, const float* norm) {
   args.delta = s.pending.delta;
   args.delta_bias = s.pending.bias;
   args.delta_norm = s.pending.norm;
+  args.delta_scale = s.h->residual_scale;
   args.norm = norm;
   args.eps = s.h->rms_eps;
   args.out = &s.normed;
   ResidualNorm(ctx, *s.env, args);
   s.pending = {};
+}
+
+GatedFn ActivationOf(const ForwardState& s) {
+  const Kernels& kernels = s.env->kernels;
+  switch (s.architecture->gate) {
+    case GateFn::kSilu:
+      return kernels.swiglu;
+    case GateFn::kGelu:
+      return kernels.geglu;
+    case GateFn::kClampedSilu:
+      return kernels.clamped_swiglu;
+  }
+  return kernels.swiglu;
 }
 
 void KeepActiveRows(ForwardState& s) {

@@ -9,10 +9,8 @@ void FfnBlock(const ExecContext& ctx, ForwardState& s, size_t layer) {
   s.gated.SetReaders({&w.down});
   s.gated.k = w.gate.rows;
   s.gated.rows = s.rows;
-  const Kernels& kernels = s.env->kernels;
   const GatedItem gated{&w.gate, &w.up, &s.normed, 0, s.rows};
-  GatedMatMul(ctx, *s.env, {&gated, 1},
-              s.architecture->gate == GateFn::kGelu ? kernels.geglu : kernels.swiglu, &s.gated);
+  GatedMatMul(ctx, *s.env, {&gated, 1}, ActivationOf(s), &s.gated);
   const MatMulItem down{&w.down, &s.gated, 0, s.rows, s.delta, w.down.rows};
   MatMul(ctx, *s.env, {&down, 1});
   s.pending = {s.delta, nullptr, w.ffn_post_norm};

@@ -30,6 +30,8 @@ void RouteRow(const ForwardState& s, const LayerWeights& w, RouterFn router, siz
   const auto experts = static_cast<size_t>(s.h->num_experts);
   const auto used = static_cast<size_t>(s.h->experts_used);
   float* probability = s.router + row * experts;
+  if (w.router_input_bias != nullptr)
+    kernels.add(probability, w.router_input_bias, experts, probability);
   (router == RouterFn::kSigmoid ? kernels.sigmoid : kernels.softmax)(probability, experts,
                                                                      probability);
   const float* score = probability;
@@ -41,8 +43,8 @@ void RouteRow(const ForwardState& s, const LayerWeights& w, RouterFn router, siz
   int32_t* id = s.expert_id + row * used;
   float* weight = s.expert_weight + row * used;
   PickExperts(score, experts, used, id);
-  float sum = 0.0f;
-  for (size_t i = 0; i < used; ++i) sum += probability[id[i]];
+  float sum = s.h->expert_weights_norm ? 0.0f : 1.0f;
+  for (size_t i = 0; i < used && s.h->expert_weights_norm; ++i) sum += probability[id[i]];
   sum = std::max(sum, kMinWeightSum);
   const float scale = s.h->expert_weights_scale != 0.0f ? s.h->expert_weights_scale : 1.0f;
   for (size_t i = 0; i < used; ++i) weight[i] = probability[id[i]] / sum * scale;
@@ -81,6 +83,13 @@ void SetExpertReaders(ForwardState& s, const LayerWeights& w) {
   s.normed.has_blocks = s.gathered.has_blocks;
   s.normed.has_super_blocks = s.gathered.has_super_blocks;
   s.normed.AddReader(w.router);
+  if (w.shared_gate.format == nullptr) return;
+  s.normed.AddReader(w.shared_gate);
+  s.normed.AddReader(w.shared_up);
+}
+
+const float* BiasOf(const float* biases, size_t expert, size_t n) {
+  return biases == nullptr ? nullptr : biases + expert * n;
 }
 
 void RunExperts(const ExecContext& ctx, ForwardState& s, const LayerWeights& w) {
@@ -94,14 +103,46 @@ void RunExperts(const ExecContext& ctx, ForwardState& s, const LayerWeights& w) 
     const auto begin = static_cast<size_t>(s.expert_begin[e]);
     const auto end = static_cast<size_t>(s.expert_begin[e + 1]);
     if (begin == end) continue;
-    s.gated_items.push_back({&w.gate_experts[e], &w.up_experts[e], &s.gathered, begin, end});
+    const size_t ffn = w.gate_experts[e].rows;
+    s.gated_items.push_back({&w.gate_experts[e], &w.up_experts[e], &s.gathered, begin, end,
+                             BiasOf(w.gate_experts_bias, e, ffn),
+                             BiasOf(w.up_experts_bias, e, ffn)});
     s.matmul_items.push_back(
         {&w.down_experts[e], &s.gated, begin, end, s.expert_out, w.down_experts[e].rows});
   }
-  const Kernels& kernels = s.env->kernels;
-  GatedMatMul(ctx, *s.env, s.gated_items,
-              s.architecture->gate == GateFn::kGelu ? kernels.geglu : kernels.swiglu, &s.gated);
+  GatedMatMul(ctx, *s.env, s.gated_items, ActivationOf(s), &s.gated);
   MatMul(ctx, *s.env, s.matmul_items);
+}
+
+// The rows' sums of what their experts gave, weighted.
+void SumExperts(const ForwardState& s, const LayerWeights& w, size_t row) {
+  const Kernels& kernels = s.env->kernels;
+  const auto used = static_cast<size_t>(s.h->experts_used);
+  const auto n = static_cast<size_t>(s.h->embedding);
+  float* sum = s.delta + row * n;
+  memset(sum, 0, n * sizeof(float));
+  for (size_t i = row * used; i < (row + 1) * used; ++i) {
+    kernels.fma_scalar(s.expert_out + static_cast<size_t>(s.expert_slot[i]) * n, s.expert_weight[i],
+                       n, sum);
+    const float* bias = BiasOf(w.down_experts_bias, static_cast<size_t>(s.expert_id[i]), n);
+    if (bias != nullptr) kernels.fma_scalar(bias, s.expert_weight[i], n, sum);
+  }
+}
+
+// Adds what the expert of all tokens gives.
+void RunSharedExpert(const ExecContext& ctx, ForwardState& s, const LayerWeights& w) {
+  const auto n = static_cast<size_t>(s.h->embedding);
+  s.gated.SetReaders({&w.shared_down});
+  s.gated.k = w.shared_gate.rows;
+  s.gated.rows = s.rows;
+  const GatedItem gated{&w.shared_gate, &w.shared_up, &s.normed, 0, s.rows};
+  GatedMatMul(ctx, *s.env, {&gated, 1}, ActivationOf(s), &s.gated);
+  const MatMulItem down{&w.shared_down, &s.gated, 0, s.rows, s.expert_out, n};
+  MatMul(ctx, *s.env, {&down, 1});
+  ForRows(ctx, s.rows, ElementwiseNs(s.env->kernels, 2 * n), [&](size_t row) {
+    float* sum = s.delta + row * n;
+    s.env->kernels.add(sum, s.expert_out + row * n, n, sum);
+  });
 }
 
 }  // namespace
@@ -128,13 +169,9 @@ void MoeBlock(const ExecContext& ctx, ForwardState& s, size_t layer) {
       s.gathered.CopyRow(s.normed, row, static_cast<size_t>(s.expert_slot[i]));
   });
   RunExperts(ctx, s, w);
-  ForRows(ctx, s.rows, ElementwiseNs(kernels, 2 * n * used), [&](size_t row) {
-    float* sum = s.delta + row * n;
-    memset(sum, 0, n * sizeof(float));
-    for (size_t i = row * used; i < (row + 1) * used; ++i)
-      kernels.fma_scalar(s.expert_out + static_cast<size_t>(s.expert_slot[i]) * n,
-                         s.expert_weight[i], n, sum);
-  });
+  ForRows(ctx, s.rows, ElementwiseNs(kernels, 2 * n * used),
+          [&](size_t row) { SumExperts(s, w, row); });
+  if (w.shared_gate.format != nullptr) RunSharedExpert(ctx, s, w);
   s.pending = {s.delta, nullptr, w.ffn_post_norm};
 }
 

@@ -1,0 +1,104 @@
+#include "tests/support/tiny_arch.h"
+
+#include <algorithm>
+
+#include "formats/gguf_writer.h"
+#include "tests/support/tiny_model.h"
+
+namespace lull {
+namespace {
+
+constexpr uint32_t kSigmoid = 2;
+
+void Lfm2Keys(const TinyModelSpec& spec, GgufWriter* writer) {
+  writer->AddUint32(spec.arch + ".shortconv.l_cache", static_cast<uint32_t>(spec.conv_l_cache));
+}
+
+void Lfm2MoeKeys(const TinyModelSpec& spec, GgufWriter* writer) {
+  Lfm2Keys(spec, writer);
+  writer->AddUint32(spec.arch + ".expert_gating_func", kSigmoid);
+}
+
+void GraniteKeys(const TinyModelSpec& spec, GgufWriter* writer) {
+  writer->AddFloat32(spec.arch + ".logit_scale", 1.25f);
+  writer->AddFloat32(spec.arch + ".residual_scale", 0.5f);
+  writer->AddFloat32(spec.arch + ".embedding_scale", 2.0f);
+  writer->AddFloat32(spec.arch + ".attention.scale", 0.11f);
+}
+
+void GraniteMoeKeys(const TinyModelSpec& spec, GgufWriter* writer) {
+  GraniteKeys(spec, writer);
+  writer->AddUint32(spec.arch + ".expert_shared_feed_forward_length", static_cast<uint32_t>(spec.ffn));
+}
+
+void Gemma2Keys(const TinyModelSpec& spec, GgufWriter* writer) {
+  writer->AddFloat32(spec.arch + ".attn_logit_softcapping", 4.0f);
+  writer->AddFloat32(spec.arch + ".final_logit_softcapping", 5.0f);
+}
+
+void YarnKeys(const TinyModelSpec& spec, GgufWriter* writer, float factor, uint32_t original) {
+  writer->AddString(spec.arch + ".rope.scaling.type", "yarn");
+  writer->AddFloat32(spec.arch + ".rope.scaling.factor", factor);
+  writer->AddUint32(spec.arch + ".rope.scaling.original_context_length", original);
+}
+
+void Mistral3Keys(const TinyModelSpec& spec, GgufWriter* writer) {
+  YarnKeys(spec, writer, 16.0f, 32);
+  writer->AddFloat32(spec.arch + ".rope.scaling.yarn_beta_fast", 16.0f);
+  writer->AddFloat32(spec.arch + ".rope.scaling.yarn_beta_slow", 1.5f);
+  writer->AddFloat32(spec.arch + ".rope.scaling.yarn_log_multiplier", 0.7f);
+  writer->AddFloat32(spec.arch + ".attention.temperature_scale", 0.3f);
+}
+
+void GptOssKeys(const TinyModelSpec& spec, GgufWriter* writer) { YarnKeys(spec, writer, 8.0f, 64); }
+
+// The context of training is shorter than the model's: tests see the long factors.
+void Phi3Keys(const TinyModelSpec& spec, GgufWriter* writer) {
+  writer->AddString(spec.arch + ".rope.scaling.type", "longrope");
+  writer->AddUint32(spec.arch + ".rope.scaling.original_context_length", 128);
+  writer->AddFloat32(spec.arch + ".rope.scaling.attn_factor", 1.19f);
+  writer->AddUint32(spec.arch + ".attention.sliding_window", 7);  // not to be obeyed
+}
+
+}  // namespace
+
+const std::vector<TinyArch>& TinyArchs() {
+  static const std::vector<TinyArch> archs = {
+      {.name = "llama", .rope_base = 1e4},
+      {.name = "gemma3", .layers = 7, .kv_heads = 1, .tokenizer = "llama", .sliding_window = true,
+       .head_dim_keys = true, .post_norms = true, .head_norms = true, .scaled_embedding = true},
+      {.name = "lfm2", .layers = 4, .conv = true, .head_norms = true, .add_keys = Lfm2Keys},
+      {.name = "lfm2moe", .layers = 4, .conv = true, .head_norms = true, .experts = true,
+       .dense_lead = true, .router_selection_bias = true, .add_keys = Lfm2MoeKeys},
+      {.name = "qwen2", .qkv_bias = true},
+      {.name = "qwen3", .wide_heads = true, .head_dim_keys = true, .head_norms = true},
+      {.name = "qwen3moe", .wide_heads = true, .head_dim_keys = true, .head_norms = true,
+       .experts = true},
+      {.name = "smollm3", .layers = 4, .score_gain = 0.9f},
+      {.name = "granite", .add_keys = GraniteKeys},
+      {.name = "granitemoe", .experts = true, .shared_expert = true, .expert_ffn_key = false,
+       .add_keys = GraniteMoeKeys},
+      {.name = "olmo2", .layers = 5, .sliding_window = true, .pre_norms = false, .post_norms = true,
+       .whole_norms = true, .always_untied = true},
+      {.name = "gemma2", .layers = 3, .tokenizer = "llama", .sliding_window = true,
+       .wide_heads = true, .head_dim_keys = true, .post_norms = true, .scaled_embedding = true,
+       .always_tied = true, .add_keys = Gemma2Keys},
+      {.name = "phi3", .tokenizer = "llama", .fused = true, .add_keys = Phi3Keys, .long_rope = true,
+       .title = "Phi"},
+      {.name = "mistral3", .add_keys = Mistral3Keys},
+      {.name = "gpt-oss", .layers = 2, .sliding_window = true, .head_dim_keys = true,
+       .qkv_bias = true, .o_bias = true, .sinks = true, .experts = true, .expert_biases = true,
+       .ffn_norm = "post_attention_norm.weight", .always_untied = true, .add_keys = GptOssKeys,
+       .score_gain = 0.9f, .expert_gain = 0.5f},
+  };
+  return archs;
+}
+
+const TinyArch* FindTinyArch(std::string_view name) {
+  const std::vector<TinyArch>& archs = TinyArchs();
+  const auto found = std::find_if(archs.begin(), archs.end(),
+                                  [&](const TinyArch& arch) { return name == arch.name; });
+  return found == archs.end() ? nullptr : &*found;
+}
+
+}  // namespace lull

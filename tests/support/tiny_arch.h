@@ -1,0 +1,55 @@
+// What sets the architectures apart that tiny models are written of: on purpose not taken from
+// src/model/arch, which is what the models test.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace lull {
+
+class GgufWriter;
+struct TinyModelSpec;
+
+struct TinyArch {
+  const char* name;
+  uint64_t layers = 2;
+  uint64_t kv_heads = 2;
+  double rope_base = 1e6;
+  const char* tokenizer = "gpt2";
+  bool sliding_window = false;   // the key is written
+  bool conv = false;             // layers without KV heads are short convolutions (LFM2)
+  bool wide_heads = false;       // twice embd / heads
+  bool head_dim_keys = false;    // key_length and value_length, also where they follow
+  bool pre_norms = true;         // before the half-blocks
+  bool post_norms = false;       // behind them, on what they add
+  bool head_norms = false;       // of each head of Q and K
+  bool whole_norms = false;      // of Q and K over all heads
+  bool qkv_bias = false;
+  bool o_bias = false;
+  bool sinks = false;
+  bool fused = false;            // attn_qkv, and gate and up in ffn_up
+  bool scaled_embedding = false; // by sqrt(embd): the table holds less
+  bool experts = false;
+  bool dense_lead = false;       // leading_dense_block_count is written
+  bool router_selection_bias = false;  // exp_probs_b
+  bool expert_biases = false;
+  bool shared_expert = false;
+  bool expert_ffn_key = true;    // else feed_forward_length is an expert's
+  const char* ffn_norm = "ffn_norm.weight";
+  bool always_untied = false;    // llama.cpp wants output.weight
+  bool always_tied = false;      // there is no output.weight
+  void (*add_keys)(const TinyModelSpec& spec, GgufWriter* writer) = nullptr;
+  bool long_rope = false;        // tensors rope_factors_long and _short
+  // Of Q and of K: scores spread enough that attention prefers some positions, and not so much that
+  // rounding grows from layer to layer.
+  float score_gain = 1.2f;
+  float expert_gain = 1.0f;  // softer where a router's near-ties would be heard all over
+  const char* title = nullptr;   // in general.name, where llama.cpp reads more than a name out of it
+};
+
+const std::vector<TinyArch>& TinyArchs();
+const TinyArch* FindTinyArch(std::string_view name);
+
+}  // namespace lull
