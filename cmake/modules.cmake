@@ -54,7 +54,7 @@ target_link_libraries(make_model PRIVATE lull_test_support)
 option(LULL_FUZZ "Build the libFuzzer targets (clang only)" OFF)
 if(LULL_FUZZ)
   foreach(pair guard:lull_service gguf:lull_test_support budget:lull_budget chat_template:lull_chat pack:lull_model grammar:lull_grammar
-               status_text:lull_cli tool_calls:lull_service evidence:lull_evidence)
+               status_text:lull_cli tool_calls:lull_service evidence:lull_evidence hub:lull_store)
     string(REPLACE ":" ";" pair ${pair})
     list(GET pair 0 parser)
     list(GET pair 1 library)
@@ -87,7 +87,8 @@ add_test(NAME faults COMMAND python3 ${PROJECT_SOURCE_DIR}/tests/faults/faults.p
 set_tests_properties(faults PROPERTIES LABELS faults TIMEOUT 600)
 # lull pull against a hub that misbehaves.
 add_test(NAME pull COMMAND python3 ${PROJECT_SOURCE_DIR}/tests/store/pull_test.py $<TARGET_FILE:lull> $<TARGET_FILE:make_tiny_model>)
-set_tests_properties(pull PROPERTIES LABELS store TIMEOUT 300)
+add_test(NAME pull_storm COMMAND python3 ${PROJECT_SOURCE_DIR}/tests/store/pull_storm.py $<TARGET_FILE:lull> --runs 60)
+set_tests_properties(pull pull_storm PROPERTIES LABELS store TIMEOUT 300)
 # Does the evidence find an overrun, dropped samples, a removed record? lull_planted is never installed or released.
 add_executable(lull_planted src/cli/lull_main.cc tests/evidence/planted_overrun.cc)
 target_link_libraries(lull_planted PRIVATE lull_cli)

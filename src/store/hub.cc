@@ -331,10 +331,14 @@ std::string Hub::FileUrl(const HubRef& ref, const std::string& commit,
 
 std::string Hub::TokenToSend() const {
   const std::string& endpoint = options_.endpoint;
-  const bool safe = endpoint.starts_with("https://") || endpoint.starts_with("http://127.0.0.1") ||
-                    endpoint.starts_with("http://localhost") ||
-                    endpoint.starts_with("http://[::1]");
-  return safe ? options_.token : "";
+  if (endpoint.starts_with("https://")) return options_.token;
+  for (const std::string host : {"http://127.0.0.1", "http://localhost", "http://[::1]"}) {
+    const char next = endpoint.starts_with(host) && endpoint.size() > host.size()
+                          ? endpoint[host.size()]
+                          : (endpoint == host ? '/' : '.');
+    if (next == '/' || next == ':') return options_.token;
+  }
+  return "";
 }
 
 Result<std::string> CheckedEndpoint(std::string endpoint) {

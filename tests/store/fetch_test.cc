@@ -89,8 +89,7 @@ class FileServer {
     const std::string range = "Content-Range: bytes " + std::to_string(start) + "-" +
                               std::to_string(body_.size() - 1) + "/" +
                               std::to_string(body_.size()) + "\r\n";
-    const std::string head =
-        start > 0 ? Head(206, body.size(), range) : Head(200, body.size());
+    const std::string head = start > 0 ? Head(206, body.size(), range) : Head(200, body.size());
     if (index < options_.cut_after.size())
       body.resize(std::min(body.size(), options_.cut_after[index]));
     Send(client, head + body);
@@ -202,7 +201,8 @@ TEST_F(FetchTest, AFullDiskSaysSo) {
   FileServer server(body_, {});
   const Status status = Download(server);
   EXPECT_EQ(status.code(), ErrorCode::kIo);
-  EXPECT_NE(status.error().message.find("disk is full"), std::string::npos) << status.error().message;
+  EXPECT_NE(status.error().message.find("disk is full"), std::string::npos)
+      << status.error().message;
   EXPECT_EQ(server.starts().size(), 1u);
 }
 

@@ -4,6 +4,7 @@
     pull_test.py LULL MAKE_TINY_MODEL [NAME...]   runs the cases, or those whose names contain a NAME
 """
 import hashlib
+import http.client
 import json
 import os
 import pathlib
@@ -356,7 +357,50 @@ def killed_and_taken_up(setting):
     check(not list((setting.models / "pulls").iterdir()), "leftovers")
 
 
-CASES = [pulls_and_runs, chooses_a_file, split_files, safetensors_folders, heals_what_passes,
+def a_server_pulls_copies_and_removes(setting):
+    data = setting.gguf("t.gguf", "--ctx", "2048").read_bytes()
+    setting.add_gguf(data=data)
+    command = [setting.lull, "serve", "--port", "0", "--json", "-t", "1"]
+    if "LULL_SANITIZED" in os.environ:
+        command.append("--no-sandbox")
+    server = subprocess.Popen(command, env=setting.env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        port = json.loads(server.stdout.readline())["port"]
+
+        def ask(method, path, body=None):
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+            connection.request(method, path, json.dumps(body) if body else None)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        setting.with_fault("truncate")
+        status, text = ask("POST", "/api/pull", {"model": "hf.co/org/tiny-GGUF:Q8_0"})
+        lines = [json.loads(line) for line in text.splitlines()]
+        check(status == 200 and lines[-1] == {"status": "success"}, text)
+        digest = "sha256:" + hashlib.sha256(data).hexdigest()
+        check(any(line.get("digest") == digest and line.get("completed") == len(data) for line in lines), text)
+        name = "hf:org/tiny-GGUF:Q8_0"
+        check(name in ask("GET", "/api/tags")[1], "not listed")
+        check(ask("POST", "/api/show", {"model": name})[0] == 200, "show")
+        check(ask("POST", "/api/copy", {"source": name, "destination": "mine"})[0] == 200, "copy")
+        status, text = ask("POST", "/api/generate", {"model": "mine", "prompt": "a", "stream": False,
+                                                     "options": {"num_predict": 2}})
+        check(status == 200, text)
+        status, text = ask("POST", "/v1/completions", {"model": "hf.co/org/tiny-GGUF:Q8_0", "prompt": "a",
+                                                       "max_tokens": 2})
+        check(status == 200, text)
+        check(ask("DELETE", "/api/delete", {"model": name})[0] == 200, "delete")
+        check(blob(setting, data).exists(), "the bytes of a shared model went")
+        check(ask("DELETE", "/api/delete", {"model": "mine"})[0] == 200, "delete")
+        check(not blob(setting, data).exists(), "the bytes stayed")
+        check(ask("POST", "/api/pull", {"model": "hf:org/none"})[0] in (200, 404), "unknown")
+        check(ask("POST", "/api/pull", {"model": "nothing"})[0] == 404, "unknown name")
+    finally:
+        server.kill()
+        server.communicate()
+    setting.sound()
+
+
+CASES = [pulls_and_runs, a_server_pulls_copies_and_removes, chooses_a_file, split_files, safetensors_folders, heals_what_passes,
          says_what_does_not_pass, continues_where_it_stopped, keeps_the_token_to_itself,
          refuses_what_is_hostile, lists_of_many_pages, copies_and_removes, catalogue_files_take_part,
          several_at_once, the_same_by_several_processes, killed_and_taken_up]
