@@ -21,7 +21,9 @@ import gguf
 import numpy as np
 
 TYPES = ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS", "MXFP4",
-         "TQ1_0", "TQ2_0"]
+         "TQ1_0", "TQ2_0", "Q1_0", "Q2_0"]
+# Those that the gguf package does not dequantise: number, weights and bytes of a block.
+LLAMA_CPP = {"Q1_0": (41, 128, 18), "Q2_0": (42, 64, 18)}
 GOLDENS = pathlib.Path(__file__).parent.parent / "tests/quantize/goldens"
 
 
@@ -33,12 +35,22 @@ def make_rows(rng, rows, k):
     return [(0.02 * kind).astype(np.float32) for kind in kinds], importance
 
 
-def llama_cpp(ggml, qtype, rows, importance):
-    block, size = gguf.GGML_QUANT_SIZES[qtype]
+def number_and_sizes(name):
+    if name in LLAMA_CPP:
+        return LLAMA_CPP[name]
+    qtype = gguf.GGMLQuantizationType[name]
+    return (qtype.value, *gguf.GGML_QUANT_SIZES[qtype])
+
+
+def pointer(array):
+    return None if array is None else array.ctypes.data_as(ctypes.c_void_p)
+
+
+def llama_cpp(ggml, name, rows, importance):
+    number, block, size = number_and_sizes(name)
     out = np.zeros(rows.size // block * size, np.uint8)
-    pointer = lambda a: None if a is None else a.ctypes.data_as(ctypes.c_void_p)
     start = time.monotonic()
-    ggml.ggml_quantize_chunk(ctypes.c_int(qtype.value), pointer(rows), pointer(out), ctypes.c_int64(0),
+    ggml.ggml_quantize_chunk(ctypes.c_int(number), pointer(rows), pointer(out), ctypes.c_int64(0),
                              ctypes.c_int64(rows.shape[0]), ctypes.c_int64(rows.shape[1]), pointer(importance))
     return out, time.monotonic() - start
 
@@ -55,8 +67,16 @@ def lull(build, name, rows, importance, folder):
     return np.fromfile(files[1], np.uint8), float(result.stdout)
 
 
-def error(qtype, blocks, rows, importance):
-    got = gguf.quants.dequantize(blocks.reshape(rows.shape[0], -1), qtype).astype(np.float64)
+def dequantize(ggml, name, blocks, shape):
+    if name not in LLAMA_CPP:
+        return gguf.quants.dequantize(blocks.reshape(shape[0], -1), gguf.GGMLQuantizationType[name])
+    out = np.zeros(shape, np.float32)
+    getattr(ggml, "dequantize_row_" + name.lower())(pointer(blocks), pointer(out), ctypes.c_int64(out.size))
+    return out
+
+
+def error(ggml, name, blocks, rows, importance):
+    got = dequantize(ggml, name, blocks, rows.shape).astype(np.float64)
     weights = 1.0 if importance is None else importance.astype(np.float64)
     return float((weights * (got - rows) ** 2).sum())
 
@@ -67,12 +87,13 @@ def compare(args, ggml, folder):
     print("type     " + " ".join(f"{kind:>8}" for kind in ["normal", "laplace", "tails", "columns"] * 2) +
           "   ns/weight, llama.cpp's")
     for name in args.type:
-        qtype, ratios, took, others = gguf.GGMLQuantizationType[name], [], 0.0, 0.0
+        ratios, took, others = [], 0.0, 0.0
         for weights in (None, importance):
             for rows in kinds:
-                theirs, their_seconds = llama_cpp(ggml, qtype, rows, weights)
+                theirs, their_seconds = llama_cpp(ggml, name, rows, weights)
                 ours, our_seconds = lull(args.build, name, rows, weights, folder)
-                ratios.append((error(qtype, ours, rows, weights) / error(qtype, theirs, rows, weights)) ** 0.5)
+                ratios.append((error(ggml, name, ours, rows, weights) /
+                               error(ggml, name, theirs, rows, weights)) ** 0.5)
                 took, others = took + our_seconds, others + their_seconds
         count = 2 * len(kinds) * kinds[0].size
         print(f"{name:8} " + " ".join(f"{r:8.4f}" for r in ratios) +
@@ -90,8 +111,7 @@ def write(ggml):
     (GOLDENS / "rows.f32").write_bytes(rows.tobytes() + importance.tobytes())
     lines = ["# type, llama.cpp's sum of squared errors, and with importances"]
     for name in TYPES:
-        qtype = gguf.GGMLQuantizationType[name]
-        errors = [error(qtype, llama_cpp(ggml, qtype, rows, w)[0], rows, w) for w in (None, importance)]
+        errors = [error(ggml, name, llama_cpp(ggml, name, rows, w)[0], rows, w) for w in (None, importance)]
         lines.append(f"{name} {errors[0]:.9g} {errors[1]:.9g}")
     (GOLDENS / "errors.txt").write_text("\n".join(lines) + "\n")
 

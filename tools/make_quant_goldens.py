@@ -2,11 +2,15 @@
 """Writes tests/quant/goldens/<TYPE>.bin: random blocks and the gguf package's dequantised values.
 
 Format, little-endian: u32 type id, u32 blocks, u32 bytes of a block, u32 weights of a block, then all
-block bytes, then all weights as f32. Needs the Python packages gguf and numpy.
+block bytes, then all weights as f32. Needs the Python packages gguf and numpy; types that the
+package does not dequantise are llama.cpp's, and written where its libggml-base.so is named.
+
+  make_quant_goldens.py [--ggml LIBGGML_BASE] [FOLDER]
 """
+import argparse
+import ctypes
 import pathlib
 import struct
-import sys
 
 import gguf
 import numpy as np
@@ -17,6 +21,8 @@ WEIGHTS = 512
 HALVES = {"Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0],
           "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208], "Q2_K": [80, 82], "Q3_K": [108], "IQ4_NL": [0],
           "IQ4_XS": [0], "MXFP4": [], "TQ2_0": [64], "TQ1_0": [52]}
+# Of llama.cpp alone: the type's number, weights and bytes of a block, offsets of its f16 fields.
+LLAMA_CPP = {"Q1_0": (41, 128, 18, [0]), "Q2_0": (42, 64, 18, [0])}
 FLOATS = ["F32", "F16", "BF16"]
 
 
@@ -31,10 +37,9 @@ def float_blocks(name, rng):
     return (values.view(np.uint32) >> 16).astype(np.uint16).view(np.uint8).reshape(-1, 2)
 
 
-def quant_blocks(name, rng):
-    block, size = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[name]]
+def quant_blocks(name, block, size, halves_at, rng):
     blocks = rng.integers(0, 256, (WEIGHTS // block * (1 if block == 256 else 2), size), dtype=np.uint8)
-    for offset in HALVES[name]:
+    for offset in halves_at:
         halves = blocks[:, offset:offset + 2].copy().view(np.uint16)
         halves &= 0xBFFF  # exponent below 16: finite, subnormals included
         blocks[:, offset:offset + 2] = halves.view(np.uint8)
@@ -43,18 +48,37 @@ def quant_blocks(name, rng):
     return blocks
 
 
+def write(folder, name, type_id, blocks, weights):
+    header = struct.pack("<4I", type_id, blocks.shape[0], blocks.shape[1], weights.size // blocks.shape[0])
+    (folder / f"{name}.bin").write_bytes(header + blocks.tobytes() + weights.tobytes())
+
+
+def write_llama_cpps(folder, library):
+    ggml = ctypes.CDLL(library)
+    for name, (type_id, block, size, halves_at) in LLAMA_CPP.items():
+        blocks = quant_blocks(name, block, size, halves_at, np.random.default_rng(SEED))
+        weights = np.zeros(blocks.shape[0] * block, np.float32)
+        getattr(ggml, "dequantize_row_" + name.lower())(
+            blocks.ctypes.data_as(ctypes.c_void_p), weights.ctypes.data_as(ctypes.c_void_p),
+            ctypes.c_int64(weights.size))
+        write(folder, name, type_id, blocks, weights)
+
+
 def main():
-    out = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else
-                       pathlib.Path(__file__).parent.parent / "tests/quant/goldens")
-    out.mkdir(parents=True, exist_ok=True)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", nargs="?", type=pathlib.Path,
+                        default=pathlib.Path(__file__).parent.parent / "tests/quant/goldens")
+    parser.add_argument("--ggml", help="libggml-base.so of llama.cpp")
+    args = parser.parse_args()
+    args.folder.mkdir(parents=True, exist_ok=True)
     for name in FLOATS + list(HALVES):
-        rng = np.random.default_rng(SEED)
-        blocks = float_blocks(name, rng) if name in FLOATS else quant_blocks(name, rng)
-        qtype = gguf.GGMLQuantizationType[name]
+        rng, qtype = np.random.default_rng(SEED), gguf.GGMLQuantizationType[name]
+        blocks = (float_blocks(name, rng) if name in FLOATS else
+                  quant_blocks(name, *gguf.GGML_QUANT_SIZES[qtype], HALVES[name], rng))
         weights = gguf.quants.dequantize(blocks.reshape(1, -1), qtype).astype(np.float32).ravel()
-        header = struct.pack("<4I", qtype.value, blocks.shape[0], blocks.shape[1],
-                             weights.size // blocks.shape[0])
-        (out / f"{name}.bin").write_bytes(header + blocks.tobytes() + weights.tobytes())
+        write(args.folder, name, qtype.value, blocks, weights)
+    if args.ggml:
+        write_llama_cpps(args.folder, args.ggml)
 
 
 if __name__ == "__main__":

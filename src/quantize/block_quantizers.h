@@ -13,6 +13,8 @@ void QuantizeQ5_1(const WeightRun& run, uint8_t* block);
 void QuantizeQ8_0(const WeightRun& run, uint8_t* block);
 void QuantizeIQ4_NL(const WeightRun& run, uint8_t* block);
 void QuantizeMXFP4(const WeightRun& run, uint8_t* block);
+void QuantizeQ1_0(const WeightRun& run, uint8_t* block);
+void QuantizeQ2_0(const WeightRun& run, uint8_t* block);
 void QuantizeTQ1_0(const WeightRun& run, uint8_t* block);
 void QuantizeTQ2_0(const WeightRun& run, uint8_t* block);
 

@@ -105,6 +105,28 @@ void QuantizeMXFP4(const WeightRun& run, uint8_t* block) {
   PutNibbles(block + 1, codes);
 }
 
+// The signs; their least-squares scale is the mean magnitude.
+void QuantizeQ1_0(const WeightRun& run, uint8_t* block) {
+  double magnitudes = 0.0, weights = 0.0;
+  memset(block + 2, 0, 16);
+  for (size_t i = 0; i < 128; ++i) {
+    magnitudes += double{run.w[i]} * std::fabs(run.x[i]);
+    weights += run.w[i];
+    const int bit = std::signbit(run.x[i]) ? 0 : 1;
+    block[2 + i / 8] = static_cast<uint8_t>(block[2 + i / 8] | bit << (i % 8));
+  }
+  PutF16(block, static_cast<float>(magnitudes / weights));
+}
+
+void QuantizeQ2_0(const WeightRun& run, uint8_t* block) {
+  uint8_t codes[64];
+  ScaledCodes<LinearGrid<-1, 2>>(run, block, codes);
+  for (size_t i = 0; i < 16; ++i) {
+    const uint8_t* code = codes + 4 * i;
+    block[2 + i] = static_cast<uint8_t>(code[0] | code[1] << 2 | code[2] << 4 | code[3] << 6);
+  }
+}
+
 void QuantizeTQ2_0(const WeightRun& run, uint8_t* block) {
   uint8_t codes[256];
   ScaledCodes<LinearGrid<-1, 1>>(run, block + 64, codes);

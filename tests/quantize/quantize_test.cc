@@ -179,6 +179,10 @@ TEST(QuantizeExactly, WhatLiesOnTheGrid) {
   const float ternary[] = {-1.0f, 0.0f, 1.0f};
   ExpectExact("TQ1_0", ternary, 0.375f);
   ExpectExact("TQ2_0", ternary, 0.0123291015625f);
+  const float signs[] = {-1.0f, 1.0f};
+  ExpectExact("Q1_0", signs, 0.0244140625f);
+  const float four[] = {-1.0f, 0.0f, 1.0f, 2.0f};
+  ExpectExact("Q2_0", four, 0.0244140625f);
   const float e2m1[] = {0.0f, 0.5f, -0.5f, 1.0f, -1.5f, 2.0f, 3.0f, -4.0f, -6.0f, 6.0f};
   ExpectExact("MXFP4", e2m1, 0.0078125f);
   ExpectExact("MXFP4", e2m1, 0x1p-40f);

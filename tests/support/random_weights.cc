@@ -44,6 +44,8 @@ constexpr BlockRecipe kRecipes[] = {
     {23, 256, 136, 1246.0f, 0.0f, 0},   // IQ4_XS
     {35, 256, 66, 0.707f, 0.0f, 64},    // TQ2_0: codes 0..2
     {34, 256, 54, 0.816f, 0.0f, 52},    // TQ1_0
+    {41, 128, 18, 1.0f, 0.0f, 0},       // Q1_0
+    {42, 64, 18, 0.707f, 0.0f, 0},      // Q2_0: codes 0..2
 };
 // MXFP4: its scale is an exponent.
 constexpr uint32_t kMxfp4 = 39;
@@ -85,7 +87,8 @@ void FixCodes(TestRandom& random, uint32_t type_id, uint8_t* block) {
       }
       break;
     case 35:  // a pair of bits is not 3
-      for (size_t i = 0; i < 64; ++i)
+    case 42:
+      for (size_t i = 0; i < (type_id == 42 ? 18u : 64u); ++i)
         block[i] = static_cast<uint8_t>(block[i] & ~(block[i] & block[i] << 1 & 0xaa));
       break;
     case 34:  // 243 of the bytes are written

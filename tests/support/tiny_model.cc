@@ -43,7 +43,8 @@ constexpr WeightType kWeightTypes[] = {
     {"Q2_K", "Q2_K", "Q2_K", 10, true},       {"Q3_K", "Q3_K", "Q3_K", 11, true},
     {"IQ4_NL", "IQ4_NL", "IQ4_NL", 25, true}, {"IQ4_XS", "IQ4_XS", "IQ4_XS", 30, true},
     {"MXFP4", "MXFP4", "MXFP4", 38, true},    {"TQ1_0", "TQ1_0", "TQ1_0", 36, true},
-    {"TQ2_0", "TQ2_0", "TQ2_0", 37, true},
+    {"TQ2_0", "TQ2_0", "TQ2_0", 37, true},    {"Q1_0", "Q1_0", "Q1_0", 40, true},
+    {"Q2_0", "Q2_0", "Q2_0", 41, true},
 };
 
 const WeightType* FindWeightType(const std::string& name) {
@@ -84,7 +85,7 @@ bool IsRaised(uint64_t index, uint64_t count) {
 std::string FitRow(const std::string& type, uint64_t row) {
   if (GgufRowBytes(TypeIdByName(type), row).ok()) return type;
   if (type == "Q2_K" || type == "Q3_K" || type == "IQ4_XS") return "IQ4_NL";
-  if (type == "TQ1_0" || type == "TQ2_0") return "Q4_0";
+  if (type == "TQ1_0" || type == "TQ2_0" || type == "Q2_0" || type == "Q1_0") return "Q4_0";
   return type == "Q4_K" ? "Q5_0" : type == "Q5_K" ? "Q5_1" : type == "Q6_K" ? "Q8_0" : type;
 }
 
