@@ -27,7 +27,6 @@ struct Plan {
     UnpackPanel<T>(packed, num_blocks, panel);
   }
   using Direct = DirectActs;
-  using InPasses = PassActs;
   using FromPanel = PanelActs;
   template <typename Source, typename Acts, int kGroups, int kCols>
   using Tile = IntTile<Source, Acts, kGroups, kCols>;
@@ -39,7 +38,6 @@ struct Plan<T, true> {
     UnpackSuperPanel<T>(packed, num_blocks, panel);
   }
   using Direct = SuperActs<true>;
-  using InPasses = SuperActs<false>;
   using FromPanel = SuperActs<false>;
   template <typename Source, typename Acts, int kGroups, int kCols>
   using Tile = SuperTile<Source, Acts, kGroups, kCols>;
@@ -73,13 +71,6 @@ inline typename Plan<T, kSuper>::Direct DirectAt(const Activations& x, size_t ro
     return ActsAt(x, row, 0);
 }
 template <typename T, bool kSuper>
-inline typename Plan<T, kSuper>::InPasses InPassesAt(const Activations& x, size_t row) {
-  if constexpr (kSuper)
-    return SuperActsAt<false>(x, row, 0);
-  else
-    return {ActsAt(x, row, 0)};
-}
-template <typename T, bool kSuper>
 inline typename Plan<T, kSuper>::FromPanel FromPanelAt(const Activations& x, size_t row,
                                                        size_t block, const int32_t* starts,
                                                        size_t start_stride) {
@@ -103,15 +94,6 @@ struct TileTable<T, kSuper, kGroups, std::integer_sequence<int, kIndex...>> {
     using Acts = typename Plan<T, kSuper>::Direct;
     static constexpr TileFn<Acts> kFns[] = {
         &Plan<T, kSuper>::template Tile<T, Acts, kGroups, kIndex + 1>::Run...};
-    return kFns[cols - 1];
-  }
-  // More columns than a tile's are cut into tiles of at least half its width.
-  static auto InPasses(size_t cols) {
-    using Acts = typename Plan<T, kSuper>::InPasses;
-    constexpr int kLeast = (kTileCols + 1) / 2;
-    static constexpr TileFn<Acts> kFns[] = {
-        &Plan<T, kSuper>::template Tile<T, Acts, kGroups,
-                                        (kIndex < kLeast ? kLeast : kIndex + 1)>::Run...};
     return kFns[cols - 1];
   }
   static auto FromPanel(size_t cols) {
@@ -158,6 +140,7 @@ void MatMulStreams(const MatMulArgs& m, size_t group) {
   constexpr int kStreams = kStreamsOf<T>;
   TileArgs tile = TileAt(m, group, kStreams, m.row_begin);
   tile.num_blocks = m.x.k / T::kBlockK;
+  tile.stream = true;
   tile.fetch_skip = (kStreams - 1) * m.w.group_bytes;
   Plan<T, kSuper>::template Tile<T, Acts, kStreams, 1>::Run(tile,
                                                             DirectAt<T, kSuper>(m.x, m.row_begin));
@@ -176,6 +159,7 @@ void MatMulDirect(const MatMulArgs& m) {
     const size_t num_groups = m.group_end - g >= kTileGroups ? kTileGroups : 1;
     TileArgs tile = TileAt(m, g, num_groups, m.row_begin);
     tile.num_blocks = m.x.k / T::kBlockK;
+    tile.stream = true;
     tile.fetch_skip = (num_groups - 1) * m.w.group_bytes;
     TileTable<T, kSuper, kTileGroups>::Direct(rows)(tile, DirectAt<T, kSuper>(m.x, m.row_begin));
     g += num_groups;
@@ -200,7 +184,7 @@ void MatMulInPasses(const MatMulArgs& m) {
       tile.fetch_lines = fetch_lines;
       for (size_t i = 0; i < kTileGroups; ++i) tile.fetch[i] = next + i * m.w.group_bytes;
       next += 64 * fetch_lines * num_blocks * (T::kBlockK / 32);
-      TileTable<T, kSuper, kTileGroups>::InPasses(cols)(tile, InPassesAt<T, kSuper>(m.x, row));
+      TileTable<T, kSuper, kTileGroups>::Direct(cols)(tile, DirectAt<T, kSuper>(m.x, row));
       row += cols;
     }
     g += num_groups;

@@ -7,10 +7,10 @@ namespace lull::LULL_ISA {
 template <typename T>
 inline constexpr int kNumPairs = T::kScales == 2 ? 8 : 4;
 
-// Activation rows in super-blocks; rows are k apart. kFromMemory: beside packed weights.
-template <bool kFromMemory>
+// Activation rows in super-blocks; rows are k apart. kBesidePacked: beside packed weights.
+template <bool kBesidePacked>
 struct SuperActs {
-  static constexpr bool kStream = kFromMemory;
+  static constexpr bool kPacked = kBesidePacked;
   const int8_t* q;
   const float* scale;
   const int16_t* sums32;
@@ -36,8 +36,8 @@ struct SuperActs {
   }
 };
 
-template <bool kFromMemory>
-LULL_INLINE SuperActs<kFromMemory> SuperActsAt(const Activations& x, size_t row, size_t block) {
+template <bool kBesidePacked>
+LULL_INLINE SuperActs<kBesidePacked> SuperActsAt(const Activations& x, size_t row, size_t block) {
   const size_t at = row * x.k;
   return {x.super_q + at + 256 * block, x.super_scale + at / 256 + block,
           x.sums32 + at / 32 + 8 * block, x.sums16 + at / 16 + 16 * block, x.k};

@@ -10,18 +10,20 @@ struct TileArgs {
   size_t valid[kMaxGroups];          // rows of each group that exist, 1..16
   size_t num_blocks;
   bool resume;  // start from what `out` holds
-  // Panels: lines fetched ahead for each 32-block, `fetch_lines` from fetch[g] up for each group.
+  // Packed blocks that come from memory; from the end of a group's stream to where this call
+  // continues it.
+  bool stream;
+  size_t fetch_skip;
+  // Else: lines fetched ahead for each 32-block, `fetch_lines` from fetch[g] up for each group.
   const uint8_t* fetch[2];
   size_t fetch_lines;
-  // Packed blocks: from the end of a group's stream to where this call continues it.
-  size_t fetch_skip;
   float* out;  // row 0 of group 0, column 0
   size_t out_stride;
 };
 
 // Activation rows read where they lie: rows k apart.
 struct DirectActs {
-  static constexpr bool kStream = true;  // beside packed weights that come from memory
+  static constexpr bool kPacked = true;  // beside packed weights
   const int8_t* q;
   const float* scale;
   const float* scaled_sum;
@@ -52,14 +54,9 @@ struct DirectActs {
   }
 };
 
-// The same beside weights that an earlier tile of columns has brought to cache.
-struct PassActs : DirectActs {
-  static constexpr bool kStream = false;
-};
-
 // The same beside a panel: starts come precomputed, rows start_stride apart.
 struct PanelActs : DirectActs {
-  static constexpr bool kStream = false;
+  static constexpr bool kPacked = false;
   const int32_t* starts;
   size_t start_stride;
 
@@ -196,7 +193,7 @@ LULL_INLINE void RunTile(const TileArgs& args, Acts acts) {
       const uint8_t* sub[kMaxGroups];
 #pragma GCC unroll kTileUnroll
       for (int g = 0; g < kGroups; ++g) sub[g] = block[g] + index * T::kSubBytes;
-      if constexpr (Acts::kStream) {
+      if (Acts::kPacked && args.stream) {
         FetchStream<T, kGroups>(block, index, args.num_blocks - b, args.fetch_skip);
       } else {
         FetchNext<kGroups>(fetch, args.fetch_lines);
