@@ -100,6 +100,8 @@ add_executable(tokenize_dump EXCLUDE_FROM_ALL tools/tokenize_dump.cc)
 target_link_libraries(tokenize_dump PRIVATE lull_tokenizer)
 add_executable(render_template EXCLUDE_FROM_ALL tools/render_template.cc)
 target_link_libraries(render_template PRIVATE lull_chat)
+add_executable(parse_answer EXCLUDE_FROM_ALL tools/parse_answer.cc)
+target_link_libraries(parse_answer PRIVATE lull_service)
 add_executable(logits_dump EXCLUDE_FROM_ALL tools/logits_dump.cc)
 target_link_libraries(logits_dump PRIVATE lull_model lull_test_support)
 

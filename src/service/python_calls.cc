@@ -31,6 +31,12 @@ class Reader {
     return at_ == text_.size() ? calls : std::vector<ToolCall>();
   }
 
+  bool OneValue(Json* value) {
+    if (!Value(0, value)) return false;
+    Space();
+    return at_ == text_.size();
+  }
+
  private:
   void Space() {
     while (at_ < text_.size() && std::isspace(static_cast<unsigned char>(text_[at_]))) ++at_;
@@ -147,5 +153,7 @@ class Reader {
 }  // namespace
 
 std::vector<ToolCall> ParsePythonCalls(const std::string& text) { return Reader(text).Calls(); }
+
+bool ParsePythonValue(const std::string& text, Json* value) { return Reader(text).OneValue(value); }
 
 }  // namespace lull

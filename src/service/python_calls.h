@@ -11,4 +11,8 @@ namespace lull {
 // None where the text is anything else.
 std::vector<ToolCall> ParsePythonCalls(const std::string& text);
 
+// One value as Python writes it: True, [1, 'a'], {'k': None}. False where the text is anything
+// else.
+bool ParsePythonValue(const std::string& text, Json* value);
+
 }  // namespace lull

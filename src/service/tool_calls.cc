@@ -280,10 +280,10 @@ bool ToolCallParser::Offered(const std::vector<ToolCall>& calls) const {
   });
 }
 
-// White space alone, before the text or between calls, is none.
+// Without white space before the first text and between calls.
 void ToolCallParser::EmitText(std::string text, std::vector<ToolPiece>* out) {
-  const bool blank = text.find_first_not_of(kSpaces) == std::string::npos;
-  if (text.empty() || (blank && !any_text_)) return;
+  if (!any_text_) text.erase(0, std::min(text.find_first_not_of(kSpaces), text.size()));
+  if (text.empty()) return;
   any_text_ = true;
   out->push_back({ToolPiece::Kind::kText, std::move(text), -1});
 }

@@ -21,6 +21,7 @@ struct ToolCall {
 struct ToolPiece {
   enum class Kind {
     kText,       // text: of the answer
+    kReasoning,  // text: what the model thinks before it answers
     kBegin,      // text: the name of call number `call`
     kArguments,  // text: more of its arguments
   };
