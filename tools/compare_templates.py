@@ -203,6 +203,7 @@ def main():
     parser.add_argument("--templates")
     parser.add_argument("--gguf", nargs="*", default=[])
     parser.add_argument("--show", type=int, default=40, help="differences to print")
+    parser.add_argument("--table", action="store_true", help="a line for each template, with the reason why both refuse what they do")
     parser.add_argument("--show-errors", action="store_true", help="print what both sides refuse")
     args = parser.parse_args()
     env = environment()
@@ -212,22 +213,33 @@ def main():
     done = subprocess.run([args.renderer], input=lines.encode(), stdout=subprocess.PIPE, check=True)
     answers = [json.loads(line) for line in done.stdout.decode().split("\n") if line]
     assert len(answers) == len(work)
+    table = collections.defaultdict(lambda: [0, 0, 0, ""])
     counts, shown, bad, refused = collections.Counter(), 0, set(), collections.Counter()
     for (name, job), answer in zip(work, answers):
         text, error = render(env, job)
         if error is None and answer.get("text") == text:
             counts["equal"] += 1
+            table[name.split(":")[0]][0] += 1
         elif error is not None and "error" in answer:
             counts["both refuse"] += 1
+            row = table[name.split(":")[0]]
+            row[1] += 1
+            row[3] = row[3] or error
             refused[(name.split(":")[0], error[:90], answer["error"][:150])] += 1
         else:
             counts["different"] += 1
+            table[name.split(":")[0]][2] += 1
             bad.add(name.split(":")[0])
             if shown < args.show:
                 shown += 1
                 ours = answer.get("text")
                 print(f"DIFFERENT {name}\n  " + (first_difference(text, ours) if text is not None and ours is not None
                       else f"jinja2 {error or text[:60]!r}, ours {answer.get('error') or ours[:60]!r}"))
+    if args.table:
+        print("| template | same text | both refuse | different | the first refusal |\n|---|---|---|---|---|")
+        for name, (equal, refuse, different, reason) in table.items():
+            shown_reason = reason.replace("\n", "\\n").replace("|", "\\|")[:120]
+            print(f"| {name} | {equal} | {refuse} | {different} | {shown_reason} |")
     if args.show_errors:
         for key, count in sorted(refused.items()):
             print("REFUSED", count, *key, sep=" | ")

@@ -23,7 +23,7 @@ fi
 mapfile -t llama_cpp < <(tools/build_llama_cpp.sh)
 [ ${#llama_cpp[@]} -eq 2 ] || { echo "full: llama.cpp could not be built" >&2; exit 3; }
 source=${llama_cpp[0]} oracles=${llama_cpp[1]}
-bash tools/build.sh release lull tokenize_dump render_template logits_dump make_tiny_model
+bash tools/build.sh release lull tokenize_dump render_template parse_answer logits_dump make_tiny_model
 
 real_models=("$LULL_TEST_MODELS/smollm2.gguf" "$LULL_TEST_MODELS/gemma3-270m.gguf")
 compare_tokenizer() {
@@ -31,8 +31,13 @@ compare_tokenizer() {
     --table --count "$strings" "${real_models[@]}" "$source"/models/ggml-vocab-*.gguf
 }
 compare_templates() {
+  local status=0
   python3 tools/compare_templates.py --renderer "$build/render_template" --templates "$source/models/templates" \
-    --gguf "${real_models[@]}"
+    --table --gguf "${real_models[@]}" || status=1
+  python3 tools/compare_calls.py --parser "$build/parse_answer" --templates "$source/models/templates" \
+    --golden build/calls.json || status=1
+  diff -q build/calls.json tests/service/goldens/calls.json || status=1
+  return "$status"
 }
 compare_logits() {
   python3 tools/compare_logits.py --oracle "$oracles/logits_oracle" --build "$build" | grep -v '^{'

@@ -78,6 +78,7 @@ class Model {
   int32_t bos_token() const;  // -1 where the file has none
 
   bool has_chat_template() const;
+  const std::string& chat_template() const;  // its source; "" where the file has none
   // messages_json: an array of {"role","content",...}; extra_json: further template variables (an
   // object: tools, enable_thinking, ...), "" for none. The text exactly as the template renders it.
   Result<std::string> RenderChat(const std::string& messages_json, const std::string& extra_json,

@@ -52,6 +52,9 @@ struct Request {
   int64_t max_new_tokens = 128;
   std::vector<std::string> stop;  // stop strings; not part of the answer
   int logprobs = 0;               // K highest per new token; 0: none
+  // Control tokens whose text is part of the answer, as marks of calls and reasoning are; that of
+  // others is not.
+  std::vector<int32_t> shown_tokens;
   bool ignore_eog = false;
   std::shared_ptr<TokenConstraint> constraint;  // null: none
   Priority priority = Priority::kInteractive;

@@ -40,6 +40,7 @@ void LoadTemplate(const GgufFile& file, const ExecContext& ctx, Model::Rep* rep)
     rep->chat_status = source.status();
     return;
   }
+  rep->chat_template_text = *source;
   Result<std::unique_ptr<ChatTemplate>> parsed = ChatTemplate::Parse(std::string(*source), {}, ctx);
   if (parsed.ok()) {
     rep->chat_template = std::move(*parsed);
@@ -177,6 +178,7 @@ bool Model::IsEndOfGeneration(int32_t token) const {
 bool Model::adds_bos() const { return rep_->tokenizer->adds_bos(); }
 int32_t Model::bos_token() const { return rep_->tokenizer->bos_token(); }
 bool Model::has_chat_template() const { return rep_->has_chat_template; }
+const std::string& Model::chat_template() const { return rep_->chat_template_text; }
 
 Result<std::string> Model::RenderChat(const std::string& messages_json,
                                       const std::string& extra_json,

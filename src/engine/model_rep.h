@@ -40,6 +40,7 @@ struct Model::Rep {
   std::unique_ptr<Tokenizer> tokenizer;
   std::unique_ptr<grammar::ConstraintFactory> constraints;
   std::unique_ptr<ChatTemplate> chat_template;  // null: see chat_status
+  std::string chat_template_text;
   Status chat_status;                           // why there is none
   bool has_chat_template = false;               // the file has one, whether it parsed or not
   MemoryPromise weight_memory, vocabulary_memory;

@@ -1,5 +1,6 @@
 #include "sched/sequence.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "sched/step_failure.h"
@@ -86,11 +87,17 @@ bool Sequence::EndsAnswer(int32_t token) const {
   return may_end && tokenizer_.IsEndOfGeneration(token);
 }
 
+bool Sequence::IsShown(int32_t token) const {
+  const std::vector<int32_t>& shown = request_.shown_tokens;
+  return std::find(shown.begin(), shown.end(), token) != shown.end();
+}
+
 void Sequence::DeliverToken(int32_t token, std::vector<Delivery>* out) {
   Event event;
   event.kind = Event::Kind::kToken;
   event.token = token;
-  event.text = stop_.Push(text_->Push(token));
+  event.text = stop_.Push(IsShown(token) ? text_->Finish() + tokenizer_.TokenText(token)
+                                         : text_->Push(token));
   if (request_.logprobs > 0) {
     event.chosen = logprobs_.chosen;
     event.top = std::move(logprobs_.top);

@@ -88,6 +88,7 @@ class Sequence {
   void Accept(int64_t now_ns, std::vector<Delivery>* out);
   void TakeLastText(const ExecContext& ctx, Event* event);
   bool EndsAnswer(int32_t token) const;
+  bool IsShown(int32_t token) const;
   void DeliverToken(int32_t token, std::vector<Delivery>* out);
 
   uint64_t id_;

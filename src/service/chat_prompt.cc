@@ -1,5 +1,6 @@
 #include "service/chat_prompt.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace lull {
@@ -153,6 +154,65 @@ Json AsPlainText(const Json& messages) {
   return plain;
 }
 
+// Nine letters and digits that stand for an id, always the same ones.
+std::string ShortId(const std::string& id) {
+  const auto is_plain = [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+  };
+  if (id.size() == 9 && std::all_of(id.begin(), id.end(), is_plain)) return id;
+  uint64_t hash = 0xCBF29CE484222325ull;
+  for (const char c : id) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001B3ull;
+  std::string text;
+  for (int i = 0; i < 9; ++i, hash /= 36) text += "0123456789abcdefghijklmnopqrstuvwxyz"[hash % 36];
+  return text;
+}
+
+void ShortenIds(Json* message) {
+  const auto shorten = [](Json* object, const char* name) {
+    (*object)[name] = ShortId(StringOf(*object, name));
+  };
+  if (message->contains("tool_calls"))
+    for (Json& call : (*message)["tool_calls"]) shorten(&call, "id");
+  if ((*message)["role"] == "tool") shorten(message, "tool_call_id");
+}
+
+// Templates have names of their own for what clients send: `thinking` for the reasoning of earlier
+// turns, which goes with text or with calls but not with both, and ids of nine characters.
+void AdaptToTemplate(const std::string& text, Json* messages) {
+  const bool thinking = text.find("message.thinking") != std::string::npos;
+  const bool short_ids = text.find("[TOOL_CALLS]") != std::string::npos;
+  for (Json& message : *messages) {
+    if (short_ids) ShortenIds(&message);
+    const std::string reasoning = StringOf(message, "reasoning_content");
+    const bool both = message.contains("tool_calls") && message["content"] != "";
+    if (thinking && !reasoning.empty() && !both && !message.contains("thinking"))
+      message["thinking"] = reasoning;
+  }
+}
+
+// Some templates want a call's arguments as the object's text.
+bool WriteArgumentsAsText(Json* messages) {
+  bool any = false;
+  for (Json& message : *messages) {
+    if (!message.contains("tool_calls")) continue;
+    for (Json& call : message["tool_calls"]) {
+      Json& arguments = call["function"]["arguments"];
+      arguments = DumpText(arguments);
+      any = true;
+    }
+  }
+  return any;
+}
+
+Result<std::string> Rendered(const Model& model, Json messages, const Json& variables,
+                             bool add_generation_prompt) {
+  const std::string extra = variables.empty() ? "" : DumpText(variables);
+  Result<std::string> text = model.RenderChat(DumpText(messages), extra, add_generation_prompt);
+  if (text.ok() || !WriteArgumentsAsText(&messages)) return text;
+  Result<std::string> again = model.RenderChat(DumpText(messages), extra, add_generation_prompt);
+  return again.ok() ? again : text;
+}
+
 }  // namespace
 
 bool TemplateTakesTools(const RenderFn& render, const Json* variables) {
@@ -192,11 +252,11 @@ Result<ChatPrompt> MakeChatPrompt(const Model& model, const Json& messages,
     if (!tools.empty()) AddToSystem(Description(tools), &copy);
     shown.clear();
     prompt.marks_calls = true;
+    prompt.described = true;
   }
-  const Json all = WithTools(variables, shown);
-  LULL_ASSIGN_OR_RETURN(
-      prompt.text,
-      model.RenderChat(DumpText(copy), all.empty() ? "" : DumpText(all), add_generation_prompt));
+  AdaptToTemplate(model.chat_template(), &copy);
+  LULL_ASSIGN_OR_RETURN(prompt.text, Rendered(model, std::move(copy), WithTools(variables, shown),
+                                              add_generation_prompt));
   if (prompt.text.find("<tool_call>") != std::string::npos) prompt.marks_calls = true;
   return prompt;
 }

@@ -22,6 +22,7 @@ struct Tool {
 struct ChatPrompt {
   std::string text;
   bool marks_calls = false;  // the model is shown calls within <tool_call> marks
+  bool described = false;    // tools are described in words: the template has no place for them
 };
 
 // messages: {role, content, tool_calls, tool_call_id, ...} as in OpenAI's chat; content a string

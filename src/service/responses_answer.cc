@@ -31,22 +31,19 @@ ResponsesAnswer::ResponsesAnswer(ModelCall& call, ResponsesOptions options)
       responder_(call.responder),
       options_(std::move(options)),
       created_(UnixSeconds()),
-      parser_(options_.tools, options_.max_calls) {}
+      parser_(NewAnswerParser(options_.style)) {}
 
 void ResponsesAnswer::OnToken(size_t, const Event& event) {
   Start();
   std::vector<ToolPiece> pieces;
-  if (options_.tools.empty())
-    pieces.push_back({ToolPiece::Kind::kText, event.text, -1});
-  else
-    parser_.Push(event.text, &pieces);
+  parser_->Push(event.text, &pieces);
   Take(std::move(pieces));
 }
 
 void ResponsesAnswer::OnFinish(size_t choice, const Event& event, const RequestStats* total) {
   OnToken(choice, event);
   std::vector<ToolPiece> pieces;
-  parser_.Finish(&pieces);
+  parser_->Finish(&pieces);
   Take(std::move(pieces));
   if (output_.empty()) AddText("");
   const bool cut = event.reason == FinishReason::kLength;
@@ -76,6 +73,9 @@ void ResponsesAnswer::Take(std::vector<ToolPiece> pieces) {
       case ToolPiece::Kind::kText:
         if (!piece.text.empty()) AddText(piece.text);
         break;
+      case ToolPiece::Kind::kReasoning:
+        AddReasoning(piece.text);
+        break;
       case ToolPiece::Kind::kBegin:
         Open({{"type", "function_call"},
               {"id", NextId("fc_")},
@@ -91,7 +91,7 @@ void ResponsesAnswer::Take(std::vector<ToolPiece> pieces) {
   }
 }
 
-bool ResponsesAnswer::InMessage() const { return open_ && output_.back()["type"] == "message"; }
+bool ResponsesAnswer::In(const char* type) const { return open_ && output_.back()["type"] == type; }
 
 void ResponsesAnswer::Open(Json item) {
   Close();
@@ -99,7 +99,7 @@ void ResponsesAnswer::Open(Json item) {
   open_ = true;
   const size_t index = output_.size() - 1;
   Json shown = output_.back();
-  if (shown["type"] == "message") shown["content"] = Json::array();
+  if (shown.contains("content")) shown["content"] = Json::array();
   Send("response.output_item.added", {{"output_index", index}, {"item", std::move(shown)}});
   if (InMessage())
     Send("response.content_part.added", {{"item_id", output_.back()["id"]},
@@ -125,6 +125,20 @@ void ResponsesAnswer::AddText(const std::string& text) {
                                       {"logprobs", Json::array()}});
 }
 
+void ResponsesAnswer::AddReasoning(const std::string& text) {
+  if (!In("reasoning"))
+    Open({{"type", "reasoning"},
+          {"id", NextId("rs_")},
+          {"summary", Json::array()},
+          {"content", Json::array({{{"type", "reasoning_text"}, {"text", ""}}})},
+          {"status", "in_progress"}});
+  output_.back()["content"][0]["text"].get_ref<std::string&>() += text;
+  Send("response.reasoning_text.delta", {{"item_id", output_.back()["id"]},
+                                         {"output_index", output_.size() - 1},
+                                         {"content_index", 0},
+                                         {"delta", text}});
+}
+
 void ResponsesAnswer::AddArguments(const std::string& text) {
   output_.back()["arguments"].get_ref<std::string&>() += text;
   Send("response.function_call_arguments.delta",
@@ -146,6 +160,11 @@ void ResponsesAnswer::Close(const char* status) {
                                         {"output_index", index},
                                         {"content_index", 0},
                                         {"part", item["content"][0]}});
+  } else if (In("reasoning")) {
+    Send("response.reasoning_text.done", {{"item_id", item["id"]},
+                                          {"output_index", index},
+                                          {"content_index", 0},
+                                          {"text", item["content"][0]["text"]}});
   } else {
     Send("response.function_call_arguments.done", {{"item_id", item["id"]},
                                                    {"output_index", index},

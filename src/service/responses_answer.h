@@ -2,20 +2,18 @@
 #pragma once
 
 #include <memory>
-#include <set>
 #include <string>
 #include <vector>
 
 #include "service/generation.h"
-#include "service/tool_calls.h"
+#include "service/answer/answer_format.h"
 
 namespace lull {
 
 struct ResponsesOptions {
   std::string id;  // "resp_..."
   bool stream = false;
-  std::set<std::string> tools;  // names that may be called
-  int max_calls = 0;
+  AnswerStyle style;
   Json echoed;  // the request's settings, as the response object repeats them
 };
 
@@ -31,19 +29,21 @@ class ResponsesAnswer : public AnswerWriter {
   void Take(std::vector<ToolPiece> pieces);
   void Open(Json item);
   void AddText(const std::string& text);
+  void AddReasoning(const std::string& text);
   void AddArguments(const std::string& text);
   void Close(const char* status = "completed");
   void Start();
   void Send(const char* type, Json data);
   Json ResponseJson(const char* status) const;
-  bool InMessage() const;
+  bool In(const char* type) const;
+  bool InMessage() const { return In("message"); }
 
   Service& service_;
   const ServedModelPtr served_;
   const ResponderPtr responder_;
   const ResponsesOptions options_;
   const int64_t created_;
-  ToolCallParser parser_;
+  const std::unique_ptr<AnswerParser> parser_;
   Json output_ = Json::array();  // the items, the last perhaps open
   bool open_ = false;
   bool started_ = false;

@@ -1,6 +1,7 @@
 #include "service/tool_params.h"
 
 #include <algorithm>
+#include <map>
 
 namespace lull {
 namespace {
@@ -91,11 +92,11 @@ Status HoistDefinitions(Json* parameters, Json* root) {
 // grammar; then passes everything again.
 class CallConstraint : public TokenConstraint {
  public:
-  CallConstraint(ServedModelPtr served, GrammarSpec call, bool marks,
+  CallConstraint(ServedModelPtr served, GrammarSpec call, CallTrigger trigger,
                  std::shared_ptr<TokenConstraint> first)
       : served_(std::move(served)),
         call_(std::move(call)),
-        marks_(marks),
+        trigger_(std::move(trigger)),
         next_(std::move(first)),
         stream_(served_->model->NewTextStream(false)) {}
 
@@ -121,25 +122,72 @@ class CallConstraint : public TokenConstraint {
  private:
   Status Watch(int32_t token) {
     if (served_->model->IsEndOfGeneration(token)) return Status();
-    const std::string piece = stream_->Push(token);
+    const std::string piece = TextOf(token);
     const bool blank = text_.find_first_not_of(" \t\r\n") == std::string::npos;
     text_ += piece;
-    if (marks_) {
-      if (text_.ends_with(kOpen)) inner_ = std::move(next_);
-      if (text_.size() > 2 * kOpen.size()) text_.erase(0, text_.size() - kOpen.size());
+    const std::string& mark = trigger_.mark;
+    if (!mark.empty()) {
+      if (text_.ends_with(mark)) inner_ = std::move(next_);
+      if (text_.size() > 2 * mark.size()) text_.erase(0, text_.size() - mark.size());
     } else if (blank && piece.starts_with('{') && next_ != nullptr && next_->Accept(token).ok()) {
       inner_ = std::move(next_);
     }
     return Status();
   }
 
+  std::string TextOf(int32_t token) {
+    const auto& shown = trigger_.shown;
+    const bool is_mark = std::find(shown.begin(), shown.end(), token) != shown.end();
+    return is_mark ? served_->model->Detokenize({token}, true) : stream_->Push(token);
+  }
+
   const ServedModelPtr served_;
   const GrammarSpec call_;
-  const bool marks_;
+  const CallTrigger trigger_;
   std::shared_ptr<TokenConstraint> next_;   // for the next call
   std::shared_ptr<TokenConstraint> inner_;  // of the call that is being written
   std::unique_ptr<TextStream> stream_;
   std::string text_;  // the end of what was written
+};
+
+// Free until the parser sees the arguments of a call begin; then they fit the tool's schema; then
+// free again. A token that brings more than the arguments' beginning is not held.
+class ArgumentsConstraint : public TokenConstraint {
+ public:
+  ArgumentsConstraint(ServedModelPtr served, const AnswerStyle& style,
+                      std::map<std::string, GrammarSpec> schemas)
+      : served_(std::move(served)),
+        schemas_(std::move(schemas)),
+        parser_(NewAnswerParser(style)),
+        stream_(served_->model->NewTextStream(true)) {}
+
+  Status FillMask(std::span<uint32_t> mask) override {
+    if (inner_ != nullptr) return inner_->FillMask(mask);
+    std::fill(mask.begin(), mask.end(), ~uint32_t{0});
+    return Status();
+  }
+
+  Status Accept(int32_t token) override {
+    std::vector<ToolPiece> pieces;
+    if (!served_->model->IsEndOfGeneration(token)) parser_->Push(stream_->Push(token), &pieces);
+    if (inner_ != nullptr) {
+      LULL_RETURN_IF_ERROR(inner_->Accept(token));
+      if (inner_->finished()) inner_.reset();
+      return Status();
+    }
+    if (pieces.empty() || pieces.back().kind != ToolPiece::Kind::kBegin) return Status();
+    LULL_ASSIGN_OR_RETURN(inner_, served_->model->NewConstraint(schemas_[pieces.back().text]));
+    return Status();
+  }
+
+  bool finished() const override { return false; }
+
+ private:
+  const ServedModelPtr served_;
+  std::map<std::string, GrammarSpec> schemas_;
+  const std::unique_ptr<AnswerParser> parser_;
+  const std::unique_ptr<TextStream> stream_;
+  std::shared_ptr<TokenConstraint> inner_;  // of the arguments that are being written
 };
 
 }  // namespace
@@ -186,12 +234,29 @@ Result<GrammarSpec> CallGrammar(const std::vector<Tool>& tools, bool marks) {
 
 Result<std::shared_ptr<TokenConstraint>> NewCallConstraint(ServedModelPtr served,
                                                            const std::vector<Tool>& tools,
-                                                           bool marks) {
-  LULL_ASSIGN_OR_RETURN(GrammarSpec call, CallGrammar(tools, marks));
-  if (marks) call.prefix = "\n";  // what opens the call is written already
+                                                           const CallTrigger& trigger) {
+  const bool hermes = trigger.mark == kOpen;
+  LULL_ASSIGN_OR_RETURN(GrammarSpec call, CallGrammar(tools, hermes));
+  call.prefix = trigger.after;  // what opens the call is written already
   LULL_ASSIGN_OR_RETURN(std::shared_ptr<TokenConstraint> first, served->model->NewConstraint(call));
   return std::shared_ptr<TokenConstraint>(std::make_shared<CallConstraint>(
-      std::move(served), std::move(call), marks, std::move(first)));
+      std::move(served), std::move(call), trigger, std::move(first)));
+}
+
+Result<std::shared_ptr<TokenConstraint>> NewArgumentsConstraint(ServedModelPtr served,
+                                                                const AnswerStyle& style) {
+  std::map<std::string, GrammarSpec> schemas;
+  for (const Tool& tool : style.tools) {
+    GrammarSpec spec;
+    spec.kind = GrammarSpec::Kind::kJsonSchema;
+    Json parameters = tool.parameters;
+    if (!parameters.contains("type")) parameters["type"] = "object";
+    spec.text = parameters.dump(-1, ' ', false, Json::error_handler_t::replace);
+    LULL_RETURN_IF_ERROR(served->model->NewConstraint(spec).status());
+    schemas[tool.name] = std::move(spec);
+  }
+  return std::shared_ptr<TokenConstraint>(
+      std::make_shared<ArgumentsConstraint>(std::move(served), style, std::move(schemas)));
 }
 
 }  // namespace lull

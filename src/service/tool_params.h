@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "lull/grammar.h"
+#include "service/answer/answer_format.h"
 #include "service/chat_prompt.h"
 #include "service/model_hub.h"
 
@@ -28,10 +29,22 @@ ToolParams ReadToolParams(JsonFields& fields, bool flat);
 // error where two tools define different things under one name.
 Result<GrammarSpec> CallGrammar(const std::vector<Tool>& tools, bool marks);
 
-// Leaves the answer free until it begins a call, which then fits its tool's schema.
-// kInvalidInput or kUnsupported where a schema cannot be held.
+// What begins a call that is then held.
+struct CallTrigger {
+  std::string mark;            // "": a brace at the answer's beginning
+  std::string after;           // what stands between the mark and the call
+  std::vector<int32_t> shown;  // control tokens that are marks
+};
+
+// Leaves the answer free until it begins a call, which then fits its tool's schema and is written
+// as {"name": ..., "arguments": ...}. kInvalidInput or kUnsupported where a schema cannot be held.
 Result<std::shared_ptr<TokenConstraint>> NewCallConstraint(ServedModelPtr served,
                                                            const std::vector<Tool>& tools,
-                                                           bool marks);
+                                                           const CallTrigger& trigger);
+
+// The same for a format that writes the arguments alone behind a mark of their own: they are held
+// from where a parser of this style sees that they begin.
+Result<std::shared_ptr<TokenConstraint>> NewArgumentsConstraint(ServedModelPtr served,
+                                                                const AnswerStyle& style);
 
 }  // namespace lull

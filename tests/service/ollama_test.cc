@@ -495,17 +495,20 @@ TEST_F(OllamaTest, ToolsNeedATemplateThatTakesThem) {
 }
 
 TEST(CallCollector, CallsComeWholeWhereverTheTextIsCut) {
-  ToolParams tools;
-  tools.tools.resize(2);
-  tools.tools[0].name = "f", tools.tools[1].name = "g";
+  AnswerStyle style;
+  style.tools.resize(2);
+  style.tools[0].name = "f", style.tools[1].name = "g";
+  style.max_calls = 100;
   const auto collect = [&](const std::string& text, size_t step) {
-    CallCollector collector(tools);
-    std::string content;
-    Json calls = Json::array();
-    for (size_t at = 0; at < text.size(); at += step)
-      collector.Push(text.substr(at, step), &content, &calls);
-    collector.Finish(&content, &calls);
-    return Json({{"content", content}, {"calls", calls}});
+    CallCollector collector(style);
+    OllamaText out;
+    for (size_t at = 0; at < text.size(); at += step) collector.Push(text.substr(at, step), &out);
+    collector.Finish(&out);
+    for (Json& call : out.calls) {
+      EXPECT_TRUE(call["id"].get<std::string>().starts_with("call_"));
+      call.erase("id");
+    }
+    return Json({{"content", out.content}, {"calls", out.calls}});
   };
   const std::string text =
       "Well. <tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": {\"b\": \"}\"}}}\n</tool_call>\n"
@@ -520,14 +523,27 @@ TEST(CallCollector, CallsComeWholeWhereverTheTextIsCut) {
   // Ends in the midst of its arguments: text, and no call.
   const std::string cut = "{\"name\": \"f\", \"arguments\": {\"a\": {}";
   EXPECT_EQ(collect(cut, 1), Json({{"content", cut}, {"calls", Json::array()}}));
-  tools.choice = ToolParams::Choice::kNone;
+  style.tools.clear();
   EXPECT_EQ(collect(cut, 4)["content"], cut);
 }
 
+TEST(CallCollector, ThinkingHasItsOwnField) {
+  AnswerStyle style;
+  style.reasoning = {"<think>", "</think>"};
+  CallCollector collector(style);
+  OllamaText out;
+  for (const char* piece : {"<thi", "nk>\nHm", "m.\n</think>\n", "\nYes."})
+    collector.Push(piece, &out);
+  collector.Finish(&out);
+  EXPECT_EQ(out.thinking, "Hmm.");
+  EXPECT_EQ(out.content, "Yes.");
+}
+
 TEST(CallCollector, MutatedTexts) {
-  ToolParams tools;
-  tools.tools.resize(1);
-  tools.tools[0].name = "f";
+  AnswerStyle style;
+  style.tools.resize(1);
+  style.tools[0].name = "f";
+  style.max_calls = 100;
   const std::string seed =
       "x <tool_call>{\"name\": \"f\", \"arguments\": {\"a\": [1, {\"b\": \"}\"}]}}</tool_call> y";
   const std::string alphabet = "<>{}[]\"\\,: \nf1";
@@ -536,13 +552,12 @@ TEST(CallCollector, MutatedTexts) {
     std::string text = seed.substr(random() % 3 == 0 ? 13 : 0);
     for (int edits = 0; edits < 3; ++edits)
       text[random() % text.size()] = alphabet[random() % alphabet.size()];
-    CallCollector collector(tools);
-    std::string content;
-    Json calls = Json::array();
+    CallCollector collector(style);
+    OllamaText out;
     for (size_t at = 0, step = 1 + random() % 9; at < text.size(); at += step)
-      collector.Push(text.substr(at, step), &content, &calls);
-    collector.Finish(&content, &calls);
-    for (const Json& call : calls) {
+      collector.Push(text.substr(at, step), &out);
+    collector.Finish(&out);
+    for (const Json& call : out.calls) {
       EXPECT_EQ(call["function"]["name"], "f") << text;
       EXPECT_TRUE(call["function"]["arguments"].is_object()) << text;
     }

@@ -488,7 +488,7 @@ TEST_F(OpenAiTest, ResponsesCallTools) {
 TEST_F(OpenAiTest, ResponsesRefuseWhatNeedsAStore) {
   for (const Json& fields :
        {Json{{"previous_response_id", "resp_1"}}, Json{{"store", true}}, Json{{"background", true}},
-        Json{{"n", 2}}, Json{{"reasoning", {{"effort", "high"}}}}, Json{{"input", 3}},
+        Json{{"n", 2}}, Json{{"reasoning", {{"encrypted", true}}}}, Json{{"input", 3}},
         Json{{"return_token_ids", true}}, Json{{"input", Json::array({{{"type", "image"}}})}}}) {
     Json body = {{"input", "x"}};
     body.update(fields);

@@ -110,9 +110,7 @@ class ServiceTest : public ServerFixture {
  protected:
   void SetUp() override {
     path_ = ScratchPath("service_") + ".gguf";
-    TinyModelSpec spec;
-    spec.ctx = 2048;
-    ASSERT_TRUE(WriteTinyModel(spec, path_).ok());
+    ASSERT_TRUE(WriteModel(path_).ok());
     HttpServerOptions http;
     http.max_body_bytes = 1 << 20;
     http.header_deadline_s = 1;
@@ -140,6 +138,12 @@ class ServiceTest : public ServerFixture {
     engine_.reset();
     server_.reset();
     std::filesystem::remove(path_);
+  }
+
+  virtual Status WriteModel(const std::string& path) {
+    TinyModelSpec spec;
+    spec.ctx = 2048;
+    return WriteTinyModel(spec, path);
   }
 
   // Whether a client that sends this and leaves cancels its request. On a busy machine the tiny

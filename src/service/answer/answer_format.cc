@@ -208,12 +208,23 @@ const AnswerFormat& FormatOf(std::string_view chat_template) {
   });
 }
 
+std::string_view AnswerFormat::text_opening() const {
+  if (name == "harmony") return "<|channel|>final<|message|>";
+  if (name == "functionary-3.2") return "all\n";
+  if (name == "kimi-k3") return "<|open|>response<|sep|>";
+  return "";
+}
+
 const AnswerFormat& HermesFormat() { return Formats().back(); }
 
 ReasoningMarks ReasoningOf(std::string_view chat_template) {
   for (const ReasoningRow& row : kReasoning)
     if (Has(chat_template, row.needs)) return row.marks;
   return {};
+}
+
+bool Thinks(std::string_view chat_template) {
+  return !ReasoningOf(chat_template).open.empty() || FormatOf(chat_template).name == "harmony";
 }
 
 const std::vector<AnswerFormat>& AllFormats() { return Formats(); }

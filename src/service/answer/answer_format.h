@@ -14,12 +14,16 @@ namespace lull {
 
 struct AnswerFormat {
   std::string_view name;
-  std::vector<std::string_view> needs;  // all of them stand in the template
-  std::vector<std::string_view>
-      marks;  // of calls; the text of control tokens where a file has them so
+  // All of them stand in the template.
+  std::vector<std::string_view> needs;
+  // Of calls, the one that opens them first; a file may have them as control tokens.
+  std::vector<std::string_view> marks;
   // Plain answers too have marks, reasoning among them: the parser is needed without tools.
   bool structural = false;
   std::unique_ptr<AnswerParser> (*new_parser)(PieceSink sink);
+
+  // What a structural format writes before plain text.
+  std::string_view text_opening() const;
 };
 
 // Around what a model thinks before it answers; "" where its template knows no such thing.
@@ -31,6 +35,7 @@ struct ReasoningMarks {
 const AnswerFormat& FormatOf(std::string_view chat_template);
 const AnswerFormat& HermesFormat();
 ReasoningMarks ReasoningOf(std::string_view chat_template);
+bool Thinks(std::string_view chat_template);
 // In the order of the list.
 const std::vector<AnswerFormat>& AllFormats();
 

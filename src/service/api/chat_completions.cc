@@ -1,39 +1,34 @@
 #include <algorithm>
 #include <optional>
-#include <set>
 
 #include "service/chat_setup.h"
 #include "service/grammar_params.h"
 #include "service/openai_answer.h"
-#include "service/tool_calls.h"
 
 namespace lull {
 namespace {
 
-// A message: text, and calls of the tools that were offered.
+// A message: reasoning, text, and calls of the tools that were offered.
 class ChatText : public ChoiceText {
  public:
-  ChatText(const std::set<std::string>& tools, int max_calls) {
-    if (!tools.empty()) parser_.emplace(tools, max_calls);
-  }
+  ChatText(const AnswerStyle& style, bool reasoning_is_text)
+      : parser_(NewAnswerParser(style)), reasoning_is_text_(reasoning_is_text) {}
 
   Json Opening() const override { return {{"delta", {{"role", "assistant"}, {"content", ""}}}}; }
   std::vector<Json> Push(const std::string& text) override {
     std::vector<ToolPiece> pieces;
-    if (parser_.has_value())
-      parser_->Push(text, &pieces);
-    else if (!text.empty())
-      pieces.push_back({ToolPiece::Kind::kText, text, -1});
+    parser_->Push(text, &pieces);
     return Deltas(pieces);
   }
   std::vector<Json> Finish() override {
     std::vector<ToolPiece> pieces;
-    if (parser_.has_value()) parser_->Finish(&pieces);
+    parser_->Finish(&pieces);
     return Deltas(pieces);
   }
   Json Ending() const override { return {{"delta", Json::object()}}; }
   Json Whole() const override {
     Json message = {{"role", "assistant"}, {"content", text_}};
+    if (!reasoning_.empty()) message["reasoning_content"] = reasoning_;
     if (!calls_.empty()) {
       if (text_.empty()) message["content"] = nullptr;
       message["tool_calls"] = calls_;
@@ -54,7 +49,11 @@ class ChatText : public ChoiceText {
 
   // Keeps the piece for the whole message, too.
   Json Delta(const ToolPiece& piece) {
-    if (piece.kind == ToolPiece::Kind::kText) {
+    if (piece.kind == ToolPiece::Kind::kReasoning && !reasoning_is_text_) {
+      reasoning_ += piece.text;
+      return {{"reasoning_content", piece.text}};
+    }
+    if (piece.kind == ToolPiece::Kind::kText || piece.kind == ToolPiece::Kind::kReasoning) {
       text_ += piece.text;
       return {{"content", piece.text}};
     }
@@ -72,20 +71,21 @@ class ChatText : public ChoiceText {
     return {{"tool_calls", Json::array({std::move(call)})}};
   }
 
-  std::optional<ToolCallParser> parser_;
-  std::string text_;
+  const std::unique_ptr<AnswerParser> parser_;
+  const bool reasoning_is_text_;
+  std::string text_, reasoning_;
   Json calls_ = Json::array();
 };
 
 class ChatForm : public AnswerForm {
  public:
-  ChatForm(int top_logprobs, const ToolParams& tools)
+  ChatForm(int top_logprobs, AnswerStyle style, bool reasoning_is_text)
       : top_logprobs_(static_cast<size_t>(top_logprobs)),
-        tools_(tools.offered() ? NamesOf(tools.tools) : std::set<std::string>()),
-        max_calls_(tools.max_calls) {}
+        style_(std::move(style)),
+        reasoning_is_text_(reasoning_is_text) {}
 
   std::unique_ptr<ChoiceText> NewChoice(size_t) const override {
-    return std::make_unique<ChatText>(tools_, max_calls_);
+    return std::make_unique<ChatText>(style_, reasoning_is_text_);
   }
   const char* whole_object() const override { return "chat.completion"; }
   const char* stream_object() const override { return "chat.completion.chunk"; }
@@ -111,9 +111,17 @@ class ChatForm : public AnswerForm {
   }
 
   const size_t top_logprobs_;
-  const std::set<std::string> tools_;
-  const int max_calls_;
+  const AnswerStyle style_;
+  const bool reasoning_is_text_;
 };
+
+// Whether reasoning stays in the text: reasoning_format "none", as llama-server has it.
+bool KeepsReasoning(JsonFields& fields) {
+  const std::string format = fields.String("reasoning_format", "auto");
+  if (format != "auto" && format != "none" && format != "deepseek")
+    fields.Fail("reasoning_format", "must be auto, deepseek or none");
+  return format == "none";
+}
 
 Status Handle(ModelCall& call) {
   JsonFields fields(call.body);
@@ -123,15 +131,16 @@ Status Handle(ModelCall& call) {
   const ToolParams tools = ReadToolParams(fields, /*flat=*/false);
   const std::optional<GrammarSpec> grammar = ReadGrammar(fields);
   const Json* messages = fields.Get("messages");
-  const Json* variables = fields.Get("chat_template_kwargs");
-  if (variables != nullptr && !variables->is_object())
-    fields.Fail("chat_template_kwargs", "must be an object");
+  const Json variables = ReadTemplateVariables(fields);
+  const bool reasoning_is_text = KeepsReasoning(fields);
   LULL_RETURN_IF_ERROR(fields.Finish());
   if (messages == nullptr) return Status(ErrorCode::kUsage, "messages: missing", "messages");
-  LULL_ASSIGN_OR_RETURN(std::vector<int32_t> tokens,
-                        SetUpChat(call, *messages, tools, grammar, variables, &params));
-  SubmitCompletion(call, params, {std::move(tokens)},
-                   std::make_shared<ChatForm>(params.top_logprobs, tools));
+  LULL_ASSIGN_OR_RETURN(ChatSetup setup,
+                        SetUpChat(call, *messages, tools, grammar, &variables, &params));
+  if (reasoning_is_text) setup.style.reasoning = {};
+  SubmitCompletion(
+      call, params, {std::move(setup.tokens)},
+      std::make_shared<ChatForm>(params.top_logprobs, std::move(setup.style), reasoning_is_text));
   return Status();
 }
 

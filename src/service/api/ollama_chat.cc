@@ -16,6 +16,8 @@ Status ReadMessages(Json* messages) {
     if (message["content"].is_null()) message["content"] = "";
     if (message.contains("tool_name") && !message.contains("name"))
       message["name"] = message["tool_name"];
+    if (message.contains("thinking") && !message.contains("reasoning_content"))
+      message["reasoning_content"] = message["thinking"];
   }
   return Status();
 }
@@ -45,33 +47,39 @@ Json Shortened(const Json& messages, size_t dropped) {
 }
 
 struct Prompt {
+  ChatPrompt chat;
+  AnswerStyle style;
   std::vector<int32_t> tokens;
-  bool marks_calls = false;
 };
 
-Result<Prompt> MakePrompt(const Model& model, const Json& messages, const std::vector<Tool>& tools,
-                          const Json& variables) {
-  LULL_ASSIGN_OR_RETURN(const ChatPrompt chat, MakeChatPrompt(model, messages, tools, &variables));
-  LULL_ASSIGN_OR_RETURN(std::vector<int32_t> tokens, model.TokenizePrompt(chat.text));
-  return Prompt{std::move(tokens), chat.marks_calls};
+Result<Prompt> MakePrompt(const OllamaCall& call, const Json& messages,
+                          const std::vector<Tool>& tools, const Json& variables) {
+  const Model& model = *call.call.served->model;
+  Prompt prompt;
+  LULL_ASSIGN_OR_RETURN(prompt.chat, MakeChatPrompt(model, messages, tools, &variables));
+  const bool required =
+      call.params.tools.offered() && call.params.tools.choice == ToolParams::Choice::kRequired;
+  const bool held = required || !call.params.format.is_null();
+  prompt.style = StyleOf(model, call.params.tools, held, &prompt.chat);
+  LULL_ASSIGN_OR_RETURN(prompt.tokens, model.TokenizePrompt(prompt.chat.text));
+  return prompt;
 }
 
 // With as many of the newest messages as leave a token for the answer. Rendering costs, so the
 // number to drop is halved in on.
 Result<Prompt> FittingPrompt(const OllamaCall& call, const Json& messages,
                              const std::vector<Tool>& tools, const Json& variables) {
-  const Model& model = *call.call.served->model;
   const int64_t context_tokens = ContextTokens(call.params, *call.call.served->engine);
   const auto fits = [&](const Prompt& prompt) {
     return static_cast<int64_t>(prompt.tokens.size()) < context_tokens;
   };
-  LULL_ASSIGN_OR_RETURN(Prompt best, MakePrompt(model, messages, tools, variables));
+  LULL_ASSIGN_OR_RETURN(Prompt best, MakePrompt(call, messages, tools, variables));
   if (fits(best) || !call.params.truncate) return best;
   size_t too_few = 0, enough = messages.size();
   while (enough - too_few > 1) {
     const size_t middle = too_few + (enough - too_few) / 2;
     LULL_ASSIGN_OR_RETURN(Prompt prompt,
-                          MakePrompt(model, Shortened(messages, middle), tools, variables));
+                          MakePrompt(call, Shortened(messages, middle), tools, variables));
     if (fits(prompt)) {
       enough = middle;
       best = std::move(prompt);
@@ -97,7 +105,9 @@ Status Handle(OllamaCall& call) {
       Prompt prompt, FittingPrompt(call, messages,
                                    tools.offered() ? tools.tools : std::vector<Tool>(), variables));
   LULL_ASSIGN_OR_RETURN(const auto new_constraint,
-                        ToolConstraint(call.call.served, tools, prompt.marks_calls));
+                        ToolConstraint(call.call.served, tools, prompt.chat));
+  call.params.request.shown_tokens = ShownTokens(*call.call.served->model, prompt.style);
+  call.params.style = std::move(prompt.style);
   // A format holds the whole answer, a call among what it may be.
   if (new_constraint != nullptr && call.params.format.is_null()) {
     LULL_ASSIGN_OR_RETURN(call.params.request.constraint, new_constraint());

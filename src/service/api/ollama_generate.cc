@@ -1,4 +1,4 @@
-#include "service/chat_prompt.h"
+#include "service/chat_setup.h"
 #include "service/ollama/answer.h"
 
 namespace lull {
@@ -41,13 +41,16 @@ GenerateParams ReadGenerateParams(const Model& model, JsonFields& fields) {
   return params;
 }
 
+// Also how the answer is to be read.
 Result<std::vector<int32_t>> OwnTokens(const Model& model, const GenerateParams& params,
-                                       const Json& variables) {
+                                       const Json& variables, OllamaParams* ollama) {
   if (params.raw || !model.has_chat_template()) return model.TokenizePrompt(params.prompt);
   Json messages = Json::array();
   if (!params.system.empty()) messages.push_back({{"role", "system"}, {"content", params.system}});
   messages.push_back({{"role", "user"}, {"content", params.prompt}});
-  LULL_ASSIGN_OR_RETURN(const ChatPrompt prompt, MakeChatPrompt(model, messages, {}, &variables));
+  LULL_ASSIGN_OR_RETURN(ChatPrompt prompt, MakeChatPrompt(model, messages, {}, &variables));
+  ollama->style = StyleOf(model, {}, !ollama->format.is_null(), &prompt);
+  ollama->request.shown_tokens = ShownTokens(model, ollama->style);
   return model.TokenizePrompt(prompt.text);
 }
 
@@ -57,7 +60,8 @@ Status Handle(OllamaCall& call) {
   const GenerateParams params = ReadGenerateParams(model, fields);
   LULL_RETURN_IF_ERROR(fields.FirstError());
   LULL_ASSIGN_OR_RETURN(const Json variables, TemplateVariables(call));
-  LULL_ASSIGN_OR_RETURN(const std::vector<int32_t> own, OwnTokens(model, params, variables));
+  LULL_ASSIGN_OR_RETURN(const std::vector<int32_t> own,
+                        OwnTokens(model, params, variables, &call.params));
   std::vector<int32_t> tokens = params.context;
   const bool second_bos = !tokens.empty() && !own.empty() && own[0] == model.bos_token();
   tokens.insert(tokens.end(), own.begin() + (second_bos ? 1 : 0), own.end());

@@ -28,15 +28,40 @@ Json ChatContent(const Json& content) {
   return parts;
 }
 
+// The message of the assistant that is being put together, a new one where there is none.
+Json& AssistantTurn(Json* messages) {
+  const bool joins = !messages->empty() && StringOf(messages->back(), "role") == "assistant";
+  if (!joins) messages->push_back({{"role", "assistant"}, {"content", ""}});
+  return messages->back();
+}
+
 void AddCall(const Json& item, Json* messages) {
   const Json call = {
       {"id", StringOf(item, "call_id")},
       {"type", "function"},
       {"function", {{"name", StringOf(item, "name")}, {"arguments", StringOf(item, "arguments")}}}};
   // What the assistant said and called in one turn is one message.
-  const bool joins = !messages->empty() && StringOf(messages->back(), "role") == "assistant";
-  if (!joins) messages->push_back({{"role", "assistant"}, {"content", ""}});
-  messages->back()["tool_calls"].push_back(call);
+  AssistantTurn(messages)["tool_calls"].push_back(call);
+}
+
+// Goes with what the assistant says next.
+void AddReasoning(const Json& item, Json* messages) {
+  std::string text;
+  if (const auto content = item.find("content"); content != item.end() && content->is_array())
+    for (const Json& part : *content)
+      if (part.is_object()) text += StringOf(part, "text");
+  if (!text.empty())
+    messages->push_back({{"role", "assistant"}, {"content", ""}, {"reasoning_content", text}});
+}
+
+void AddMessage(const Json& item, Json* messages) {
+  const Json content = ChatContent(item.value("content", Json()));
+  const bool goes_on = !messages->empty() && messages->back().contains("reasoning_content") &&
+                       messages->back()["content"] == "" && StringOf(item, "role") == "assistant";
+  if (goes_on)
+    messages->back()["content"] = content;
+  else
+    messages->push_back({{"role", StringOf(item, "role")}, {"content", content}});
 }
 
 Status AddItem(size_t index, const Json& item, Json* messages) {
@@ -44,8 +69,9 @@ Status AddItem(size_t index, const Json& item, Json* messages) {
   const std::string type = item.contains("type") ? StringOf(item, "type") : "message";
   if (type == "message") {
     if (StringOf(item, "role").empty()) return Wrong(index, "role must be a string");
-    messages->push_back({{"role", StringOf(item, "role")},
-                         {"content", ChatContent(item.value("content", Json()))}});
+    AddMessage(item, messages);
+  } else if (type == "reasoning") {
+    AddReasoning(item, messages);
   } else if (type == "function_call") {
     AddCall(item, messages);
   } else if (type == "function_call_output") {
@@ -81,7 +107,7 @@ bool AsksForNothing(const Json& value) {
 }
 
 // Fields of which only the value that asks for nothing is supported: nothing is kept between
-// requests, and what the model thinks is part of its text.
+// requests.
 void ReadNeutralFields(JsonFields& fields) {
   if (fields.Get("previous_response_id") != nullptr)
     fields.Fail("previous_response_id", "responses are not stored; send the whole input");
@@ -90,7 +116,7 @@ void ReadNeutralFields(JsonFields& fields) {
   if (fields.String("truncation", "disabled") != "disabled")
     fields.Fail("truncation", "only disabled is supported");
   if (fields.Bool("return_token_ids", false)) fields.Fail("return_token_ids", "not supported here");
-  for (const char* name : {"include", "reasoning", "conversation", "prompt"})
+  for (const char* name : {"include", "conversation", "prompt"})
     if (const Json* value = fields.Get(name); value != nullptr && !AsksForNothing(*value))
       fields.Fail(name, "not supported");
   for (const char* name : {"n", "best_of"})
@@ -109,6 +135,22 @@ std::optional<GrammarSpec> ReadText(JsonFields& fields) {
   return ReadFormat(fields, "text", *format, nullptr);
 }
 
+// {"effort": "low"}; how a summary is made nobody asks for here: reasoning comes as it is.
+Json ReadReasoning(JsonFields& fields) {
+  Json variables = Json::object();
+  const Json* reasoning = fields.Get("reasoning");
+  if (reasoning == nullptr) return variables;
+  if (!reasoning->is_object()) {
+    fields.Fail("reasoning", "must be an object");
+    return variables;
+  }
+  for (const auto& [key, value] : reasoning->items())
+    if (key != "effort" && key != "summary" && key != "generate_summary" && !value.is_null())
+      fields.Fail("reasoning", key + " is not supported");
+  SetEffort(StringOf(*reasoning, "effort"), &variables);
+  return variables;
+}
+
 // The settings as the response repeats them.
 Json Echoed(const Json& body, const CompletionParams& params, int64_t max_output_tokens) {
   const auto given = [&](const char* name, Json fallback) {
@@ -120,7 +162,7 @@ Json Echoed(const Json& body, const CompletionParams& params, int64_t max_output
           {"metadata", given("metadata", Json::object())},
           {"parallel_tool_calls", given("parallel_tool_calls", true)},
           {"previous_response_id", nullptr},
-          {"reasoning", {{"effort", nullptr}, {"summary", nullptr}}},
+          {"reasoning", given("reasoning", {{"effort", nullptr}, {"summary", nullptr}})},
           {"store", false},
           {"temperature", params.request.sampling.temperature},
           {"text", given("text", {{"format", {{"type", "text"}}}})},
@@ -137,23 +179,24 @@ Status Handle(ModelCall& call) {
   const int64_t most = fields.Integer("max_output_tokens", 0, 1, int64_t{1} << 30);
   if (most > 0) params.request.max_new_tokens = most;
   ReadNeutralFields(fields);
+  const Json variables = ReadReasoning(fields);
   const ToolParams tools = ReadToolParams(fields, /*flat=*/true);
   const std::optional<GrammarSpec> grammar = ReadText(fields);
   const Json* input = fields.Get("input");
   const std::string instructions = fields.String("instructions", "");
   LULL_RETURN_IF_ERROR(fields.Finish());
   LULL_ASSIGN_OR_RETURN(const Json messages, Messages(input, instructions));
-  LULL_ASSIGN_OR_RETURN(std::vector<int32_t> tokens,
-                        SetUpChat(call, messages, tools, grammar, nullptr, &params));
+  LULL_ASSIGN_OR_RETURN(ChatSetup setup,
+                        SetUpChat(call, messages, tools, grammar, &variables, &params));
   ResponsesOptions options;
   options.id = NextId("resp_");
   options.stream = params.stream;
-  if (tools.offered()) options.tools = NamesOf(tools.tools);
-  options.max_calls = tools.max_calls;
+  options.style = std::move(setup.style);
   options.echoed = Echoed(call.body, params, most);
   GenerationJob generation;
   generation.id = options.id;
-  LULL_ASSIGN_OR_RETURN(generation.choices, ToChoices(*call.served, params, {std::move(tokens)}));
+  LULL_ASSIGN_OR_RETURN(generation.choices,
+                        ToChoices(*call.served, params, {std::move(setup.tokens)}));
   generation.stream = params.stream;
   generation.prompt_field = "input";
   StartGeneration(call, std::move(generation),

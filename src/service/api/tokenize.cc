@@ -1,7 +1,7 @@
 // /tokenize, /detokenize and /apply-template, with the field names of llama-server (content,
 // add_special, with_pieces) and of vLLM (prompt or messages, add_special_tokens,
 // return_token_strs).
-#include "service/chat_prompt.h"
+#include "service/chat_setup.h"
 #include "service/generation.h"
 #include "service/tool_params.h"
 
@@ -10,15 +10,13 @@ namespace {
 
 Result<std::string> ChatText(const ModelCall& call, JsonFields& fields) {
   const Json* messages = fields.Get("messages");
-  const Json* variables = fields.Get("chat_template_kwargs");
-  if (variables != nullptr && !variables->is_object())
-    fields.Fail("chat_template_kwargs", "must be an object");
+  const Json variables = ReadTemplateVariables(fields);
   const ToolParams tools = ReadToolParams(fields, /*flat=*/false);
   const bool prompted = fields.Bool("add_generation_prompt", true);
   LULL_RETURN_IF_ERROR(fields.Finish());
   if (messages == nullptr) return Status(ErrorCode::kUsage, "messages: missing", "messages");
   LULL_ASSIGN_OR_RETURN(ChatPrompt prompt, MakeChatPrompt(*call.served->model, *messages,
-                                                          tools.tools, variables, prompted));
+                                                          tools.tools, &variables, prompted));
   return std::move(prompt.text);
 }
 

@@ -4,6 +4,7 @@
 
 #include "lull/grammar.h"
 #include "service/acquire.h"
+#include "service/chat_setup.h"
 #include "service/completion_params.h"
 #include "service/ollama/call_collector.h"
 #include "service/ollama/ollama.h"
@@ -22,11 +23,16 @@ int64_t NanosecondsOfMs(double ms) { return static_cast<int64_t>(ms * 1e6); }
 
 std::string Now() { return Rfc3339(std::chrono::system_clock::now()); }
 
-// The fields that hold text: {"message": {...}} or {"response": ...}. calls: an array.
-Json TextFields(OllamaKind kind, const std::string& text, Json calls = Json::array()) {
-  if (kind == OllamaKind::kGenerate) return {{"response", text}};
-  Json message = {{"role", "assistant"}, {"content", text}};
-  if (!calls.empty()) message["tool_calls"] = std::move(calls);
+// The fields that hold text: {"message": {...}} or {"response": ...}.
+Json TextFields(OllamaKind kind, OllamaText text) {
+  if (kind == OllamaKind::kGenerate) {
+    Json fields = {{"response", text.content}};
+    if (!text.thinking.empty()) fields["thinking"] = text.thinking;
+    return fields;
+  }
+  Json message = {{"role", "assistant"}, {"content", text.content}};
+  if (!text.thinking.empty()) message["thinking"] = text.thinking;
+  if (!text.calls.empty()) message["tool_calls"] = std::move(text.calls);
   return {{"message", std::move(message)}};
 }
 
@@ -46,7 +52,7 @@ class OllamaWriter : public AnswerWriter {
         top_logprobs_(static_cast<size_t>(call.params.top_logprobs)),
         arrived_(call.arrived),
         load_time_(call.load_time),
-        collector_(call.params.tools),
+        collector_(call.params.style),
         context_(std::move(context)) {}
 
   void OnToken(size_t, const Event& event) override {
@@ -57,7 +63,7 @@ class OllamaWriter : public AnswerWriter {
 
   void OnFinish(size_t, const Event& event, const RequestStats* total) override {
     Take(event.text);
-    collector_.Finish(&text_, &calls_);
+    collector_.Finish(&text_);
     SendNews();
     Json last = Envelope();
     last["done"] = true;
@@ -80,18 +86,18 @@ class OllamaWriter : public AnswerWriter {
  private:
   // A piece of the answer: sent, or kept for the whole.
   void Take(const std::string& text) {
-    collector_.Push(text, &text_, &calls_);
+    collector_.Push(text, &text_);
     SendNews();
   }
   void SendNews() {
-    const bool news = !text_.empty() || !calls_.empty() || !logprob_rows_.empty();
+    const bool news = !text_.empty() || !logprob_rows_.empty();
     if (stream_ && news) WriteLine(Envelope());
   }
 
   // Takes what has not been sent yet.
   Json Envelope() {
     Json json = {{"model", model_}, {"created_at", Now()}};
-    json.update(TextFields(kind_, std::exchange(text_, ""), std::exchange(calls_, Json::array())));
+    json.update(TextFields(kind_, std::exchange(text_, {})));
     if (logprobs_ && !logprob_rows_.empty())
       json["logprobs"] = std::exchange(logprob_rows_, Json::array());
     json["done"] = false;
@@ -137,8 +143,7 @@ class OllamaWriter : public AnswerWriter {
   const Steady::duration load_time_;
   CallCollector collector_;
   std::vector<int32_t> context_;
-  std::string text_;            // not sent yet
-  Json calls_ = Json::array();  // not sent yet
+  OllamaText text_;  // not sent yet
   Json logprob_rows_ = Json::array();
   bool started_ = false;
 };
@@ -147,7 +152,7 @@ class OllamaWriter : public AnswerWriter {
 void SendDone(Responder& responder, OllamaKind kind, const OllamaParams& params,
               const char* reason) {
   Json json = {{"model", params.model}, {"created_at", Now()}};
-  json.update(TextFields(kind, ""));
+  json.update(TextFields(kind, {}));
   json["done"] = true;
   json["done_reason"] = reason;
   responder.Send({200, "application/json", Dump(json) + "\n", {}});
@@ -203,11 +208,12 @@ void WithOllamaModel(Service& service, const HttpRequest& request, const Respond
 }
 
 Result<Json> TemplateVariables(const OllamaCall& call) {
-  if (call.params.think.value_or(false))
+  if (call.params.think.value_or(false) && !Thinks(call.call.served->model->chat_template()))
     return Status(ErrorCode::kUnsupported, "'" + call.params.model + "' does not support thinking",
                   "think", "leave think out");
   Json variables = Json::object();
-  if (call.params.think.has_value()) variables["enable_thinking"] = false;
+  if (call.params.think.has_value()) variables["enable_thinking"] = *call.params.think;
+  SetEffort(call.params.think_level, &variables);
   return variables;
 }
 

@@ -4,34 +4,37 @@
 
 namespace lull {
 
-void CallCollector::Push(const std::string& text, std::string* content, Json* calls) {
-  if (!parser_.has_value()) {
-    *content += text;
-    return;
-  }
+void CallCollector::Push(const std::string& text, OllamaText* out) {
   std::vector<ToolPiece> pieces;
   parser_->Push(text, &pieces);
-  Take(pieces, content, calls);
+  Take(pieces, out);
 }
 
-void CallCollector::Finish(std::string* content, Json* calls) {
-  if (!parser_.has_value()) return;
+void CallCollector::Finish(OllamaText* out) {
   std::vector<ToolPiece> pieces;
   parser_->Finish(&pieces);
-  Take(pieces, content, calls);
-  GiveUp(content);
+  Take(pieces, out);
+  GiveUp(&out->content);
 }
 
-void CallCollector::Take(const std::vector<ToolPiece>& pieces, std::string* content, Json* calls) {
+void CallCollector::Take(const std::vector<ToolPiece>& pieces, OllamaText* out) {
   for (const ToolPiece& piece : pieces) {
-    if (piece.kind == ToolPiece::Kind::kText) {
-      *content += piece.text;
-    } else if (piece.kind == ToolPiece::Kind::kBegin) {
-      GiveUp(content);
-      open_ = ToolCall{piece.text, ""};
-    } else if (open_.has_value()) {
-      open_->arguments += piece.text;
-      Close(piece.call, calls);
+    switch (piece.kind) {
+      case ToolPiece::Kind::kText:
+        out->content += piece.text;
+        break;
+      case ToolPiece::Kind::kReasoning:
+        out->thinking += piece.text;
+        break;
+      case ToolPiece::Kind::kBegin:
+        GiveUp(&out->content);
+        open_ = ToolCall{piece.text, ""};
+        break;
+      case ToolPiece::Kind::kArguments:
+        if (!open_.has_value()) break;
+        open_->arguments += piece.text;
+        Close(piece.call, &out->calls);
+        break;
     }
   }
 }
@@ -42,7 +45,8 @@ void CallCollector::Close(int index, Json* calls) {
   const Result<Json> arguments = ParseJson(open_->arguments);
   if (!arguments.ok()) return;
   calls->push_back(
-      {{"function", {{"index", index}, {"name", open_->name}, {"arguments", *arguments}}}});
+      {{"id", NextId("call_")},
+       {"function", {{"index", index}, {"name", open_->name}, {"arguments", *arguments}}}});
   open_.reset();
 }
 

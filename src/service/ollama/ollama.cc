@@ -2,6 +2,7 @@
 
 #include <cstdio>
 
+#include "service/answer/answer_format.h"
 #include "service/generation.h"
 #include "service/keep_alive.h"
 #include "service/runtime_context.h"
@@ -84,6 +85,7 @@ Json OllamaDetails(Service& service, const AvailableModel& model) {
 Json OllamaCapabilities(const ModelCard& card) {
   Json capabilities = Json::array({"completion"});
   if (card.takes_tools) capabilities.push_back("tools");
+  if (Thinks(card.chat_template)) capabilities.push_back("thinking");
   return capabilities;
 }
 

@@ -54,12 +54,14 @@ void ReadOptions(const Service& service, JsonFields& options, OllamaParams* para
   params->num_ctx = options.Integer("num_ctx", 0, 0, kMany);
 }
 
-std::optional<bool> ReadThink(JsonFields& fields) {
+void ReadThink(JsonFields& fields, OllamaParams* params) {
   const Json* think = fields.Get("think");
-  if (think == nullptr) return std::nullopt;
-  if (think->is_boolean()) return think->get<bool>();
-  if (!think->is_string()) fields.Fail("think", "must be true, false or a level");
-  return true;
+  if (think == nullptr) return;
+  params->think = *think != false;
+  if (think->is_string())
+    params->think_level = think->get<std::string>();
+  else if (!think->is_boolean())
+    fields.Fail("think", "must be true, false or a level");
 }
 
 }  // namespace
@@ -70,7 +72,7 @@ OllamaParams ReadOllamaParams(const Service& service, JsonFields& fields) {
   params.keep_alive_ms = ReadKeepAlive(fields);
   params.stream = fields.Bool("stream", true);
   params.truncate = fields.Bool("truncate", true);
-  params.think = ReadThink(fields);
+  ReadThink(fields, &params);
   params.logprobs = fields.Bool("logprobs", false);
   params.top_logprobs = static_cast<int>(fields.Integer("top_logprobs", 0, 0, 20));
   if (params.logprobs) params.request.logprobs = std::max(params.top_logprobs, 1);

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "service/answer/answer_format.h"
 #include "service/endpoint.h"
 #include "service/json_request.h"
 #include "service/tool_params.h"
@@ -25,6 +26,8 @@ struct OllamaParams {
   ToolParams tools;  // of chat, which reads them itself
   Json format;       // null: any text; "json"; else a schema
   std::optional<bool> think;
+  std::string think_level;  // "low", "medium", ...; "": none was given
+  AnswerStyle style;        // how the answer is to be read, once the prompt is made
 };
 
 // The first error stays in fields.
