@@ -39,7 +39,9 @@ class ReasoningTest : public ServiceTest {
     return reply.json()["choices"][0]["message"];
   }
   std::string Prompt(const Json& extra) {
-    return Post("/apply-template", Body(extra)).json()["prompt"];
+    Json body = {{"messages", kMessages}};
+    body.update(extra);
+    return Post("/apply-template", body).json()["prompt"];
   }
 };
 
