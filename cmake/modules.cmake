@@ -88,7 +88,7 @@ set_tests_properties(faults PROPERTIES LABELS faults TIMEOUT 600)
 # lull pull against a hub that misbehaves.
 add_test(NAME pull COMMAND python3 ${PROJECT_SOURCE_DIR}/tests/store/pull_test.py $<TARGET_FILE:lull> $<TARGET_FILE:make_tiny_model>)
 add_test(NAME pull_storm COMMAND python3 ${PROJECT_SOURCE_DIR}/tests/store/pull_storm.py $<TARGET_FILE:lull> --runs 60)
-set_tests_properties(pull pull_storm PROPERTIES LABELS store TIMEOUT 300)
+set_tests_properties(pull pull_storm PROPERTIES LABELS pull TIMEOUT 300)
 # Does the evidence find an overrun, dropped samples, a removed record? lull_planted is never installed or released.
 add_executable(lull_planted src/cli/lull_main.cc tests/evidence/planted_overrun.cc)
 target_link_libraries(lull_planted PRIVATE lull_cli)

@@ -48,6 +48,13 @@ std::string Lower(std::string text) {
   return text;
 }
 
+// For people: nothing that a terminal would obey.
+std::string PlainText(std::string text) {
+  for (char& c : text)
+    if (c < ' ' || c > '~') c = '?';
+  return text;
+}
+
 std::string UrlPart(CURLU* url, CURLUPart part) {
   char* text = nullptr;
   if (curl_url_get(url, part, &text, CURLU_DEFAULT_PORT) != CURLUE_OK) return "";
@@ -103,7 +110,7 @@ void Exchange::TakeHeader(std::string_view line) {
   if (name == "content-range") ParseContentRange(value, &head.range_start, &head.range_total);
   if (name == "retry-after") head.retry_after_s = ParseRetryAfter(value, time(nullptr));
   if (name == "link" && head.next_url.empty()) head.next_url = ParseNextLink(value);
-  if (name == "x-error-message") head.message = value.substr(0, 300);
+  if (name == "x-error-message") head.message = PlainText(value.substr(0, 300));
 }
 
 size_t OnHeader(char* data, size_t size, size_t count, void* user) {

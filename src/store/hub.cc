@@ -251,12 +251,11 @@ Status ParseHubTree(const std::string& text, std::vector<HubFile>* files) {
   LULL_ASSIGN_OR_RETURN(const Json json, ParseJsonText(text, "hub"));
   if (!json.is_array()) return BadListing("no list");
   for (const Json& entry : json) {
-    const std::string type = JsonText(entry, "type");
-    if (type == "directory") continue;
-    if (type != "file") return BadListing("an entry of type '" + Shown(type) + "'");
+    if (JsonText(entry, "type") != "file")
+      continue;  // folders, and what is no file of the repository
     if (files->size() >= kMaxFiles) return BadListing("too many files");
     LULL_ASSIGN_OR_RETURN(HubFile file, ParseFile(entry));
-    files->push_back(std::move(file));
+    if (file.path.size() <= kMaxHubPathBytes) files->push_back(std::move(file));
   }
   return Status();
 }

@@ -6,8 +6,7 @@
 namespace lull {
 namespace {
 
-constexpr size_t kMaxPartChars = 96;   // of an organisation, a repository, a revision, a quant
-constexpr size_t kMaxFileChars = 240;  // of a path in a repository
+constexpr size_t kMaxPartChars = 96;  // of an organisation, a repository, a revision, a quant
 constexpr size_t kMaxNameChars = 120;
 constexpr char kSyntax[] = "hf:org/repo, hf:org/repo:Q4_K_M or hf:org/repo/file.gguf";
 
@@ -21,6 +20,13 @@ bool IsWord(std::string_view text) {
   return !text.empty() && text.size() <= kMaxPartChars && text[0] != '.' && text[0] != '-' &&
          text.find("..") == std::string_view::npos &&
          std::all_of(text.begin(), text.end(), IsWordChar);
+}
+
+// U+0080 to U+009F, which some terminals obey.
+bool HasUnicodeControls(std::string_view text) {
+  for (size_t i = 0; i + 1 < text.size(); ++i)
+    if (text[i] == '\xc2' && static_cast<unsigned char>(text[i + 1]) < 0xA0) return true;
+  return false;
 }
 
 std::string Upper(std::string text) {
@@ -48,7 +54,8 @@ Result<HubRef> Checked(const HubRef& ref, const std::string& text) {
     return NoHubRef(text);
   if (!ref.revision.empty() && !IsWord(ref.revision)) return NoHubRef(text);
   if (!ref.quant.empty() && !IsWord(ref.quant)) return NoHubRef(text);
-  if (!ref.file.empty() && (!IsHubFilePath(ref.file) || !ref.file.ends_with(".gguf")))
+  if (!ref.file.empty() && (!IsHubFilePath(ref.file) || ref.file.size() > kMaxHubPathBytes ||
+                            !ref.file.ends_with(".gguf")))
     return NoHubRef(text);
   return ref;
 }
@@ -124,15 +131,15 @@ Status UnknownName(const std::string& text) {
 
 bool IsHubFilePath(const std::string& text) {
   const std::string_view path(text);
-  if (path.empty() || path.size() > kMaxFileChars) return false;
+  if (path.empty()) return false;
   for (size_t at = 0; at <= path.size();) {
     const size_t end = std::min(path.find('/', at), path.size());
     const std::string_view part = path.substr(at, end - at);
     if (part.empty() || part == "." || part == "..") return false;
     at = end + 1;
   }
-  return std::all_of(path.begin(), path.end(),
-                     [](char c) { return c >= ' ' && c != 127 && c != '\\'; });
+  const auto allowed = [](unsigned char c) { return c >= ' ' && c != 127 && c != '\\'; };
+  return std::all_of(path.begin(), path.end(), allowed) && !HasUnicodeControls(path);
 }
 
 std::string HubRef::Name() const {

@@ -23,6 +23,7 @@ struct HubRef {
 
 // A path within a repository: relative, no empty component, no "." or "..", no control characters.
 bool IsHubFilePath(const std::string& path);
+inline constexpr size_t kMaxHubPathBytes = 240;  // longer ones are not pulled
 
 // "hf:", "hf.co/", "huggingface.co/", the same as https address.
 bool LooksLikeHubRef(const std::string& text);

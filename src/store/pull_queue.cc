@@ -11,6 +11,7 @@
 #include <system_error>
 #include <thread>
 
+#include "base/sha256.h"
 #include "store/disk_space.h"
 
 namespace lull {
@@ -188,13 +189,15 @@ class PullQueue {
     return CheckDiskSpace(options_.folder, missing_bytes);
   }
 
-  // A file of the catalogue is as good as a blob.
+  // A file of the catalogue, where its bytes are right, is as good as a blob.
   bool LinkFromCatalog(const ContentKey& key) {
     for (const CatalogEntry& entry : Catalog()) {
       if (!key.is_sha256() || entry.sha256 != key.hex()) continue;
       const std::string path = options_.folder + "/" + entry.file_name;
       std::error_code ec;
       if (fs::file_size(path, ec) != entry.file_bytes || ec) return false;
+      const Result<std::string> sha256 = Sha256OfFile(path);
+      if (!sha256.ok() || *sha256 != entry.sha256) return false;
       fs::create_hard_link(path, store_.BlobPath(key), ec);
       return !ec;
     }

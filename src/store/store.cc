@@ -279,6 +279,10 @@ Status Store::Copy(const std::string& from, const std::string& to) const {
     LULL_ASSIGN_OR_RETURN(const Manifest manifest, blobs_.Find(model.name));
     return blobs_.Copy(manifest, name);
   }
+  LULL_ASSIGN_OR_RETURN(const std::string sha256, Sha256OfFile(model.path));
+  if (sha256 != entry->sha256)
+    return Status(ErrorCode::kInvalidInput, "the file is not what the catalogue says", model.path,
+                  "lull rm " + entry->name + ", then pull it again");
   Manifest manifest;
   manifest.name = name;
   manifest.source = entry->name;

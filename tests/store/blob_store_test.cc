@@ -25,9 +25,11 @@ Manifest Of(const std::string& name, const std::vector<std::string>& contents) {
   manifest.name = name;
   manifest.source = "hf:o/r";
   manifest.license = "mit";
-  for (const std::string& bytes : contents)
-    manifest.files.push_back(
-        {"f" + std::to_string(manifest.files.size()) + ".gguf", bytes.size(), KeyOf(bytes)});
+  for (const std::string& bytes : contents) {
+    std::string name(1, 'f');
+    name += std::to_string(manifest.files.size()) + ".gguf";
+    manifest.files.push_back({name, bytes.size(), KeyOf(bytes)});
+  }
   return manifest;
 }
 

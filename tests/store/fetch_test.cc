@@ -1,78 +1,45 @@
 #include "store/fetch.h"
 
-#include <arpa/inet.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <mutex>
-#include <thread>
 #include <vector>
 
 #include "base/sha256.h"
+#include "tests/store/raw_server.h"
 
 namespace lull {
 namespace {
 
 namespace fs = std::filesystem;
 
-// One file over HTTP on 127.0.0.1, one connection at a time.
+// One file over HTTP.
 class FileServer {
  public:
   struct Options {
     bool honours_ranges = true;
-    int status = 200;  // anything else: no body
-    std::vector<size_t> cut_after =
-        {};  // body bytes of the first, second, ... answer, then the line drops
+    int status = 200;       // anything else: no body
+    std::string head = "";  // further lines of it
+    // Body bytes of the first, second, ... answer, then the line drops.
+    std::vector<size_t> cut_after = {};
   };
   FileServer(std::string body, Options options)
-      : body_(std::move(body)), options_(std::move(options)) {
-    listener_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address;
-    if (bind(listener_, reinterpret_cast<sockaddr*>(&address), size) != 0 ||
-        listen(listener_, 8) != 0)
-      return;
-    getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size);
-    port_ = ntohs(address.sin_port);
-    thread_ = std::thread([this] { Serve(); });
-  }
-  ~FileServer() {
-    shutdown(listener_, SHUT_RDWR);
-    if (thread_.joinable()) thread_.join();
-    close(listener_);
-  }
-  std::string url() const { return "http://127.0.0.1:" + std::to_string(port_) + "/file"; }
+      : body_(std::move(body)),
+        options_(std::move(options)),
+        server_([this](const std::string& request) { return Answer(request); }) {}
+  std::string url() const { return server_.address() + "/file"; }
   std::vector<size_t> starts() {  // where each request asked to begin
     std::lock_guard<std::mutex> lock(mutex_);
     return starts_;
   }
 
  private:
-  void Serve() {
-    for (;;) {
-      const int client = accept(listener_, nullptr, nullptr);
-      if (client < 0) return;
-      Answer(client);
-      close(client);
-    }
-  }
-  void Answer(int client) {
-    std::string request;
-    char buffer[4096];
-    while (request.find("\r\n\r\n") == std::string::npos) {
-      const ssize_t n = recv(client, buffer, sizeof buffer, 0);
-      if (n <= 0) return;
-      request.append(buffer, static_cast<size_t>(n));
-    }
+  std::string Answer(const std::string& request) {
     size_t start = 0;
     if (const size_t at = request.find("Range: bytes="); at != std::string::npos)
       start = strtoul(request.c_str() + at + 13, nullptr, 10);
@@ -83,36 +50,24 @@ class FileServer {
       starts_.push_back(start);
     }
     if (!options_.honours_ranges) start = 0;
-    if (options_.status != 200) return Send(client, Head(options_.status, 0));
-    if (start > 0 && start >= body_.size()) return Send(client, Head(416, 0));
+    if (options_.status != 200) return RawServer::Head(options_.status, 0, options_.head);
+    if (start > 0 && start >= body_.size()) return RawServer::Head(416, 0);
     std::string body = body_.substr(start);
     const std::string range = "Content-Range: bytes " + std::to_string(start) + "-" +
                               std::to_string(body_.size() - 1) + "/" +
                               std::to_string(body_.size()) + "\r\n";
-    const std::string head = start > 0 ? Head(206, body.size(), range) : Head(200, body.size());
+    const std::string head =
+        start > 0 ? RawServer::Head(206, body.size(), range) : RawServer::Head(200, body.size());
     if (index < options_.cut_after.size())
       body.resize(std::min(body.size(), options_.cut_after[index]));
-    Send(client, head + body);
-  }
-  static std::string Head(int status, size_t bytes, const std::string& more = "") {
-    return "HTTP/1.1 " + std::to_string(status) + " x\r\nContent-Length: " + std::to_string(bytes) +
-           "\r\n" + more + "Connection: close\r\n\r\n";
-  }
-  static void Send(int client, const std::string& bytes) {
-    for (size_t sent = 0; sent < bytes.size();) {
-      const ssize_t n = send(client, bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
-      if (n <= 0) return;
-      sent += static_cast<size_t>(n);
-    }
+    return head + body;
   }
 
-  std::string body_;
-  Options options_;
-  int listener_ = -1;
-  int port_ = 0;
+  const std::string body_;
+  const Options options_;
   std::mutex mutex_;
   std::vector<size_t> starts_;
-  std::thread thread_;
+  RawServer server_;
 };
 
 class FetchTest : public testing::Test {
@@ -212,6 +167,36 @@ TEST_F(FetchTest, AMissingFileIsNotAskedForAgain) {
   EXPECT_EQ(status.code(), ErrorCode::kNotFound);
   EXPECT_NE(status.error().message.find("404"), std::string::npos);
   EXPECT_EQ(server.starts().size(), 1u);
+}
+
+TEST_F(FetchTest, AServerThatAsksForTooLongIsToldOf) {
+  FileServer server(body_, {.status = 429, .head = "Retry-After: 3600\r\n"});
+  const Status status = Download(server);
+  EXPECT_EQ(status.code(), ErrorCode::kIo);
+  EXPECT_NE(status.error().message.find("3600 s"), std::string::npos) << status.error().message;
+  EXPECT_EQ(server.starts().size(), 1u);
+}
+
+TEST_F(FetchTest, GivingUpLeavesWhatCame) {
+  FileServer server(body_, {.cut_after = {100'000, 0, 0, 0, 0, 0, 0, 0}});
+  HttpClient http;
+  const FetchTarget target = {server.url(), "",    *ContentKey::OfSha256(hash_),
+                              body_.size(), path_, path_ + ".partial"};
+  const Status status =
+      FetchFile(http, target, {}, [](const std::string& note, uint64_t, uint64_t) {
+        return note.find("trying again") == std::string::npos;
+      });
+  EXPECT_EQ(status.code(), ErrorCode::kCancelled);
+  EXPECT_EQ(fs::file_size(path_ + ".partial"), 100'000u);
+  EXPECT_FALSE(fs::exists(path_));
+}
+
+TEST_F(FetchTest, AnAnswerOfTextHasABound) {
+  FileServer server(body_, {});
+  HttpClient http;
+  EXPECT_EQ(*FetchText(http, server.url(), "", body_.size(), {}, nullptr, nullptr), body_);
+  EXPECT_EQ(FetchText(http, server.url(), "", body_.size() - 1, {}, nullptr, nullptr).error().code,
+            ErrorCode::kInvalidInput);
 }
 
 }  // namespace

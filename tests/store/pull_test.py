@@ -251,12 +251,12 @@ def keeps_the_token_to_itself(setting):
 def refuses_what_is_hostile(setting):
     setting.add_gguf()
     key = {"oid": "a" * 64, "size": 5}
-    for path in ("../up.gguf", "/etc/x.gguf", "a/../../x.gguf", "a\nb.gguf", "a\x1b[2J.gguf", "", "a//b.gguf"):
+    for path in ("../up.gguf", "/etc/x.gguf", "a/../../x.gguf", "a\nb.gguf", "a\x1b[2J.gguf", "a\u009b2J.gguf", "", "a//b.gguf"):
         setting.hub.hostile = {"type": "file", "path": path, "size": 5, "oid": "a" * 40, "lfs": key}
         err = setting.failed("hf:org/tiny-GGUF", says="makes no sense")
         check("\x1b" not in err, "control characters reach the terminal")
     for bad in ({"lfs": {"oid": "a" * 64, "size": -1}}, {"lfs": {"oid": "a" * 64, "size": 5.5}},
-                {"lfs": {"oid": "../x", "size": 5}}, {"lfs": None, "oid": "x"}, {"type": "link"}):
+                {"lfs": {"oid": "../x", "size": 5}}, {"lfs": None, "oid": "x"}):
         setting.hub.hostile = {"type": "file", "path": "x.gguf", "size": 5, "oid": "a" * 40, "lfs": key, **bad}
         setting.failed("hf:org/tiny-GGUF", says="makes no sense")
     setting.hub.hostile = {"type": "file", "path": "big-Q2_K.gguf", "size": 5,
@@ -300,15 +300,27 @@ def copies_and_removes(setting):
 
 
 def catalogue_files_take_part(setting):
-    data = b"not the true bytes, but who asks"
-    sha = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
     setting.models.mkdir(parents=True)
-    (setting.models / "smollm2.gguf").write_bytes(data)
-    check(setting.run("cp", "smollm2", "mine")[0] in (0, 3), "cp of a catalogue name")
-    check((setting.models / "smollm2.gguf").exists(), "the file went")
-    linked = setting.models / "blobs" / ("sha256-" + sha)
-    check(not linked.exists() or linked.stat().st_nlink == 2, "a copy, not a link")
+    (setting.models / "smollm2.gguf").write_bytes(b"not its bytes")
+    code, _, err = setting.run("cp", "smollm2", "mine")
+    check(code == 3 and "not its bytes" not in err and "lull rm smollm2" in err, f"cp of other bytes: {err}")
+    setting.sound()
     check(setting.run("rm", "smollm2")[0] == 0, "rm")
+    real = pathlib.Path(os.environ.get("LULL_TEST_MODELS", "")) / "smollm2.gguf"
+    if not real.is_file():
+        return
+    shutil.copyfile(real, setting.models / "smollm2.gguf")
+    check(setting.run("cp", "smollm2", "mine")[0] == 0, "cp")
+    linked, = (setting.models / "blobs").iterdir()
+    check(linked.stat().st_nlink == 2, "a copy, not a link")
+    setting.sound()
+    setting.add_gguf("o/smol", "smol-Q4_1.gguf", real.read_bytes())
+    check(setting.run("rm", "mine")[0] == 0, "rm of the copy")
+    setting.pulled("hf:o/smol")
+    check(not any(where == "cdn" for where, _, _ in setting.hub.requests), "fetched what was there")
+    check(setting.run("rm", "smollm2")[0] == 0, "rm of the catalogue's")
+    setting.pulled("smollm2")  # from the blob, without pip
+    setting.sound()
 
 
 def several_at_once(setting):
