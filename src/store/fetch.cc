@@ -116,7 +116,7 @@ class FileFetch {
         outcome.end = HttpEnd::kBroken;
         outcome.reason = "the server gives other bytes than asked for";
       }
-      if (whole_) break;
+      if (whole_ || Whole()) break;
       const int status = outcome.head.status;
       const bool answered = outcome.end == HttpEnd::kDone && status != 200 && status != 206;
       if (outcome.end == HttpEnd::kRefused ||

@@ -225,7 +225,7 @@ Result<HubSelection> SelectSafetensors(const HubRef& ref, const std::vector<HubF
     return Status(ErrorCode::kNotFound, "the repository has no GGUF files, but safetensors",
                   ref.Name(),
                   "for these: lull pull " + HubRef{ref.repo, ref.revision, "", ""}.Name());
-  selection.note = "a folder of safetensors";
+  selection.note = "a folder of safetensors: stored, and not loaded by this version";
   return selection;
 }
 

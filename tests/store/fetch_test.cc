@@ -177,6 +177,19 @@ TEST_F(FetchTest, AServerThatAsksForTooLongIsToldOf) {
   EXPECT_EQ(server.starts().size(), 1u);
 }
 
+TEST_F(FetchTest, OfAKnownSizeOneAnswerIsEnough) {
+  FileServer server(body_, {});
+  HttpClient http;
+  const FetchTarget target = {server.url(), "",    *ContentKey::OfSha256(hash_),
+                              body_.size(), path_, path_ + ".partial"};
+  EXPECT_TRUE(FetchFile(http, target, {}, [](const std::string& note, uint64_t, uint64_t) {
+                EXPECT_EQ(note, "");
+                return true;
+              }).ok());
+  EXPECT_EQ(Read(path_), body_);
+  EXPECT_EQ(server.starts().size(), 1u);
+}
+
 TEST_F(FetchTest, GivingUpLeavesWhatCame) {
   FileServer server(body_, {.cut_after = {100'000, 0, 0, 0, 0, 0, 0, 0}});
   HttpClient http;
