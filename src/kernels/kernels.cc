@@ -26,6 +26,9 @@ namespace {
                            ns::FmaScalar,      ns::Rope,               \
                            ns::ShortConv,      ns::Softmax,            \
                            ns::SigmoidVector,  ns::SoftCap,            \
+                           ns::SiluVector,     ns::ExpVector,          \
+                           ns::SoftplusVector, ns::DiagonalScan,       \
+                           ns::ScalarScan,     ns::DeltaStep,          \
                            ns::KvWrite,        ns::KvWiden,            \
                            ns::AttentionBegin, ns::AttentionPages,     \
                            ns::AttentionEnd,   ns::ArgMax};

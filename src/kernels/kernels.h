@@ -71,15 +71,15 @@ struct AttentionArgs {
   size_t num_rows = 1;
   const float* const* q = nullptr;  // of each row [num_q, head_dim]: heads that share this KV head
   size_t num_q = 0;
-  size_t head_dim = 0;           // K and V head size, a multiple of 16
-  float scale = 1.0f;            // scores = scale * q.k
+  size_t head_dim = 0;  // K and V head size, a multiple of 16
+  float scale = 1.0f;   // scores = scale * q.k
   KvType kv_type = KvType::kF16;
   const KvPage* pages = nullptr;  // pages[i] holds positions [(first_page + i) * 64, ...)
   const KvPage* next = nullptr;  // fetched into cache while the last of `pages` is read; null: none
   int64_t first_page = 0;
-  int64_t begin_position = 0;   // first visible position (sliding window); may be in any page
-  int64_t end_position = 0;     // one past the last visible position (the query's own + 1)
-  float* const* out = nullptr;  // of each row [num_q, head_dim]
+  int64_t begin_position = 0;    // first visible position (sliding window); may be in any page
+  int64_t end_position = 0;      // one past the last visible position (the query's own + 1)
+  float* const* out = nullptr;   // of each row [num_q, head_dim]
   float softcap = 0.0f;          // scores = softcap * tanh(scores / softcap); 0: not
   const float* sinks = nullptr;  // [num_q], a score each head has beside, without a value; or null
 };
@@ -126,6 +126,23 @@ struct Kernels {
   void (*softmax)(const float* x, size_t n, float* out);  // max-subtracted; fixed tree
   void (*sigmoid)(const float* x, size_t n, float* out);
   void (*soft_cap)(const float* x, float cap, size_t n, float* out);  // cap * tanh(x / cap)
+  void (*silu)(const float* x, size_t n, float* out);                 // x sigmoid(x)
+  void (*exp)(const float* x, size_t n, float* out);
+  void (*softplus)(const float* x, size_t n, float* out);  // ln(1 + e^x)
+
+  // One token of a recurrence; y may be where x (or v) is.
+  // Mamba, for each of some channels: state [n] = e^(width rate) state + width x b;
+  // y = state . c + skip x. rate [channels, n]; b, c [n].
+  void (*diagonal_scan)(float* state, const float* rate, const float* width, const float* x,
+                        const float* b, const float* c, size_t channels, size_t n,
+                        const float* skip, float* y);
+  // Mamba 2, for one head of dim channels: the same with one decay for all.
+  void (*scalar_scan)(float* state, float decay, float width, const float* x, const float* b,
+                      const float* c, size_t dim, size_t n, float skip, float* y);
+  // Gated delta rule, for one head: state [dim, dim] = decay state + share (v - decay state k) k^T;
+  // out = state q.
+  void (*delta_step)(float* state, float decay, float share, const float* q, const float* k,
+                     const float* v, size_t dim, float* out);
 
   // Writes one token's K and V (f32 [head_dim] each) at slot 0..63 of a page.
   void (*kv_write)(KvType type, KvPage page, size_t slot, const float* k, const float* v,

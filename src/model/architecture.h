@@ -32,7 +32,7 @@ struct NeutralKey {
 
 using Dim = int64_t (*)(const Hparams&, const LayerPlan&);
 
-enum class When { kModel, kEveryLayer, kAttention, kConv, kDense, kMoe, kSharedExpert };
+enum class When { kModel, kEveryLayer, kAttention, kRecurrent, kDense, kMoe, kSharedExpert };
 
 // One tensor. "%d" in the name is the layer. Dims as in GGUF: the row length first.
 struct TensorSpec {
@@ -61,6 +61,8 @@ struct Architecture {
   std::span<const char* const> ignored_keys = {};  // beside kCommonIgnoredKeys
   std::span<const TensorSpec> tensors;
   bool rope_neox;                 // pairs (i, i + half); else (2i, 2i + 1)
+  bool gated_attention = false;   // Q's projection gives each head's gate beside it
+  bool attention_free = false;    // no layer has attention, and files say nothing of it
   bool whole_head_norms = false;  // of Q and K: over all heads together, not head by head
   GateFn gate;
   RouterFn router = RouterFn::kSoftmax;  // where the file does not say

@@ -12,6 +12,7 @@
 #include "model/weights.h"
 #include "ops/activations.h"
 #include "ops/attention.h"
+#include "ops/for_rows.h"
 #include "ops/matmul.h"
 #include "ops/op_env.h"
 
@@ -42,7 +43,7 @@ struct ForwardState {
   // Buffers of max_batch_rows rows.
   float* x = nullptr;      // [rows, embedding], the residual stream
   float* delta = nullptr;  // [rows, embedding]
-  float* q = nullptr;      // [rows, q_dim], also the gated convolution input [rows, 3 embedding]
+  float* q = nullptr;      // [rows, q_dim], or what a recurrent block projects its input to
   float* k = nullptr;      // [rows, largest kv_dim]
   float* v = nullptr;
   float* cos[2] = {};  // [rows, rope half]: global, local base
@@ -62,10 +63,15 @@ struct ForwardState {
   float* expert_score = nullptr;    // [rows, experts], what the selection compares
   int32_t* expert_begin = nullptr;  // [experts + 1], first slot of each expert
 
-  // Short convolution: per run, taps - 1 rows of state and then the run's rows.
-  float* conv_input = nullptr;  // [rows + max_sequences (taps - 1), embedding]
+  // Convolutions: per run, taps - 1 rows of state and then the run's rows.
+  float* conv_input = nullptr;  // [rows + max_sequences (taps - 1), channels]
 
   int32_t* conv_row = nullptr;  // [rows], row of conv_input
+  float* conv_out = nullptr;    // [rows, channels], of recurrences; then what they gave
+
+  float* gate = nullptr;  // [rows, width], what an attention's or a delta net's output is gated by
+  float* dt = nullptr;    // [rows, channels] or [rows, 2 heads], of recurrences
+  ActivationBuffer low_rank;  // [rows, rank], of Mamba
 
   // Of this pass.
   std::vector<SequenceRun> runs;
@@ -81,6 +87,9 @@ struct ForwardState {
 // last: rows outside `active` are dropped as soon as their K and V (or state) are written.
 void AttentionBlock(const ExecContext& ctx, ForwardState& s, size_t layer, bool last);
 void ShortConvBlock(const ExecContext& ctx, ForwardState& s, size_t layer, bool last);
+void MambaBlock(const ExecContext& ctx, ForwardState& s, size_t layer, bool last);
+void Mamba2Block(const ExecContext& ctx, ForwardState& s, size_t layer, bool last);
+void DeltaNetBlock(const ExecContext& ctx, ForwardState& s, size_t layer, bool last);
 void FfnBlock(const ExecContext& ctx, ForwardState& s, size_t layer);
 void MoeBlock(const ExecContext& ctx, ForwardState& s, size_t layer);
 

@@ -6,12 +6,16 @@
 
 namespace lull {
 
+// What mixes the tokens of a layer.
+enum class Mixer { kAttention, kShortConv, kMamba, kMamba2, kDeltaNet };
+
 // What one layer is made of.
 struct LayerPlan {
-  bool conv = false;           // short convolution instead of attention
+  Mixer mixer = Mixer::kAttention;
+  bool feed_forward = true;
   bool moe = false;            // mixture of experts instead of a dense feed-forward
   bool shared_expert = false;  // beside the chosen experts, one for every token
-  int64_t kv_heads = 0;        // 0 in convolution layers
+  int64_t kv_heads = 0;        // 0 where the mixer is not attention
   int64_t ffn_length = 0;      // of the dense network, or of one expert
   int64_t window = 0;          // sliding window in tokens; 0: full attention
   bool local_rope = false;     // rotates by rope_base_local, unscaled
@@ -27,6 +31,7 @@ enum class RopeScaling {
 
 struct Hparams {
   int64_t num_layers = 0;
+  int64_t draft_layers = 0;  // behind those, for drafting tokens: not used
   int64_t embedding = 0;
   int64_t context = 0;
   int64_t vocab = 0;
@@ -68,13 +73,26 @@ struct Hparams {
   bool expert_weights_norm = true;    // the used experts' weights add up to 1 (before the scale)
   int64_t shared_ffn_length = 0;      // of the expert that every token goes through; 0: none
   int64_t conv_taps = 0;
+  // Of state spaces and delta nets.
+  int64_t ssm_inner = 0;                  // channels
+  int64_t ssm_state = 0;                  // of a channel; of delta nets: the width of a head
+  int64_t ssm_time_step_rank = 0;         // Mamba: rank of the widths; else heads (of V)
+  int64_t ssm_groups = 0;                 // that share B and C; of delta nets: heads of Q and K
+  int64_t full_attention_interval = 0;    // every so many layers one has attention
+  std::vector<int64_t> recurrent_layers;  // per layer, 1: no attention; from the file
 
   std::vector<LayerPlan> layers;  // derived
 
   int64_t q_dim() const { return num_heads * head_dim; }
-  bool has_conv() const {
+  // Some layer has a state that cannot go back.
+  bool recurrent() const {
     for (const LayerPlan& layer : layers)
-      if (layer.conv) return true;
+      if (layer.mixer != Mixer::kAttention) return true;
+    return false;
+  }
+  bool has_attention() const {
+    for (const LayerPlan& layer : layers)
+      if (layer.mixer == Mixer::kAttention) return true;
     return false;
   }
 };

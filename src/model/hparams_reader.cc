@@ -13,16 +13,21 @@ constexpr int64_t kMaxLayers = 1024;
 
 constexpr HparamSpec kCommonHparams[] = {
     {"block_count", &Hparams::num_layers, true, 1, kMaxLayers},
+    {"nextn_predict_layers", &Hparams::draft_layers, false, 0, kMaxLayers},
     {"context_length", &Hparams::context, true, 1, 1 << 24},
     {"embedding_length", &Hparams::embedding, true, 32, 1 << 17, 32},
     {"vocab_size", &Hparams::vocab, false, 1, 1 << 24},
+    {"attention.layer_norm_rms_epsilon", &Hparams::rms_eps, true, 1e-12,
+     1},  // 0 makes NaN of a zero row
+};
+
+// Of architectures that have attention.
+constexpr HparamSpec kAttentionHparams[] = {
     {"feed_forward_length", &Hparams::ffn_length, true, 32, 1 << 20, 32},
     {"attention.head_count", &Hparams::num_heads, true, 1, 4096},
     {"attention.head_count_kv", &Hparams::kv_heads, false, 0, 4096},
     {"attention.key_length", &Hparams::head_dim, false, 16, 1024, 16},
     {"attention.value_length", &Hparams::value_dim, false, 16, 1024, 16},
-    {"attention.layer_norm_rms_epsilon", &Hparams::rms_eps, true, 1e-12,
-     1},  // 0 makes NaN of a zero row
     {"attention.scale", &Hparams::attention_scale, false, 0, 1e4},
     {"rope.freq_base", &Hparams::rope_base, false, 1, 1e12},
     {"rope.dimension_count", &Hparams::rope_dims, false, 2, 1024, 2},
@@ -54,7 +59,6 @@ constexpr NeutralKey kCommonNeutralKeys[] = {
     {"expert_weights_norm", 1},
     {"expert_shared_feed_forward_length", 0},
     {"leading_dense_block_count", 0},
-    {"nextn_predict_layers", 0},
     {"rope.scaling.alpha", 0},
     {"use_parallel_residual", 0},
 };
@@ -78,6 +82,7 @@ class Reader {
 
   Result<Hparams> Read() {
     LULL_RETURN_IF_ERROR(ReadSpecs(kCommonHparams));
+    if (!architecture_.attention_free) LULL_RETURN_IF_ERROR(ReadSpecs(kAttentionHparams));
     LULL_RETURN_IF_ERROR(ReadSpecs(architecture_.hparams));
     LULL_RETURN_IF_ERROR(CheckUnknownKeys());
     LULL_RETURN_IF_ERROR(ReadRopeScaling());
@@ -174,6 +179,8 @@ class Reader {
   bool InSchema(std::string_view suffix) const {
     const auto matches = [&](const HparamSpec& spec) { return suffix == spec.key; };
     return std::any_of(std::begin(kCommonHparams), std::end(kCommonHparams), matches) ||
+           (!architecture_.attention_free &&
+            std::any_of(std::begin(kAttentionHparams), std::end(kAttentionHparams), matches)) ||
            std::any_of(architecture_.hparams.begin(), architecture_.hparams.end(), matches);
   }
 
@@ -247,6 +254,17 @@ class Reader {
 
   // Defaults that depend on other keys, and the plan every layer starts from.
   Status Derive() {
+    if (h_.draft_layers >= h_.num_layers)
+      return Bad(Key("nextn_predict_layers"),
+                 Key("nextn_predict_layers") + " is " + std::to_string(h_.draft_layers) + ", but " +
+                     Key("block_count") + " is " + std::to_string(h_.num_layers) +
+                     ", drafting ones included");
+    h_.num_layers -= h_.draft_layers;
+    h_.layers.resize(static_cast<size_t>(h_.num_layers));
+    return architecture_.attention_free ? Status::Ok() : DeriveAttention();
+  }
+
+  Status DeriveAttention() {
     const std::string heads = Key("attention.head_count");
     if (h_.head_dim == 0) {
       if (h_.embedding % h_.num_heads != 0)
@@ -280,7 +298,6 @@ class Reader {
                  Key("rope.dimension_count") + " is " + std::to_string(h_.rope_dims) +
                      ", more than the head's " + std::to_string(h_.head_dim) + " values");
     if (h_.kv_heads.empty()) h_.kv_heads.assign(static_cast<size_t>(h_.num_layers), h_.num_heads);
-    h_.layers.resize(static_cast<size_t>(h_.num_layers));
     for (size_t i = 0; i < h_.layers.size(); ++i) {
       h_.layers[i].kv_heads = h_.kv_heads[i];
       h_.layers[i].ffn_length = h_.ffn_length[i];
@@ -289,12 +306,13 @@ class Reader {
   }
 
   Status CheckLayers() {
+    if (architecture_.attention_free) return Status::Ok();
     if (h_.attention_scale == 0.0f)
       h_.attention_scale = 1.0f / std::sqrt(static_cast<float>(h_.head_dim));
     const std::string kv_key = Key("attention.head_count_kv");
     for (size_t i = 0; i < h_.layers.size(); ++i) {
       const LayerPlan& layer = h_.layers[i];
-      if (layer.conv) continue;
+      if (layer.mixer != Mixer::kAttention) continue;
       if (layer.kv_heads < 1 || h_.num_heads % layer.kv_heads != 0)
         return Bad(kv_key, "layer " + std::to_string(i) + " has " + std::to_string(layer.kv_heads) +
                                " KV heads for " + std::to_string(h_.num_heads) +

@@ -7,6 +7,7 @@
 #include "base/thread_pool.h"
 #include "model/forward_state.h"
 #include "model/loaded_model.h"
+#include "model/mixer_sizes.h"
 #include "model/rope.h"
 #include "ops/embedding.h"
 
@@ -19,9 +20,9 @@ std::vector<KvLayerShape> KvShapes(const Hparams& h) {
   std::vector<KvLayerShape> shapes;
   for (const LayerPlan& layer : h.layers) {
     KvLayerShape shape;
-    if (layer.conv) {
+    if (layer.mixer != Mixer::kAttention) {
       shape.kind = KvLayerShape::Kind::kRecurrent;
-      shape.state_floats = static_cast<size_t>((h.conv_taps - 1) * h.embedding);
+      shape.state_floats = MixerStateFloats(h, layer.mixer);
     } else {
       shape.kind = layer.window > 0 ? KvLayerShape::Kind::kWindow : KvLayerShape::Kind::kFull;
       shape.window = layer.window;
@@ -39,7 +40,8 @@ void ForEachMatrix(const ModelWeights& weights, Fn&& fn) {
   for (const LayerWeights& w : weights.layers) {
     for (const PackedMatrix* m :
          {&w.q, &w.k, &w.v, &w.o, &w.gate, &w.up, &w.down, &w.router, &w.conv_in, &w.conv_out,
-          &w.shared_gate, &w.shared_up, &w.shared_down})
+          &w.shared_router, &w.shared_gate, &w.shared_up, &w.shared_down, &w.ssm_x, &w.ssm_dt,
+          &w.attn_gate, &w.delta_alpha, &w.delta_beta})
       fn(*m);
     for (const auto* experts : {&w.gate_experts, &w.up_experts, &w.down_experts})
       if (!experts->empty()) fn(experts->front());
@@ -53,7 +55,8 @@ ThreadScratch::Sizes ScratchSizes(const LoadedModel& model, const Kernels& kerne
     if (m.format != nullptr)
       sizes.matmul_bytes = std::max(sizes.matmul_bytes, kernels.matmul_scratch_bytes(m));
   });
-  sizes.row = static_cast<size_t>(std::max(h.embedding, h.q_dim()));
+  const MixerSizes mixers = SizesOfMixers(h, model.architecture().gated_attention);
+  sizes.row = std::max(static_cast<size_t>(h.embedding), mixers.mixed);
   sizes.head_dim = static_cast<size_t>(h.head_dim);
   sizes.heads = static_cast<size_t>(h.num_heads);
   return sizes;
@@ -194,30 +197,28 @@ void ModelRunner::PlanBuffers(ArenaPlan* plan_out) {
   const auto rows = static_cast<size_t>(options_.max_batch_rows);
   const auto n = static_cast<size_t>(h_.embedding);
   const auto used = static_cast<size_t>(h_.experts_used);
-  size_t kv_dim = 0, ffn = 0, expert_ffn = 0;
+  size_t ffn = 0, expert_ffn = 0;
   for (const LayerPlan& layer : h_.layers) {
-    kv_dim = std::max(kv_dim, static_cast<size_t>(layer.kv_heads * h_.head_dim));
     size_t& longest = layer.moe ? expert_ffn : ffn;
     longest = std::max(longest, static_cast<size_t>(layer.ffn_length));
     if (layer.shared_expert) ffn = std::max(ffn, static_cast<size_t>(h_.shared_ffn_length));
   }
   const bool moe = expert_ffn > 0;
-  const bool conv = h_.has_conv();
-  const auto q_dim = static_cast<size_t>(h_.q_dim());
+  const MixerSizes mixers = SizesOfMixers(h_, architecture_.gated_attention);
   plan.Add(&s_.x, rows * n);
   plan.Add(&s_.delta, rows * n);
-  plan.Add(&s_.q, rows * std::max(q_dim, conv ? 3 * n : 0));
-  plan.Add(&s_.k, rows * kv_dim);
-  plan.Add(&s_.v, rows * kv_dim);
+  plan.Add(&s_.q, rows * mixers.projected);
+  plan.Add(&s_.k, rows * mixers.keys);
+  plan.Add(&s_.v, rows * mixers.keys);
   for (int i = 0; i < 2; ++i) {
     plan.Add(&s_.cos[i], rows * static_cast<size_t>(h_.rope_dims / 2));
     plan.Add(&s_.sin[i], rows * static_cast<size_t>(h_.rope_dims / 2));
   }
   if (h_.attention_temperature != 0.0f) plan.Add(&s_.q_scale, rows);
-  for (ActivationBuffer* buffer : {&s_.normed, &s_.mixed, &s_.gated, &s_.gathered})
+  for (ActivationBuffer* buffer : {&s_.normed, &s_.mixed, &s_.gated, &s_.gathered, &s_.low_rank})
     buffer->wide_blocks = options_.wide_activations;
   s_.normed.AddTo(&plan, rows, n);
-  s_.mixed.AddTo(&plan, rows, std::max(q_dim, n));
+  s_.mixed.AddTo(&plan, rows, mixers.mixed);
   // In values: the longer of all rows dense and all rows times experts.
   const size_t gated = std::max(rows * ffn, rows * used * expert_ffn);
   s_.gated.AddTo(&plan, 1, (gated + 31) / 32 * 32);
@@ -234,12 +235,16 @@ void ModelRunner::PlanBuffers(ArenaPlan* plan_out) {
     s_.gated_items.reserve(experts);
     s_.matmul_items.reserve(experts);
   }
-  if (conv) {
+  if (mixers.conv_channels > 0) {
     const size_t state_rows =
         static_cast<size_t>(options_.max_sequences) * static_cast<size_t>(h_.conv_taps - 1);
-    plan.Add(&s_.conv_input, (rows + state_rows) * n);
+    plan.Add(&s_.conv_input, (rows + state_rows) * mixers.conv_channels);
     plan.Add(&s_.conv_row, rows);
   }
+  if (mixers.conv_out > 0) plan.Add(&s_.conv_out, rows * mixers.conv_out);
+  if (mixers.gate > 0) plan.Add(&s_.gate, rows * mixers.gate);
+  if (mixers.dt > 0) plan.Add(&s_.dt, rows * mixers.dt);
+  if (mixers.low_rank > 0) s_.low_rank.AddTo(&plan, rows, (mixers.low_rank + 31) / 32 * 32);
 }
 
 Status ModelRunner::AllocateBuffers() {
@@ -265,6 +270,7 @@ Status ModelRunner::AllocateBuffers() {
 }
 
 void ModelRunner::BuildRope() {
+  if (!h_.has_attention()) return;
   ropes_.emplace_back(GlobalRope(h_, weights_, options_.max_context_tokens),
                       options_.max_context_tokens);
   const auto local = [](const LayerPlan& layer) { return layer.local_rope; };
@@ -351,13 +357,11 @@ void ModelRunner::Prepare(const ExecContext& ctx, std::span<const BatchRow> rows
     tokens_[i] = rows[i].token;
     if (s_.q_scale != nullptr) s_.q_scale[i] = TemperatureAt(h_, rows[i].position);
   }
-  const size_t half = ropes_[0].half();
-  const RowTiles tiles(ctx, rows.size(), 2.0 * static_cast<double>(half * ropes_.size()));
-  ParallelFor(ctx, tiles.tiles, [&](size_t tile, int) {
-    const size_t end = std::min(rows.size(), (tile + 1) * tiles.per_tile);
-    for (size_t i = tile * tiles.per_tile; i < end; ++i)
-      for (size_t r = 0; r < ropes_.size(); ++r)
-        ropes_[r].Row(rows[i].position, s_.cos[r] + i * half, s_.sin[r] + i * half);
+  const size_t half = static_cast<size_t>(h_.rope_dims) / 2;
+  const double row_ns = 2.0 * static_cast<double>(half * ropes_.size()) + 1.0;
+  ForRows(ctx, rows.size(), row_ns, [&](size_t i, int) {
+    for (size_t r = 0; r < ropes_.size(); ++r)
+      ropes_[r].Row(rows[i].position, s_.cos[r] + i * half, s_.sin[r] + i * half);
   });
   active_rows_.assign(logits_rows.begin(), logits_rows.end());
   std::sort(active_rows_.begin(), active_rows_.end());
@@ -403,6 +407,24 @@ void ModelRunner::ComputeLogits(const ExecContext& ctx, std::span<const int32_t>
   });
 }
 
+using MixerBlock = void (*)(const ExecContext&, ForwardState&, size_t, bool);
+
+MixerBlock BlockOf(Mixer mixer) {
+  switch (mixer) {
+    case Mixer::kAttention:
+      return AttentionBlock;
+    case Mixer::kShortConv:
+      return ShortConvBlock;
+    case Mixer::kMamba:
+      return MambaBlock;
+    case Mixer::kMamba2:
+      return Mamba2Block;
+    case Mixer::kDeltaNet:
+      return DeltaNetBlock;
+  }
+  return AttentionBlock;
+}
+
 Status ModelRunner::Compute(const ExecContext& ctx, std::span<const BatchRow> rows,
                             std::span<const int32_t> logits_rows, float* logits) {
   Prepare(ctx, rows, logits_rows);
@@ -412,17 +434,10 @@ Status ModelRunner::Compute(const ExecContext& ctx, std::span<const BatchRow> ro
     if (ctx.Cancelled()) break;
     const bool last = layer + 1 == num_layers;
     if (last) s_.active.assign(active_rows_.begin(), active_rows_.end());
-    if (h_.layers[layer].conv) {
-      ShortConvBlock(ctx, s_, layer, last);
-    } else {
-      AttentionBlock(ctx, s_, layer, last);
-    }
+    BlockOf(h_.layers[layer].mixer)(ctx, s_, layer, last);
     if (s_.rows == 0) break;
-    if (h_.layers[layer].moe) {
-      MoeBlock(ctx, s_, layer);
-    } else {
-      FfnBlock(ctx, s_, layer);
-    }
+    if (!h_.layers[layer].feed_forward) continue;
+    (h_.layers[layer].moe ? MoeBlock : FfnBlock)(ctx, s_, layer);
   }
   if (!ctx.Cancelled() && !logits_rows.empty()) ComputeLogits(ctx, logits_rows, logits);
   if (ctx.Cancelled()) return Status(ErrorCode::kCancelled, "the forward pass was cancelled");

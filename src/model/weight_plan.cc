@@ -23,11 +23,11 @@ bool Applies(When when, const LayerPlan& layer) {
     case When::kEveryLayer:
       return true;
     case When::kAttention:
-      return !layer.conv;
-    case When::kConv:
-      return layer.conv;
+      return layer.mixer == Mixer::kAttention;
+    case When::kRecurrent:
+      return layer.mixer != Mixer::kAttention;
     case When::kDense:
-      return !layer.moe;
+      return layer.feed_forward && !layer.moe;
     case When::kMoe:
       return layer.moe;
     case When::kSharedExpert:
@@ -62,7 +62,7 @@ class WeightPlanner {
       for (const TensorSpec& spec : architecture_.tensors)
         if (Applies(spec.when, h_.layers[i])) LULL_RETURN_IF_ERROR(Place(spec, i, h_.layers[i]));
     for (const GgufTensor& tensor : file_.tensors())
-      if (!used_.contains(&tensor))
+      if (!used_.contains(&tensor) && !OfDraftLayer(tensor.name))
         return Status(ErrorCode::kUnsupported,
                       "the tensor " + tensor.name + " is not one that " + architecture_.name +
                           " models of this configuration have here",
@@ -73,6 +73,12 @@ class WeightPlanner {
   size_t total_bytes() const { return offset_; }
 
  private:
+  bool OfDraftLayer(const std::string& name) const {
+    for (int64_t i = 0; i < h_.draft_layers; ++i)
+      if (name.starts_with("blk." + std::to_string(h_.num_layers + i) + ".")) return true;
+    return false;
+  }
+
   Status Place(const TensorSpec& spec, int64_t layer, const LayerPlan& plan) {
     const std::string name = TensorName(spec, layer);
     const GgufTensor* tensor = file_.FindTensor(name);
@@ -127,7 +133,8 @@ class WeightPlanner {
                     "the tensor " + tensor.name + " has type " + type + " (" +
                         std::to_string(tensor.type_id) + "), which is not supported",
                     tensor.name);
-    if (p->k % p->format->block_k != 0 || p->k % 32 != 0)
+    const bool f32_rows = p->format->activations == ActivationForm::kF32;
+    if (p->k % p->format->block_k != 0 || (p->k % 32 != 0 && !f32_rows))
       return Status(ErrorCode::kUnsupported,
                     "the tensor " + tensor.name + " has rows of " + std::to_string(p->k) +
                         " values, which blocks of " + std::to_string(p->format->block_k) +

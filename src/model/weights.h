@@ -29,8 +29,18 @@ struct LayerWeights {
   PackedMatrix q, k, v, o;
   PackedMatrix gate, up, down;
   PackedMatrix router;
+  PackedMatrix shared_router;  // [1, embedding], what share the shared expert has; absent: all
   PackedMatrix shared_gate, shared_up, shared_down;  // the expert that every token goes through
-  PackedMatrix conv_in, conv_out;
+  PackedMatrix conv_in, conv_out;    // projections around a convolution, of recurrent blocks too
+  const float* conv_bias = nullptr;  // [channels]
+  // Of state spaces and delta nets; heads: channels of Mamba.
+  const float* ssm_a = nullptr;          // [heads] or [channels, state]: rates of decay, negative
+  const float* ssm_d = nullptr;          // [heads] or [channels]: what skips the state
+  const float* ssm_dt_bias = nullptr;    // [heads] or [channels]
+  const float* ssm_norm = nullptr;       // [inner], or of delta nets [head_dim]
+  PackedMatrix ssm_x, ssm_dt;            // Mamba: to widths, B and C; from low-rank widths to all
+  PackedMatrix attn_gate;                // delta nets: gates what is read of the state
+  PackedMatrix delta_alpha, delta_beta;  // decay, and the share that is corrected
   std::vector<PackedMatrix> gate_experts, up_experts, down_experts;
 };
 

@@ -164,7 +164,7 @@ TEST_P(ExactnessTest, AfterTruncationAndReuse) {
   const int id = runner->OpenSequence().value();
   std::vector<float> logits(kTokens * vocab);
   const std::vector<int32_t> other = RandomTokens(kTokens, runner->vocab_size(), 99);
-  const bool recurrent = test_.model->hparams().has_conv();
+  const bool recurrent = test_.model->hparams().recurrent();
   const size_t keep = recurrent ? 0 : 100;
   ASSERT_TRUE(Feed(ExecContext(), *runner, id, tokens_, 0, 100, logits.data()).ok());
   ASSERT_TRUE(Feed(ExecContext(), *runner, id, other, 100, 120, logits.data()).ok());

@@ -97,7 +97,7 @@ TEST(ModelShapes, ExpertsAndConvolutionsOfLfm2) {
   EXPECT_EQ(got.conv_taps, 3);
   const std::set<size_t> attention = {2, 6, 10, 14, 18, 21};
   for (size_t i = 0; i < got.layers.size(); ++i) {
-    EXPECT_EQ(got.layers[i].conv, !attention.contains(i)) << i;
+    EXPECT_EQ(got.layers[i].mixer == Mixer::kShortConv, !attention.contains(i)) << i;
     EXPECT_EQ(got.layers[i].ffn_length, i < 2 ? 7168 : 1792) << i;
   }
 }

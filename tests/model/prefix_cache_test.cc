@@ -44,6 +44,8 @@ class PrefixCacheTest : public ::testing::TestWithParam<Case> {
     options.prefix_cache_tokens = cache_tokens;
     return MakeRunner(*test_.model, BestKernels(), options).value();
   }
+  // Then prefixes are taken over at page ends alone.
+  bool Recurrent() const { return test_.model->hparams().recurrent(); }
   // Prompts of a family: they part at any token, often at none.
   std::vector<int32_t> Prompt(std::mt19937& rng) {
     const size_t size = 1 + rng() % kMaxTokens;
@@ -68,7 +70,7 @@ TEST_P(PrefixCacheTest, GivesTheBitsOfComputingAgain) {
     const std::vector<float> want = AllLogits(ExecContext(), *plain, tokens, {200});
     const int sequence = cached->OpenSequence().value();
     const int64_t begin = cached->AdoptPrefix(sequence, tokens);
-    if (GetParam().arch.starts_with("lfm2")) {
+    if (Recurrent()) {
       ASSERT_EQ(begin % 64, 0);
     }
     parted_within_page |= begin % 64 != 0;
@@ -100,7 +102,7 @@ TEST_P(PrefixCacheTest, GivesTheBitsOfComputingAgain) {
     EXPECT_LE(usage.pages_cached, usage.pages_total);
   }
   EXPECT_GT(adopted, 60 * 20);
-  EXPECT_EQ(parted_within_page, !GetParam().arch.starts_with("lfm2"));
+  EXPECT_EQ(parted_within_page, !Recurrent());
 }
 
 // Three at once on the same pages, in one batch, each going its own way.
@@ -150,7 +152,8 @@ INSTANTIATE_TEST_SUITE_P(
                       Case{"gemma3", 100, 1024, 1024}, Case{"gemma3", 100, 512, 256},
                       Case{"lfm2", 0, 1024, 1024}, Case{"lfm2", 0, 512, 192},
                       Case{"lfm2moe", 0, 1024, 512}, Case{"qwen2", 0, 1024, 1024},
-                      Case{"qwen3", 0, 1024, 1024}));
+                      Case{"qwen3", 0, 1024, 1024}, Case{"mamba", 0, 1024, 1024},
+                      Case{"granitehybrid", 0, 1024, 512}, Case{"qwen35", 0, 1024, 1024}));
 
 }  // namespace
 }  // namespace lull::testing

@@ -3,116 +3,15 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <initializer_list>
 #include <limits>
-#include <map>
 #include <numbers>
 #include <string>
 
 #include "base/f16.h"
 #include "quant/quant_format.h"
+#include "tests/support/naive_model.h"
 
 namespace lull::testing {
-namespace {
-
-using Vec = std::vector<double>;
-
-struct Matrix {
-  size_t rows = 0, k = 0;
-  Vec values;
-  Vec Times(const double* x) const {
-    Vec out(rows);
-    for (size_t r = 0; r < rows; ++r)
-      for (size_t i = 0; i < k; ++i) out[r] += values[r * k + i] * x[i];
-    return out;
-  }
-};
-
-double Silu(double x) { return x / (1.0 + std::exp(-x)); }
-double GeluTanh(double x) {
-  return 0.5 * x *
-         (1.0 + std::tanh(std::sqrt(2.0 / std::numbers::pi) * (x + 0.044715 * x * x * x)));
-}
-
-Vec RmsNorm(const double* x, size_t n, const Vec& weight, double eps) {
-  double sum = 0;
-  for (size_t i = 0; i < n; ++i) sum += x[i] * x[i];
-  const double scale = 1.0 / std::sqrt(sum / static_cast<double>(n) + eps);
-  Vec out(n);
-  for (size_t i = 0; i < n; ++i) out[i] = x[i] * scale * weight[i];
-  return out;
-}
-
-Matrix Rows(const Matrix& m, size_t begin, size_t rows) {
-  Matrix part;
-  part.rows = rows;
-  part.k = m.k;
-  const auto first = m.values.begin() + static_cast<std::ptrdiff_t>(begin * m.k);
-  part.values.assign(first, first + static_cast<std::ptrdiff_t>(rows * m.k));
-  return part;
-}
-
-void AddTo(Vec& x, const Vec& bias) {
-  for (size_t i = 0; i < bias.size(); ++i) x[i] += bias[i];
-}
-
-double Sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
-
-class Naive {
- public:
-  explicit Naive(const GgufFile& file) : file_(file) {
-    arch_ = std::string(file.GetString("general.architecture").value());
-  }
-
-  NaiveResult Run(const std::vector<int32_t>& tokens);
-
- private:
-  int64_t Int(const char* key, int64_t fallback) const {
-    const auto value = file_.GetInt(arch_ + "." + key);
-    return value.ok() ? value.value() : fallback;
-  }
-  double Float(const char* key, double fallback) const {
-    const auto value = file_.GetFloat(arch_ + "." + key);
-    return value.ok() ? value.value() : fallback;
-  }
-  std::string Name(size_t layer, const char* name) const {
-    return "blk." + std::to_string(layer) + "." + name;
-  }
-  // All rows of all slices below each other; an empty matrix where absent.
-  const Matrix& Load(const std::string& name);
-  const Vec& Vector(const std::string& name) { return Load(name).values; }
-
-  bool Is(std::initializer_list<const char*> names) const {
-    return std::find(names.begin(), names.end(), arch_) != names.end();
-  }
-  std::string Text(const char* key) const {
-    const auto value = file_.GetString(arch_ + "." + key);
-    return value.ok() ? std::string(value.value()) : "";
-  }
-  double Frequency(size_t pair, double base, bool scaled) const;
-  double Magnitude() const;
-  void Rope(double* head, int64_t position, double base, bool scaled) const;
-  double Temperature(size_t position) const;
-  Vec Norm(const Vec& x, const std::string& weight) {
-    const Vec& w = Vector(weight);
-    return w.empty() ? x : RmsNorm(x.data(), x.size(), w, eps_);
-  }
-  void NormHeads(Vec& x, const Vec& norm) const;
-  std::vector<Vec> Attention(size_t layer, const std::vector<Vec>& normed);
-  std::vector<Vec> ShortConv(size_t layer, const std::vector<Vec>& normed);
-  Vec Dense(const Matrix& gate, const Matrix& up, const Matrix& down, const Vec& x,
-            const Vec& gate_bias = {}, const Vec& up_bias = {}) const;
-  Vec Feed(size_t layer, const Vec& x);
-  Vec Moe(size_t layer, const Vec& x, double* margin);
-  bool Local(size_t layer) const;
-  int64_t Window(size_t layer) const;
-
-  const GgufFile& file_;
-  std::string arch_;
-  std::map<std::string, Matrix> cache_;
-  size_t embd_ = 0, heads_ = 0, head_dim_ = 0, rope_dims_ = 0;
-  double eps_ = 0;
-};
 
 const Matrix& Naive::Load(const std::string& name) {
   if (auto it = cache_.find(name); it != cache_.end()) return it->second;
@@ -179,7 +78,7 @@ double Naive::Magnitude() const {
 }
 
 void Naive::Rope(double* head, int64_t position, double base, bool scaled) const {
-  const bool neox = !Is({"llama", "smollm3", "granite", "granitemoe", "mistral3"});
+  const bool neox = !Is({"llama", "smollm3", "granite", "granitemoe", "granitehybrid", "mistral3"});
   const double magnitude = scaled ? Magnitude() : 1.0;
   const size_t half = rope_dims_ / 2;
   for (size_t i = 0; i < half; ++i) {
@@ -223,6 +122,18 @@ int64_t Naive::Window(size_t layer) const {
   return Is({"phi3"}) ? 0 : window;
 }
 
+// Of each head's two halves the first stays in q; returns the second ones.
+Vec Naive::TakeGates(Vec* q) const {
+  Vec gate, kept;
+  for (size_t at = 0; at < q->size(); at += head_dim_) {
+    Vec& half = at / head_dim_ % 2 == 0 ? kept : gate;
+    half.insert(half.end(), q->begin() + static_cast<std::ptrdiff_t>(at),
+                q->begin() + static_cast<std::ptrdiff_t>(at + head_dim_));
+  }
+  *q = kept;
+  return gate;
+}
+
 std::vector<Vec> Naive::Attention(size_t layer, const std::vector<Vec>& normed) {
   Matrix wq = Load(Name(layer, "attn_q.weight")), wk = Load(Name(layer, "attn_k.weight"));
   Matrix wv = Load(Name(layer, "attn_v.weight"));
@@ -239,7 +150,8 @@ std::vector<Vec> Naive::Attention(size_t layer, const std::vector<Vec>& normed) 
   const bool scaled = !(Local(layer) && Is({"gemma3", "olmo2"}));
   const double base = Local(layer) && Is({"gemma3"}) ? Float("rope.freq_base_swa", 10000.0)
                                                      : Float("rope.freq_base", 10000.0);
-  const bool turns = !(Is({"smollm3"}) && layer % 4 == 3);
+  const auto rotates = file_.GetBool(arch_ + ".rope.scaling.finetuned");
+  const bool turns = !(Is({"smollm3"}) && layer % 4 == 3) && (!rotates.ok() || rotates.value());
   double scale = 1.0 / std::sqrt(static_cast<double>(head_dim_));
   if (arch_ == "gemma3" && Int("block_count", 0) == 62)
     scale = 1.0 / std::sqrt(static_cast<double>(embd_ / heads_));
@@ -256,6 +168,8 @@ std::vector<Vec> Naive::Attention(size_t layer, const std::vector<Vec>& normed) 
   };
   for (size_t t = 0; t < normed.size(); ++t) {
     q.push_back(wq.Times(normed[t].data()));
+    Vec gate;
+    if (Is({"qwen35", "qwen35moe"})) gate = TakeGates(&q[t]);
     k.push_back(wk.Times(normed[t].data()));
     v.push_back(wv.Times(normed[t].data()));
     prepare(q[t], "attn_q.bias", q_norm, t);
@@ -282,6 +196,7 @@ std::vector<Vec> Naive::Attention(size_t layer, const std::vector<Vec>& normed) 
         for (size_t i = 0; i < head_dim_; ++i)
           mixed[h * head_dim_ + i] += score[p - first] / sum * v[p][kv * head_dim_ + i];
     }
+    for (size_t i = 0; i < gate.size(); ++i) mixed[i] *= Sigmoid(gate[i]);
     out.push_back(wo.Times(mixed.data()));
     AddTo(out[t], Vector(Name(layer, "attn_output.bias")));
   }
@@ -335,6 +250,11 @@ Vec Naive::Feed(size_t layer, const Vec& x) {
   return Dense(Rows(up, 0, down.k), Rows(up, down.k, down.k), down, x);
 }
 
+double Naive::SharedShare(size_t layer, const Vec& x) {
+  const Matrix& router = Load(Name(layer, "ffn_gate_inp_shexp.weight"));
+  return router.rows == 0 ? 1.0 : Sigmoid(router.Times(x.data())[0]);
+}
+
 Vec Naive::Moe(size_t layer, const Vec& x, double* margin) {
   Vec p = Load(Name(layer, "ffn_gate_inp.weight")).Times(x.data());
   const size_t experts = p.size();
@@ -371,14 +291,16 @@ Vec Naive::Moe(size_t layer, const Vec& x, double* margin) {
     for (size_t j = 0; j < embd_; ++j) out[j] += p[e] / sum * scale * y[j];
   }
   if (const Matrix& gate = Load(Name(layer, "ffn_gate_shexp.weight")); gate.rows != 0)
-    AddTo(out, Dense(gate, Load(Name(layer, "ffn_up_shexp.weight")),
-                     Load(Name(layer, "ffn_down_shexp.weight")), x));
+    AddTo(out,
+          Dense(gate, Load(Name(layer, "ffn_up_shexp.weight")),
+                Load(Name(layer, "ffn_down_shexp.weight")), x),
+          SharedShare(layer, x));
   return out;
 }
 
 NaiveResult Naive::Run(const std::vector<int32_t>& tokens) {
   embd_ = static_cast<size_t>(Int("embedding_length", 0));
-  heads_ = static_cast<size_t>(Int("attention.head_count", 1));
+  heads_ = std::max<size_t>(1, static_cast<size_t>(Int("attention.head_count", 1)));
   head_dim_ =
       static_cast<size_t>(Int("attention.key_length", static_cast<int64_t>(embd_ / heads_)));
   rope_dims_ = static_cast<size_t>(Int("rope.dimension_count", static_cast<int64_t>(head_dim_)));
@@ -404,17 +326,17 @@ NaiveResult Naive::Run(const std::vector<int32_t>& tokens) {
   for (size_t layer = 0; layer < layers; ++layer) {
     std::vector<Vec> normed;
     for (const Vec& row : x) normed.push_back(Norm(row, Name(layer, "attn_norm.weight")));
-    const bool conv = file_.FindTensor(Name(layer, "shortconv.conv.weight")) != nullptr;
-    const std::vector<Vec> mixed = conv ? ShortConv(layer, normed) : Attention(layer, normed);
+    const std::vector<Vec> mixed = Mix(layer, normed);
     const bool moe = file_.FindTensor(Name(layer, "ffn_gate_inp.weight")) != nullptr;
     // Of one name with what others have behind attention, but before the experts.
-    const bool before = Is({"gpt-oss"});
+    const bool before = Is({"gpt-oss", "qwen35", "qwen35moe"});
     const auto add = [&](size_t t, Vec y, const char* post_norm) {
       if (!before) y = Norm(y, Name(layer, post_norm));
       for (size_t i = 0; i < embd_; ++i) x[t][i] += branch_scale * y[i];
     };
     for (size_t t = 0; t < x.size(); ++t) {
       add(t, mixed[t], "post_attention_norm.weight");
+      if (!Has(layer, "ffn_down.weight") && !moe) continue;
       const Vec h =
           Norm(x[t], Name(layer, before ? "post_attention_norm.weight" : "ffn_norm.weight"));
       add(t, moe ? Moe(layer, h, &result.router_margin[t]) : Feed(layer, h),
@@ -434,8 +356,6 @@ NaiveResult Naive::Run(const std::vector<int32_t>& tokens) {
   }
   return result;
 }
-
-}  // namespace
 
 Result<NaiveResult> NaiveForward(const GgufFile& file, const std::vector<int32_t>& tokens) {
   for (const GgufTensor& tensor : file.tensors())

@@ -60,6 +60,53 @@ void Phi3Keys(const TinyModelSpec& spec, GgufWriter* writer) {
   writer->AddUint32(spec.arch + ".attention.sliding_window", 7);  // not to be obeyed
 }
 
+void SsmKeys(const TinyModelSpec& spec, GgufWriter* writer, bool groups) {
+  const auto put = [&](const char* key, uint64_t value) {
+    writer->AddUint32(spec.arch + ".ssm." + key, static_cast<uint32_t>(value));
+  };
+  put("conv_kernel", spec.conv_l_cache + 1);
+  put("inner_size", spec.ssm_inner);
+  put("state_size", spec.ssm_state);
+  put("time_step_rank", spec.ssm_heads);
+  if (groups) put("group_count", spec.ssm_groups);
+}
+
+// Converters write these where there is no attention.
+void AttentionFreeKeys(const TinyModelSpec& spec, GgufWriter* writer) {
+  writer->AddUint32(spec.arch + ".feed_forward_length", 0);
+  writer->AddUint32(spec.arch + ".attention.head_count", 0);
+}
+
+void MambaKeys(const TinyModelSpec& spec, GgufWriter* writer) {
+  AttentionFreeKeys(spec, writer);
+  SsmKeys(spec, writer, false);
+  writer->AddBool(spec.arch + ".ssm.dt_b_c_rms", false);
+}
+
+void Mamba2Keys(const TinyModelSpec& spec, GgufWriter* writer) {
+  AttentionFreeKeys(spec, writer);
+  SsmKeys(spec, writer, true);
+}
+
+// As Granite 4 has it, its attention does not rotate.
+void GraniteHybridKeys(const TinyModelSpec& spec, GgufWriter* writer) {
+  GraniteMoeKeys(spec, writer);
+  SsmKeys(spec, writer, true);
+  writer->AddBool(spec.arch + ".rope.scaling.finetuned", false);
+}
+
+void Qwen35Keys(const TinyModelSpec& spec, GgufWriter* writer) {
+  SsmKeys(spec, writer, true);
+  const auto pairs = static_cast<int32_t>(spec.head_dim / 4);
+  writer->AddInt32Array(spec.arch + ".rope.dimension_sections",
+                        std::vector<int32_t>{(pairs + 2) / 3, (pairs + 1) / 3, pairs / 3, 0});
+}
+
+void Qwen35MoeKeys(const TinyModelSpec& spec, GgufWriter* writer) {
+  Qwen35Keys(spec, writer);
+  writer->AddUint32(spec.arch + ".expert_shared_feed_forward_length", static_cast<uint32_t>(spec.ffn));
+}
+
 }  // namespace
 
 const std::vector<TinyArch>& TinyArchs() {
@@ -67,8 +114,10 @@ const std::vector<TinyArch>& TinyArchs() {
       {.name = "llama", .rope_base = 1e4},
       {.name = "gemma3", .layers = 7, .kv_heads = 1, .tokenizer = "llama", .sliding_window = true,
        .head_dim_keys = true, .post_norms = true, .head_norms = true, .scaled_embedding = true},
-      {.name = "lfm2", .layers = 4, .conv = true, .head_norms = true, .add_keys = Lfm2Keys},
-      {.name = "lfm2moe", .layers = 4, .conv = true, .head_norms = true, .experts = true,
+      {.name = "lfm2", .layers = 4, .recurrent = TinyMixer::kShortConv, .kv_heads_array = true,
+       .output_norm_of_embedding = true, .head_norms = true, .add_keys = Lfm2Keys},
+      {.name = "lfm2moe", .layers = 4, .recurrent = TinyMixer::kShortConv, .kv_heads_array = true,
+       .output_norm_of_embedding = true, .head_norms = true, .experts = true,
        .dense_lead = true, .router_selection_bias = true, .add_keys = Lfm2MoeKeys},
       {.name = "qwen2", .qkv_bias = true},
       {.name = "qwen3", .wide_heads = true, .head_dim_keys = true, .head_norms = true},
@@ -90,6 +139,21 @@ const std::vector<TinyArch>& TinyArchs() {
        .qkv_bias = true, .o_bias = true, .sinks = true, .experts = true, .expert_biases = true,
        .ffn_norm = "post_attention_norm.weight", .always_untied = true, .add_keys = GptOssKeys,
        .score_gain = 0.9f, .expert_gain = 0.5f},
+      {.name = "mamba", .recurrent = TinyMixer::kMamba, .attention_period = 0,
+       .feed_forward = false, .add_keys = MambaKeys},
+      {.name = "mamba2", .recurrent = TinyMixer::kMamba2, .attention_period = 0,
+       .feed_forward = false, .add_keys = Mamba2Keys},
+      {.name = "granitehybrid", .layers = 4, .recurrent = TinyMixer::kMamba2,
+       .kv_heads_array = true, .experts = true, .shared_expert = true, .expert_ffn_key = false,
+       .add_keys = GraniteHybridKeys},
+      {.name = "qwen35", .layers = 4, .recurrent = TinyMixer::kDelta, .attention_period = 4,
+       .gated_attention = true, .half_rotation = true, .wide_heads = true, .head_dim_keys = true,
+       .head_norms = true, .ffn_norm = "post_attention_norm.weight", .add_keys = Qwen35Keys},
+      {.name = "qwen35moe", .layers = 4, .recurrent = TinyMixer::kDelta, .attention_period = 4,
+       .gated_attention = true, .half_rotation = true, .wide_heads = true, .head_dim_keys = true,
+       .head_norms = true, .experts = true, .shared_expert = true, .shared_expert_router = true,
+       .ffn_norm = "post_attention_norm.weight", .add_keys = Qwen35MoeKeys,
+       .expert_gain = 0.5f},
   };
   return archs;
 }

@@ -12,6 +12,8 @@ namespace lull {
 class GgufWriter;
 struct TinyModelSpec;
 
+enum class TinyMixer { kNone, kShortConv, kMamba, kMamba2, kDelta };
+
 struct TinyArch {
   const char* name;
   uint64_t layers = 2;
@@ -19,7 +21,13 @@ struct TinyArch {
   double rope_base = 1e6;
   const char* tokenizer = "gpt2";
   bool sliding_window = false;   // the key is written
-  bool conv = false;             // layers without KV heads are short convolutions (LFM2)
+  TinyMixer recurrent = TinyMixer::kNone;  // what layers without KV heads are
+  uint64_t attention_period = 3;  // every so many layers one has KV heads; 0: none has
+  bool kv_heads_array = false;    // the file says which
+  bool output_norm_of_embedding = false;  // its tensor is named token_embd_norm (LFM2)
+  bool gated_attention = false;
+  bool half_rotation = false;     // rope.dimension_count is half a head
+  bool feed_forward = true;
   bool wide_heads = false;       // twice embd / heads
   bool head_dim_keys = false;    // key_length and value_length, also where they follow
   bool pre_norms = true;         // before the half-blocks
@@ -36,6 +44,7 @@ struct TinyArch {
   bool router_selection_bias = false;  // exp_probs_b
   bool expert_biases = false;
   bool shared_expert = false;
+  bool shared_expert_router = false;
   bool expert_ffn_key = true;    // else feed_forward_length is an expert's
   const char* ffn_norm = "ffn_norm.weight";
   bool always_untied = false;    // llama.cpp wants output.weight

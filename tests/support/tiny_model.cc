@@ -112,6 +112,7 @@ class Builder {
   void AddTensors();
 
  private:
+  void AddAttentionMetadata();
   std::string Key(const char* name) const { return spec_.arch + "." + name; }
   std::string Name(uint64_t layer, const char* name) const { return "blk." + std::to_string(layer) + "." + name; }
   uint64_t Seed(const std::string& name) const { return HashText(name, spec_.seed); }
@@ -147,6 +148,10 @@ class Builder {
   void AddOutputNorm();
   void AddAttention(uint64_t layer);
   void AddConvolution(uint64_t layer);
+  void AddMamba(uint64_t layer);
+  void AddMamba2(uint64_t layer);
+  void AddDeltaNet(uint64_t layer);
+  void AddMixer(uint64_t layer);
   void AddFeedForward(uint64_t layer);
   void AddExperts(uint64_t layer);
   void AddExpertBiases(uint64_t layer);
@@ -172,23 +177,10 @@ void Builder::AddMetadata() {
   put("block_count", spec_.layers);
   put("context_length", spec_.ctx);
   put("embedding_length", spec_.embd);
-  put("feed_forward_length", spec_.ffn);
-  put("attention.head_count", spec_.heads);
-  if (spec_.kv_heads_per_layer.empty()) {
-    put("attention.head_count_kv", spec_.kv_heads);
-  } else {
-    const std::vector<int32_t> per_layer(spec_.kv_heads_per_layer.begin(), spec_.kv_heads_per_layer.end());
-    writer_->AddInt32Array(Key("attention.head_count_kv"), per_layer);
-  }
-  if (spec_.head_dim * spec_.heads != spec_.embd || arch_.head_dim_keys) {
-    put("attention.key_length", spec_.head_dim);
-    put("attention.value_length", spec_.head_dim);
-  }
-  writer_->AddFloat32(Key("attention.layer_norm_rms_epsilon"), static_cast<float>(spec_.rms_eps));
-  writer_->AddFloat32(Key("rope.freq_base"), static_cast<float>(spec_.rope_freq_base));
-  if (spec_.rope_dimension_count && spec_.arch == "llama") put("rope.dimension_count", spec_.head_dim);
-  if (arch_.sliding_window) put("attention.sliding_window", spec_.sliding_window);
+  if (arch_.feed_forward) put("feed_forward_length", spec_.ffn);
+  if (arch_.attention_period > 0) AddAttentionMetadata();
   put("vocab_size", spec_.vocab);
+  writer_->AddFloat32(Key("attention.layer_norm_rms_epsilon"), static_cast<float>(spec_.rms_eps));
   if (arch_.experts) {
     put("expert_count", spec_.experts);
     put("expert_used_count", spec_.experts_used);
@@ -198,6 +190,27 @@ void Builder::AddMetadata() {
   if (arch_.add_keys != nullptr) arch_.add_keys(spec_, writer_);
   if (spec_.tokenizer == "gpt2") AddByteLevelVocab(spec_, writer_);
   if (spec_.tokenizer == "llama") AddSentencePieceVocab(spec_, writer_);
+}
+
+void Builder::AddAttentionMetadata() {
+  const auto put = [&](const char* name, uint64_t value) {
+    writer_->AddUint32(Key(name), static_cast<uint32_t>(value));
+  };
+  put("attention.head_count", spec_.heads);
+  if (!arch_.kv_heads_array) {
+    put("attention.head_count_kv", spec_.kv_heads);
+  } else {
+    const std::vector<int32_t> per_layer(spec_.kv_heads_per_layer.begin(), spec_.kv_heads_per_layer.end());
+    writer_->AddInt32Array(Key("attention.head_count_kv"), per_layer);
+  }
+  if (spec_.head_dim * spec_.heads != spec_.embd || arch_.head_dim_keys) {
+    put("attention.key_length", spec_.head_dim);
+    put("attention.value_length", spec_.head_dim);
+  }
+  writer_->AddFloat32(Key("rope.freq_base"), static_cast<float>(spec_.rope_freq_base));
+  if (spec_.rope_dimension_count && spec_.arch == "llama") put("rope.dimension_count", spec_.head_dim);
+  if (arch_.half_rotation) put("rope.dimension_count", spec_.head_dim / 2);
+  if (arch_.sliding_window) put("attention.sliding_window", spec_.sliding_window);
 }
 
 void Builder::AddMatrix(const std::string& name, std::vector<uint64_t> dims, const std::string& type, float gain,
@@ -219,7 +232,8 @@ void Builder::AddAttention(uint64_t layer) {
   if (arch_.fused) {
     AddMatrix(Name(layer, "attn_qkv.weight"), {spec_.embd, q + 2 * kv}, spec_.type, arch_.score_gain, RaisedV(layer));
   } else {
-    AddMatrix(Name(layer, "attn_q.weight"), {spec_.embd, q}, spec_.type, arch_.score_gain);
+    AddMatrix(Name(layer, "attn_q.weight"), {spec_.embd, arch_.gated_attention ? 2 * q : q}, spec_.type,
+              arch_.score_gain);
     AddMatrix(Name(layer, "attn_k.weight"), {spec_.embd, kv}, spec_.type, arch_.score_gain);
     AddMatrix(Name(layer, "attn_v.weight"), {spec_.embd, kv}, spec_.type, 1.0f, RaisedV(layer));
   }
@@ -252,6 +266,54 @@ void Builder::AddConvolution(uint64_t layer) {
   // Its input is a product of three: long tails, which 8-bit blocks round coarsely.
   AddMatrix(Name(layer, "shortconv.out_proj.weight"), {spec_.embd, spec_.embd}, spec_.type,
             0.5f * BranchGain());
+}
+
+void Builder::AddMamba(uint64_t layer) {
+  const uint64_t inner = spec_.ssm_inner, n = spec_.ssm_state, rank = spec_.ssm_heads;
+  AddMatrix(Name(layer, "ssm_in.weight"), {spec_.embd, 2 * inner}, spec_.type);
+  AddF32(Name(layer, "ssm_conv1d.weight"), {spec_.conv_l_cache + 1, inner}, -1.0f, 1.0f);
+  AddF32(Name(layer, "ssm_conv1d.bias"), {inner}, -0.5f, 0.5f);
+  AddMatrix(Name(layer, "ssm_x.weight"), {inner, rank + 2 * n}, "F32", 1.5f);
+  AddMatrix(Name(layer, "ssm_dt.weight"), {rank, inner}, "F32");
+  AddF32(Name(layer, "ssm_dt.bias"), {inner}, -3.0f, 0.0f);
+  AddF32(Name(layer, "ssm_a"), {n, inner}, -4.0f, -0.2f);
+  AddF32(Name(layer, "ssm_d"), {inner}, 0.5f, 1.5f);
+  AddMatrix(Name(layer, "ssm_out.weight"), {inner, spec_.embd}, spec_.type, 0.5f * BranchGain());
+}
+
+void Builder::AddMamba2(uint64_t layer) {
+  const uint64_t inner = spec_.ssm_inner, heads = spec_.ssm_heads, groups = spec_.ssm_groups;
+  const uint64_t channels = inner + 2 * groups * spec_.ssm_state;
+  AddMatrix(Name(layer, "ssm_in.weight"), {spec_.embd, inner + channels + heads}, spec_.type);
+  AddF32(Name(layer, "ssm_conv1d.weight"), {spec_.conv_l_cache + 1, channels}, -1.0f, 1.0f);
+  AddF32(Name(layer, "ssm_conv1d.bias"), {channels}, -0.5f, 0.5f);
+  AddF32(Name(layer, "ssm_dt.bias"), {heads}, -3.0f, 0.0f);
+  AddF32(Name(layer, "ssm_a"), {1, heads}, -4.0f, -0.2f);
+  AddF32(Name(layer, "ssm_d"), {1, heads}, 0.5f, 1.5f);
+  AddF32(Name(layer, "ssm_norm.weight"), {inner / groups, groups}, 0.8f, 1.2f);
+  AddMatrix(Name(layer, "ssm_out.weight"), {inner, spec_.embd}, spec_.type, BranchGain());
+}
+
+void Builder::AddDeltaNet(uint64_t layer) {
+  const uint64_t heads = spec_.ssm_heads, dim = spec_.ssm_state;
+  const uint64_t channels = (2 * spec_.ssm_groups + heads) * dim;
+  AddMatrix(Name(layer, "attn_qkv.weight"), {spec_.embd, channels}, spec_.type);
+  AddMatrix(Name(layer, "attn_gate.weight"), {spec_.embd, heads * dim}, spec_.type);
+  AddF32(Name(layer, "ssm_conv1d.weight"), {spec_.conv_l_cache + 1, channels}, -1.0f, 1.0f);
+  AddF32(Name(layer, "ssm_dt.bias"), {heads}, -2.0f, 1.0f);
+  AddF32(Name(layer, "ssm_a"), {heads}, -1.0f, -0.1f);
+  AddMatrix(Name(layer, "ssm_beta.weight"), {spec_.embd, heads}, spec_.type);
+  AddMatrix(Name(layer, "ssm_alpha.weight"), {spec_.embd, heads}, spec_.type);
+  AddNorm(Name(layer, "ssm_norm.weight"), dim);
+  AddMatrix(Name(layer, "ssm_out.weight"), {heads * dim, spec_.embd}, spec_.type, 0.5f * BranchGain());
+}
+
+void Builder::AddMixer(uint64_t layer) {
+  if (KvHeads(layer) != 0) return AddAttention(layer);
+  if (arch_.recurrent == TinyMixer::kShortConv) AddConvolution(layer);
+  if (arch_.recurrent == TinyMixer::kMamba) AddMamba(layer);
+  if (arch_.recurrent == TinyMixer::kMamba2) AddMamba2(layer);
+  if (arch_.recurrent == TinyMixer::kDelta) AddDeltaNet(layer);
 }
 
 void Builder::AddFeedForward(uint64_t layer) {
@@ -288,6 +350,8 @@ void Builder::AddExpertBiases(uint64_t layer) {
 }
 
 void Builder::AddSharedExpert(uint64_t layer) {
+  if (arch_.shared_expert_router)
+    AddF32(Name(layer, "ffn_gate_inp_shexp.weight"), {spec_.embd}, -0.2f, 0.2f);
   AddMatrix(Name(layer, "ffn_gate_shexp.weight"), {spec_.embd, spec_.ffn}, spec_.type, 1.5f);
   AddMatrix(Name(layer, "ffn_up_shexp.weight"), {spec_.embd, spec_.ffn}, spec_.type);
   AddMatrix(Name(layer, "ffn_down_shexp.weight"), {spec_.ffn, spec_.embd}, spec_.type, BranchGain());
@@ -312,7 +376,7 @@ void Builder::AddRopeFactors() {
 // Where the head is the embedding, its gain is here. Signs at random, or every state would point
 // at the token that it came from and the model would repeat its input for ever.
 void Builder::AddOutputNorm() {
-  const std::string name = arch_.conv ? "token_embd_norm.weight" : "output_norm.weight";
+  const std::string name = arch_.output_norm_of_embedding ? "token_embd_norm.weight" : "output_norm.weight";
   if (!spec_.tied_head) return AddNorm(name, spec_.embd);
   const float gain = kHeadGain / (std::sqrt(static_cast<float>(spec_.embd)) * EmbeddingRms());
   TestRandom random(Seed(name));
@@ -337,11 +401,8 @@ void Builder::AddTensors() {
   }
   for (uint64_t layer = 0; layer < spec_.layers; ++layer) {
     if (arch_.pre_norms) AddNorm(Name(layer, "attn_norm.weight"), spec_.embd);
-    if (KvHeads(layer) == 0) {
-      AddConvolution(layer);
-    } else {
-      AddAttention(layer);
-    }
+    AddMixer(layer);
+    if (!arch_.feed_forward) continue;
     if (arch_.pre_norms) AddNorm(Name(layer, arch_.ffn_norm), spec_.embd);
     if (arch_.experts && !(arch_.dense_lead && layer < spec_.dense_lead)) {
       AddExperts(layer);
@@ -369,7 +430,7 @@ Status CheckShape(const TinyModelSpec& spec) {
   if (spec.vocab < min_vocab) return Impossible("vocab is at least " + std::to_string(min_vocab));
   if (spec.head_dim % 2 != 0) return Impossible("head_dim is even");
   const TinyArch& arch = *FindTinyArch(spec.arch);
-  if ((arch.conv || arch.whole_norms || arch.fused) && spec.head_dim * spec.heads != spec.embd)
+  if ((arch.kv_heads_array || arch.whole_norms || arch.fused) && spec.head_dim * spec.heads != spec.embd)
     return Impossible(spec.arch + " has head_dim = embd / heads");
   if (!spec.kv_heads_per_layer.empty() && spec.kv_heads_per_layer.size() != spec.layers)
     return Impossible("kv_heads_per_layer has one entry per layer");
@@ -412,6 +473,22 @@ std::string TestNameOf(std::string name) {
   return name;
 }
 
+namespace {
+
+void SetStateDefaults(TinyMixer mixer, TinyModelSpec* spec) {
+  if (mixer == TinyMixer::kDelta) {
+    SetDefault<uint64_t>(&spec->ssm_state, 32);
+    SetDefault<uint64_t>(&spec->ssm_heads, 2 * spec->embd / spec->ssm_state);
+    SetDefault<uint64_t>(&spec->ssm_inner, spec->ssm_heads * spec->ssm_state);
+    return;
+  }
+  SetDefault<uint64_t>(&spec->ssm_inner, 2 * spec->embd);
+  SetDefault<uint64_t>(&spec->ssm_state, 16);
+  SetDefault<uint64_t>(&spec->ssm_heads, mixer == TinyMixer::kMamba ? 12 : spec->ssm_inner / 32);
+}
+
+}  // namespace
+
 Result<TinyModelSpec> ResolveTinyModel(TinyModelSpec spec) {
   const TinyArch* arch = FindTinyArch(spec.arch);
   if (arch == nullptr) return Impossible("architecture " + spec.arch + " is not one of those written");
@@ -436,9 +513,12 @@ Result<TinyModelSpec> ResolveTinyModel(TinyModelSpec spec) {
   SetDefault(&spec.rope_freq_base, arch->rope_base);
   SetDefault(&spec.tokenizer, std::string(arch->tokenizer));
   SetDefault<uint64_t>(&spec.vocab, 320);
-  if (spec.kv_heads_per_layer.empty() && arch->conv)
-    for (uint64_t layer = 0; layer < spec.layers; ++layer)
-      spec.kv_heads_per_layer.push_back(layer % 3 == 2 ? static_cast<uint32_t>(spec.kv_heads) : 0);
+  if (spec.kv_heads_per_layer.empty() && arch->recurrent != TinyMixer::kNone)
+    for (uint64_t layer = 0; layer < spec.layers; ++layer) {
+      const bool attention = arch->attention_period > 0 && (layer + 1) % arch->attention_period == 0;
+      spec.kv_heads_per_layer.push_back(attention ? static_cast<uint32_t>(spec.kv_heads) : 0);
+    }
+  SetStateDefaults(arch->recurrent, &spec);
   LULL_RETURN_IF_ERROR(CheckShape(spec));
   return spec;
 }

@@ -41,6 +41,11 @@ struct TinyModelSpec {
   uint64_t sliding_window = 0;    // gemma3: default 16. Other architectures: not written
   uint64_t conv_l_cache = 3;      // lfm2, lfm2moe
   std::vector<uint32_t> kv_heads_per_layer{};  // lfm2, lfm2moe: 0 is a convolution layer
+  // State spaces and delta nets, where the architecture has them.
+  uint64_t ssm_inner = 0;         // default 2 embd
+  uint64_t ssm_state = 0;
+  uint64_t ssm_heads = 0;         // mamba: rank of the widths
+  uint64_t ssm_groups = 2;
   uint64_t experts = 4;           // lfm2moe
   uint64_t experts_used = 2;
   uint64_t expert_ffn = 0;

@@ -19,6 +19,16 @@
   void SwiGlu(const float* gate, const float* up, size_t n, float* out);                       \
   void GeGlu(const float* gate, const float* up, size_t n, float* out);                        \
   void ClampedSwiGlu(const float* gate, const float* up, size_t n, float* out);                \
+  void SiluVector(const float* x, size_t n, float* out);                                       \
+  void ExpVector(const float* x, size_t n, float* out);                                        \
+  void SoftplusVector(const float* x, size_t n, float* out);                                   \
+  void DiagonalScan(float* state, const float* rate, const float* width, const float* x,       \
+                    const float* b, const float* c, size_t channels, size_t n,                 \
+                    const float* skip, float* y);                                              \
+  void ScalarScan(float* state, float decay, float width, const float* x, const float* b,      \
+                  const float* c, size_t dim, size_t n, float skip, float* y);                 \
+  void DeltaStep(float* state, float decay, float share, const float* q, const float* k,       \
+                 const float* v, size_t dim, float* out);                                      \
   void SigmoidVector(const float* x, size_t n, float* out);                                    \
   void SoftCap(const float* x, float cap, size_t n, float* out);                               \
   void Rope(float* head, const float* cos, const float* sin, size_t half, bool neox);          \

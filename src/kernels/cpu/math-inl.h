@@ -48,4 +48,20 @@ LULL_INLINE F32 Tanh(F32 x) {
                     SelectNegative(x, Sub(ZeroF32(), large), large));
 }
 
+// ln(1 + e^x) = max(x, 0) + 2 artanh(u / (2 + u)), u = e^-|x|.
+LULL_INLINE F32 Softplus(F32 x) {
+  const F32 u = Exp(Sub(ZeroF32(), Abs(x)));
+  const F32 z = Div(u, Add(u, Set1(2.0f)));
+  const F32 z2 = Mul(z, z);
+  F32 p = Set1(2.0f / 15);
+  p = Fma(p, z2, Set1(2.0f / 13));
+  p = Fma(p, z2, Set1(2.0f / 11));
+  p = Fma(p, z2, Set1(2.0f / 9));
+  p = Fma(p, z2, Set1(2.0f / 7));
+  p = Fma(p, z2, Set1(2.0f / 5));
+  p = Fma(p, z2, Set1(2.0f / 3));
+  p = Fma(p, z2, Set1(2.0f));
+  return Fma(p, z, Max(x, ZeroF32()));
+}
+
 }  // namespace lull::LULL_ISA

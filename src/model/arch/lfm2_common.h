@@ -13,16 +13,17 @@ inline constexpr HparamSpec kLfmWindowSpec = {"attention.sliding_window", &Hpara
 inline constexpr TensorSpec kLfmOutputNorm = {
     "token_embd_norm.weight", When::kModel, true, &M::output_norm, {Embd}};
 inline constexpr TensorSpec kConvKernel = {
-    "blk.%d.shortconv.conv.weight", When::kConv, true, &L::conv, {Taps, Embd}};
+    "blk.%d.shortconv.conv.weight", When::kRecurrent, true, &L::conv, {Taps, Embd}};
 inline constexpr TensorSpec kConvIn = {
-    "blk.%d.shortconv.in_proj.weight", When::kConv, true, &L::conv_in, {Embd, Embd3}};
+    "blk.%d.shortconv.in_proj.weight", When::kRecurrent, true, &L::conv_in, {Embd, Embd3}};
 inline constexpr TensorSpec kConvOut = {
-    "blk.%d.shortconv.out_proj.weight", When::kConv, true, &L::conv_out, {Embd, Embd}};
+    "blk.%d.shortconv.out_proj.weight", When::kRecurrent, true, &L::conv_out, {Embd, Embd}};
 
 inline Status PlanConvLayers(Hparams& h) {
   for (LayerPlan& layer : h.layers) {
-    layer.conv = layer.kv_heads == 0;
-    layer.window = layer.conv ? 0 : h.window;
+    const bool conv = layer.kv_heads == 0;
+    if (conv) layer.mixer = Mixer::kShortConv;
+    layer.window = conv ? 0 : h.window;
   }
   return Status::Ok();
 }

@@ -1,3 +1,5 @@
+#include <cstring>
+
 #include "model/forward_state.h"
 
 namespace lull {
@@ -25,12 +27,38 @@ void SetTables(ForwardState& s, int group) {
   }
 }
 
+// Q's projection gives [head_dim] of Q and [head_dim] of a gate for each head in turn: they part.
+void SplitGates(const ExecContext& ctx, ForwardState& s) {
+  const auto heads = static_cast<size_t>(s.h->num_heads), dim = static_cast<size_t>(s.h->head_dim);
+  ForRows(ctx, s.rows, ElementwiseNs(s.env->kernels, 2 * heads * dim), [&](size_t row, int) {
+    float* both = s.gate + row * 2 * heads * dim;
+    float* q = s.q + row * heads * dim;
+    for (size_t h = 0; h < heads; ++h) {
+      memcpy(q + h * dim, both + 2 * h * dim, dim * sizeof(float));
+      memmove(both + h * dim, both + (2 * h + 1) * dim, dim * sizeof(float));
+    }
+  });
+}
+
+// What attention gave, times the sigmoid of its gates.
+void ApplyGates(const ExecContext& ctx, ForwardState& s) {
+  const auto n = static_cast<size_t>(s.h->q_dim());
+  ForRows(ctx, s.rows, ElementwiseNs(s.env->kernels, 4 * n), [&](size_t i, int) {
+    float* gate = s.gate + static_cast<size_t>(s.active[i]) * 2 * n;
+    s.env->kernels.sigmoid(gate, n, gate);
+    float* out = s.mixed.Row(i);
+    for (size_t j = 0; j < n; ++j) out[j] *= gate[j];
+  });
+}
+
 void ProjectQkv(const ExecContext& ctx, ForwardState& s, const LayerWeights& w) {
   const auto item = [&](const PackedMatrix& m, float* out) {
     return MatMulItem{&m, &s.normed, 0, s.normed.rows, out, m.rows};
   };
-  const MatMulItem items[] = {item(w.q, s.q), item(w.k, s.k), item(w.v, s.v)};
+  const bool gated = s.architecture->gated_attention;
+  const MatMulItem items[] = {item(w.q, gated ? s.gate : s.q), item(w.k, s.k), item(w.v, s.v)};
   MatMul(ctx, *s.env, items);
+  if (gated) SplitGates(ctx, s);
 }
 
 }  // namespace
@@ -75,6 +103,7 @@ void AttentionBlock(const ExecContext& ctx, ForwardState& s, size_t layer, bool 
   attend.kv = rotate.kv;
   attend.out = &s.mixed;
   Attention(ctx, *s.env, s.places, std::span(s.active).first(s.rows), attend);
+  if (s.architecture->gated_attention) ApplyGates(ctx, s);
   s.mixed.SetReaders({&w.o});
   QuantizeRows(ctx, *s.env, &s.mixed);
   const MatMulItem out{&w.o, &s.mixed, 0, s.rows, s.delta, w.o.rows};

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
-#include "base/thread_pool.h"
 #include "model/forward_state.h"
+#include "ops/for_rows.h"
 
 namespace lull {
 namespace {
@@ -63,16 +63,6 @@ void AssignSlots(ForwardState& s) {
   begin[0] = 0;
 }
 
-// fn(row) for all rows, in tiles by cost.
-template <typename Fn>
-void ForRows(const ExecContext& ctx, size_t rows, double ns_per_row, Fn&& fn) {
-  const RowTiles tiles(ctx, rows, ns_per_row);
-  ParallelFor(ctx, tiles.tiles, [&](size_t tile, int) {
-    const size_t end = std::min(rows, (tile + 1) * tiles.per_tile);
-    for (size_t row = tile * tiles.per_tile; row < end; ++row) fn(row);
-  });
-}
-
 // What the router and the experts read; the experts read copies.
 void SetExpertReaders(ForwardState& s, const LayerWeights& w) {
   s.gathered.SetReaders({});
@@ -86,6 +76,7 @@ void SetExpertReaders(ForwardState& s, const LayerWeights& w) {
   if (w.shared_gate.format == nullptr) return;
   s.normed.AddReader(w.shared_gate);
   s.normed.AddReader(w.shared_up);
+  if (w.shared_router.format != nullptr) s.normed.AddReader(w.shared_router);
 }
 
 const float* BiasOf(const float* biases, size_t expert, size_t n) {
@@ -139,9 +130,17 @@ void RunSharedExpert(const ExecContext& ctx, ForwardState& s, const LayerWeights
   GatedMatMul(ctx, *s.env, {&gated, 1}, ActivationOf(s), &s.gated);
   const MatMulItem down{&w.shared_down, &s.gated, 0, s.rows, s.expert_out, n};
   MatMul(ctx, *s.env, {&down, 1});
-  ForRows(ctx, s.rows, ElementwiseNs(s.env->kernels, 2 * n), [&](size_t row) {
+  const bool weighted = w.shared_router.format != nullptr;
+  if (weighted) {
+    const MatMulItem score{&w.shared_router, &s.normed, 0, s.rows, s.router, 1};
+    MatMul(ctx, *s.env, {&score, 1});
+    s.env->kernels.sigmoid(s.router, s.rows, s.router);
+  }
+  ForRows(ctx, s.rows, ElementwiseNs(s.env->kernels, 2 * n), [&](size_t row, int) {
     float* sum = s.delta + row * n;
-    s.env->kernels.add(sum, s.expert_out + row * n, n, sum);
+    const float* out = s.expert_out + row * n;
+    if (weighted) return s.env->kernels.fma_scalar(out, s.router[row], n, sum);
+    s.env->kernels.add(sum, out, n, sum);
   });
 }
 
@@ -160,17 +159,17 @@ void MoeBlock(const ExecContext& ctx, ForwardState& s, size_t layer) {
   const RouterFn router =
       s.h->expert_gating != 0 ? static_cast<RouterFn>(s.h->expert_gating) : s.architecture->router;
   ForRows(ctx, s.rows, static_cast<double>(experts * (used + 4)) * 1.5,
-          [&](size_t row) { RouteRow(s, w, router, row); });
+          [&](size_t row, int) { RouteRow(s, w, router, row); });
   AssignSlots(s);
   s.gathered.k = n;
   s.gathered.rows = s.rows * used;
-  ForRows(ctx, s.rows, ElementwiseNs(kernels, 2 * n * used), [&](size_t row) {
+  ForRows(ctx, s.rows, ElementwiseNs(kernels, 2 * n * used), [&](size_t row, int) {
     for (size_t i = row * used; i < (row + 1) * used; ++i)
       s.gathered.CopyRow(s.normed, row, static_cast<size_t>(s.expert_slot[i]));
   });
   RunExperts(ctx, s, w);
   ForRows(ctx, s.rows, ElementwiseNs(kernels, 2 * n * used),
-          [&](size_t row) { SumExperts(s, w, row); });
+          [&](size_t row, int) { SumExperts(s, w, row); });
   if (w.shared_gate.format != nullptr) RunSharedExpert(ctx, s, w);
   s.pending = {s.delta, nullptr, w.ffn_post_norm};
 }
