@@ -141,7 +141,7 @@ Result<std::string> SystemdUnit(const UnitOptions& options) {
   }
   if (!options.pull.empty()) {
     LULL_ASSIGN_OR_RETURN(const std::string pull,
-                          CommandLine({options.binary, "pull", options.pull}));
+                          CommandLine({options.binary, "pull", "--if-missing", options.pull}));
     unit += "ExecStartPre=" + pull + "\n";
   }
   LULL_ASSIGN_OR_RETURN(std::string serve, CommandLine(words));

@@ -31,7 +31,7 @@ class ModelCatalog {
   virtual ~ModelCatalog() = default;
   // What is on disk. May read folders, so not for a thread that must not wait.
   virtual std::vector<AvailableModel> List() const = 0;
-  // kNotFound says how to get it.
+  // Its name may be another than the one asked for, and finds it too. kNotFound says how to get it.
   virtual Result<AvailableModel> Find(const std::string& name) const = 0;
   // What Pull would fetch, without fetching or asking anybody: bytes 0 and no digest where only the
   // place it comes from knows them; kNotFound.

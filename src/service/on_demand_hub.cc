@@ -400,16 +400,19 @@ void OnDemandHub::Acquire(const ModelQuery& query, AcquireFn fn) {
     if (found) return core.StartLoad(std::move(file), query, std::move(fn), lease);
     lock.unlock();
     Result<AvailableModel> known = core.catalog.Find(name);
-    if (known.ok()) {
+    if (known.ok() && known->name == name) {
       file = std::move(*known);
-      file.name = name;
       continue;
+    }
+    ModelQuery other = query;
+    if (known.ok()) {  // under another of its names
+      other.name = known->name;
+      return Acquire(other, std::move(fn));
     }
     const bool own_instead = !query.exact && !core.options.own.empty() && name != core.options.own;
     if (!own_instead) return fn(known.error());
-    ModelQuery own = query;
-    own.name = core.options.own;
-    return Acquire(own, std::move(fn));
+    other.name = core.options.own;
+    return Acquire(other, std::move(fn));
   }
 }
 

@@ -183,6 +183,13 @@ std::string ParseNextLink(const std::string& value) {
   return "";
 }
 
+std::string RefusedRedirect(const std::string& from, const std::string& to) {
+  const std::string target = Lower(to.substr(0, 8));
+  if (target.starts_with("https://")) return "";
+  if (Lower(from.substr(0, 6)) == "https:") return "a redirect away from https";
+  return target.starts_with("http://") ? "" : "a redirect to another protocol";
+}
+
 bool SameOrigin(const std::string& a, const std::string& b) {
   const std::string origin = Origin(a);
   return !origin.empty() && origin == Origin(b);
@@ -303,11 +310,8 @@ HttpOutcome HttpClient::Get(const HttpGet& get, const HttpCallbacks& callbacks) 
     outcome.head.redirected = hop > 0;
     if (redirect.empty()) return outcome;
     outcome.end = HttpEnd::kRefused;
-    const bool secure = url.starts_with("https:");
-    if (!redirect.starts_with("https://") && (secure || !redirect.starts_with("http://"))) {
-      outcome.reason = secure ? "a redirect away from https" : "a redirect to another protocol";
-      return outcome;
-    }
+    outcome.reason = RefusedRedirect(url, redirect);
+    if (!outcome.reason.empty()) return outcome;
     if (hop == rep_->limits.max_redirects) {
       outcome.reason = "more than " + std::to_string(hop) + " redirects";
       return outcome;

@@ -80,6 +80,8 @@ void ParseContentRange(const std::string& value, int64_t* start, int64_t* total)
 int64_t ParseRetryAfter(const std::string& value, int64_t now_unix_s);
 // The address of rel="next" in a Link, or "".
 std::string ParseNextLink(const std::string& value);
+// Why a redirect is not followed, or "": from https to https alone, else to http or https.
+std::string RefusedRedirect(const std::string& from, const std::string& to);
 // Whether a and b have the same scheme, host and port.
 bool SameOrigin(const std::string& a, const std::string& b);
 

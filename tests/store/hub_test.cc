@@ -206,6 +206,16 @@ TEST(HubAddressTest, EndpointsAndTokens) {
             "https://huggingface.co/o/r/resolve/c/a%20b/m%231.gguf");
 }
 
+TEST(HttpTest, RedirectsThatAreNotFollowed) {
+  EXPECT_EQ(RefusedRedirect("https://h/x", "https://cdn/y"), "");
+  EXPECT_EQ(RefusedRedirect("http://h/x", "https://cdn/y"), "");
+  EXPECT_EQ(RefusedRedirect("http://h/x", "http://cdn/y"), "");
+  for (const char* to : {"http://h/x", "ftp://h/x", "file:///etc/passwd", "", "httpsx://h"})
+    EXPECT_NE(RefusedRedirect("HTTPS://h/x", to), "") << to;
+  for (const char* to : {"file:///etc/passwd", "gopher://h", ""})
+    EXPECT_NE(RefusedRedirect("http://h/x", to), "") << to;
+}
+
 TEST(HttpTest, HeadersThatAreRead) {
   int64_t start = 0, total = 0;
   ParseContentRange("bytes 5-9/10", &start, &total);

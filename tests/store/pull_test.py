@@ -109,6 +109,9 @@ def pulls_and_runs(setting):
     before = len(setting.hub.requests)
     setting.pulled("hf:org/tiny-GGUF:Q8_0")
     check(not any(where == "cdn" for where, _, _ in setting.hub.requests[before:]), "fetched again")
+    before = len(setting.hub.requests)
+    again, = setting.pulled("hf:org/tiny-GGUF", flags=["--if-missing"])
+    check(again == path and len(setting.hub.requests) == before, "the hub was asked")
 
 
 def chooses_a_file(setting):
@@ -400,7 +403,15 @@ def a_server_pulls_copies_and_removes(setting):
         status, text = ask("POST", "/v1/completions", {"model": "hf.co/org/tiny-GGUF:Q8_0", "prompt": "a",
                                                        "max_tokens": 2})
         check(status == 200, text)
-        check(ask("DELETE", "/api/delete", {"model": name})[0] == 200, "delete")
+        status, text = ask("GET", "/api/ps")
+        loaded = sorted(model["name"] for model in json.loads(text)["models"])
+        check(loaded == [name, "mine:latest"], text)
+        setting.hub.add("o/folder", "config.json", b"{}", False)
+        setting.hub.add("o/folder", "model.safetensors", b"x" * 100)
+        setting.pulled("hf:o/folder")
+        check(ask("GET", "/api/tags")[0] == 200, "a folder in the list")
+        check(ask("DELETE", "/api/delete", {"model": "hf:org/tiny-GGUF"})[0] == 200, "delete")
+        check(name not in ask("GET", "/api/ps")[1], "still loaded")
         check(blob(setting, data).exists(), "the bytes of a shared model went")
         check(ask("DELETE", "/api/delete", {"model": "mine"})[0] == 200, "delete")
         check(not blob(setting, data).exists(), "the bytes stayed")

@@ -7,7 +7,7 @@
 #include "cli/environment.h"
 #include "cli/output.h"
 #include "cli/systemd_unit.h"
-#include "store/catalog.h"
+#include "store/model_ref.h"
 
 namespace lull {
 namespace {
@@ -86,7 +86,7 @@ class ServiceInstallCommand : public ServicePart {
     options.binary = fs::read_symlink("/proc/self/exe", ec).string();
     options.serve_args = args_;
     options.user = user_;
-    if (FindCatalogEntry(args_[0]) != nullptr) options.pull = args_[0];
+    if (!fs::exists(args_[0], ec) && FindModelSource(args_[0]).ok()) options.pull = args_[0];
     LULL_ASSIGN_OR_RETURN(const std::string unit, SystemdUnit(options));
     LULL_ASSIGN_OR_RETURN(const fs::path path, UnitPath(user_));
     if (dry_run_) {

@@ -101,8 +101,9 @@ Status Delete(Service& service, const HttpRequest& request, Responder& responder
   const std::string name = ReadModelName(fields);
   LULL_RETURN_IF_ERROR(fields.Finish());
   if (service.catalog == nullptr) return NoStore();
-  LULL_RETURN_IF_ERROR(service.catalog->Remove(name));
-  service.hub->Unload(name);  // its mapping keeps the bytes until then
+  LULL_ASSIGN_OR_RETURN(const AvailableModel model, service.catalog->Find(name));
+  LULL_RETURN_IF_ERROR(service.catalog->Remove(model.name));
+  service.hub->Unload(model.name);  // its mapping keeps the bytes until then
   responder.Send({200, "application/json", "", {}});
   return Status();
 }
