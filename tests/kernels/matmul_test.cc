@@ -39,7 +39,8 @@ struct RandomActs {
   std::vector<int16_t> sums32, sums16;
   Activations view;
 
-  RandomActs(size_t rows, size_t k, std::mt19937& rng, bool super_blocks)
+  // all: the value of each, in place of random ones.
+  RandomActs(size_t rows, size_t k, std::mt19937& rng, bool super_blocks, float all = 0.0f)
       : f32(rows * k),
         scale(rows * k / 32),
         scaled_sum(rows * k / 32),
@@ -50,7 +51,7 @@ struct RandomActs {
         sums32(rows * k / 32),
         sums16(rows * k / 16) {
     std::normal_distribution<float> normal;
-    for (float& f : f32) f = normal(rng);
+    for (float& f : f32) f = all != 0.0f ? all : normal(rng);
     if (k % 32 == 0) {
       for (size_t b = 0; b < rows * k / 32; ++b) QuantizeBlock(b);
     }
@@ -238,6 +239,29 @@ TEST_P(MatMulTest, SameBitsForEverySplit) {
         g = g_end;
       }
       ExpectSameBits(want, out, isa.name);
+    }
+  }
+}
+
+// Nothing saturates where all codes are the largest or the smallest and so are all activations.
+TEST_P(MatMulTest, SameBitsForTheLargestSums) {
+  const QuantFormat& format = *GetParam().format;
+  if (format.activations == ActivationForm::kF32) GTEST_SKIP() << "has no integers";
+  std::mt19937 rng(18);
+  const size_t k = 512, rows = 17;
+  for (const int byte : {0xff, 0x00}) {
+    std::vector<uint8_t> file = RandomFileRows(format, rows, k, rng);
+    std::vector<uint8_t> same(file.size(), static_cast<uint8_t>(byte));
+    for (size_t at = 0; at < file.size(); at += format.file_block_bytes) {
+      for (const size_t offset : HalfOffsets(format))
+        memcpy(&same[at + offset], &file[at + offset], 2);
+      if (HalfOffsets(format).empty()) same[at] = file[at];
+    }
+    const OwnedMatrix w(format, same, rows, k);
+    RandomActs acts(24, k, rng, GetParam().super_blocks, byte == 0xff ? 1.0f : -1.0f);
+    const std::vector<float> want = RowByRow(w.view, acts.view);
+    for (const IsaMatMul& isa : AllIsas()) {
+      if (isa.present) ExpectSameBits(want, Whole(isa, w.view, acts.view), isa.name);
     }
   }
 }

@@ -95,6 +95,14 @@ inline size_t RunPrimitives(const float* x, const float* y, const uint8_t* bytes
     q8 = DotQ8(q8, k % 8 ? u : v, LoadA4(act + k));
   }
   PUT_I32(dot);
+  // Eight words of bytes up to 16, of the largest activations.
+  Partial partial = ZeroPartial();
+  memset(act, mask & 1 ? 127 : -127, 4);
+  memset(b64, 16, 64);
+  for (int k = 0; k < 8; ++k) {
+    partial = DotPartial(partial, k % 3 == 0 ? LowNibbles(u) : LoadU8(b64), LoadA4(act));
+  }
+  PUT_I32(AddPartial(dot, partial));
   PUT_I32(q8);
 #undef PUT
 #undef PUT_F32

@@ -33,12 +33,28 @@ LULL_INLINE void UnpackWords(const uint8_t* sub, uint8_t* words) {
 template <typename T>
 inline constexpr int kMinsOf = T::kHasMin ? T::kScales : 0;
 
+// Types whose kTop, the largest unsigned weight, lets the words of a scale be summed in Partials.
+template <typename T>
+constexpr bool IsSmall() {
+  if constexpr (kPartialSums && requires { T::kTop; })
+    return T::kTop * (T::kScales == 2 ? 4 : 8) <= 128;
+  else
+    return false;
+}
+
+// Of a panel's bytes no more is told than whether Partials may take them.
+template <typename T>
+constexpr int PanelTop() {
+  return IsSmall<T>() ? 128 / (8 / T::kScales) : 255;
+}
+
 // A 32-block of weights unpacked: eight vectors of bytes, f32 scales, f32 mins. One for all types
 // with as many of them, so that they share the tiles over it: the value of the offset is in the
 // activations' sums.
-template <int kNumScales, int kNumMins, bool kOffsets, bool kWholeBytes>
+template <int kNumScales, int kNumMins, bool kOffsets, bool kWholeBytes, int kLargest>
 struct PanelBlock {
   static constexpr int kOffset = kOffsets ? 1 : 0, kScales = kNumScales;
+  static constexpr int kTop = kLargest;
   static constexpr bool kHasMin = kNumMins > 0, kFullRange = kWholeBytes;
   static constexpr size_t kBlockK = 32, kSubBytes = 0;
   static constexpr size_t kPackedBlockBytes = 512 + 64 * (kNumScales + kNumMins);
@@ -61,7 +77,7 @@ struct PanelBlock {
   }
 };
 template <typename T>
-using PanelOf = PanelBlock<T::kScales, kMinsOf<T>, T::kOffset != 0, T::kFullRange>;
+using PanelOf = PanelBlock<T::kScales, kMinsOf<T>, T::kOffset != 0, T::kFullRange, PanelTop<T>()>;
 
 template <typename T>
 void UnpackPanel(const uint8_t* packed, size_t num_blocks, uint8_t* panel) {

@@ -81,9 +81,10 @@ struct SuperTile {
 // A super-block unpacked: eight times eight vectors of bytes and the scales as i32; then the pairs,
 // the f32 scale and, for mins, theirs. One for all types that agree in these, so that they share
 // the tiles over it.
-template <int kFrom, int kNumScales, bool kMins, bool kWholeBytes>
+template <int kFrom, int kNumScales, bool kMins, bool kWholeBytes, int kLargest>
 struct SuperPanelBlock {
   static constexpr int kOffset = kFrom, kScales = kNumScales;
+  static constexpr int kTop = kLargest;
   static constexpr bool kHasMin = kMins, kFullRange = kWholeBytes;
   static constexpr int kPairs = kNumScales == 2 ? 8 : 4;
   static constexpr size_t kBlockK = 256, kSubBytes = 512 + 64 * kScales;
@@ -116,7 +117,8 @@ struct SuperPanelBlock {
   }
 };
 template <typename T>
-using SuperPanelOf = SuperPanelBlock<T::kOffset, T::kScales, T::kHasMin, T::kFullRange>;
+using SuperPanelOf =
+    SuperPanelBlock<T::kOffset, T::kScales, T::kHasMin, T::kFullRange, PanelTop<T>()>;
 
 template <typename T>
 void UnpackSuperPanel(const uint8_t* packed, size_t num_blocks, uint8_t* panel) {

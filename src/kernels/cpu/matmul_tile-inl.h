@@ -78,9 +78,9 @@ constexpr int32_t OffsetOf() {
 }
 
 // A word of every row's weights with the same word of every activation row.
-template <typename T, int kWord, typename Acts, int kGroups, int kCols>
+template <typename T, int kWord, typename Sum, typename Acts, int kGroups, int kCols>
 LULL_INLINE void DotWord(const uint8_t* const sub[kMaxGroups], const Acts& acts,
-                         I32 (&dot)[kGroups][kCols]) {
+                         Sum (&dot)[kGroups][kCols]) {
   U8 w[kGroups];
 #pragma GCC unroll kTileUnroll
   for (int g = 0; g < kGroups; ++g) w[g] = T::template Word<kWord>(sub[g]);
@@ -89,15 +89,18 @@ LULL_INLINE void DotWord(const uint8_t* const sub[kMaxGroups], const Acts& acts,
     const int32_t a4 = acts.Word(c, kWord);
 #pragma GCC unroll kTileUnroll
     for (int g = 0; g < kGroups; ++g) {
-      dot[g][c] = T::kFullRange ? DotQ8(dot[g][c], w[g], a4) : DotU8(dot[g][c], w[g], a4);
+      if constexpr (IsSmall<T>())
+        dot[g][c] = DotPartial(dot[g][c], w[g], a4);
+      else
+        dot[g][c] = T::kFullRange ? DotQ8(dot[g][c], w[g], a4) : DotU8(dot[g][c], w[g], a4);
     }
   }
 }
 
 // The words of one scale: all eight, or four for each half.
-template <typename T, int kHalf, typename Acts, int kGroups, int kCols>
-LULL_INLINE void DotWords(const uint8_t* const sub[kMaxGroups], const Acts& acts,
-                          I32 (&dot)[kGroups][kCols]) {
+template <typename T, int kHalf, typename Sum, typename Acts, int kGroups, int kCols>
+LULL_INLINE void DotEachWord(const uint8_t* const sub[kMaxGroups], const Acts& acts,
+                             Sum (&dot)[kGroups][kCols]) {
   DotWord<T, 4 * kHalf + 0>(sub, acts, dot);
   DotWord<T, 4 * kHalf + 1>(sub, acts, dot);
   DotWord<T, 4 * kHalf + 2>(sub, acts, dot);
@@ -107,6 +110,26 @@ LULL_INLINE void DotWords(const uint8_t* const sub[kMaxGroups], const Acts& acts
     DotWord<T, 5>(sub, acts, dot);
     DotWord<T, 6>(sub, acts, dot);
     DotWord<T, 7>(sub, acts, dot);
+  }
+}
+template <typename T, int kHalf, typename Acts, int kGroups, int kCols>
+LULL_INLINE void DotWords(const uint8_t* const sub[kMaxGroups], const Acts& acts,
+                          I32 (&dot)[kGroups][kCols]) {
+  if constexpr (IsSmall<T>()) {
+    Partial sum[kGroups][kCols];
+#pragma GCC unroll kTileUnroll
+    for (int c = 0; c < kCols; ++c) {
+#pragma GCC unroll kTileUnroll
+      for (int g = 0; g < kGroups; ++g) sum[g][c] = ZeroPartial();
+    }
+    DotEachWord<T, kHalf>(sub, acts, sum);
+#pragma GCC unroll kTileUnroll
+    for (int c = 0; c < kCols; ++c) {
+#pragma GCC unroll kTileUnroll
+      for (int g = 0; g < kGroups; ++g) dot[g][c] = AddPartial(dot[g][c], sum[g][c]);
+    }
+  } else {
+    DotEachWord<T, kHalf>(sub, acts, dot);
   }
 }
 

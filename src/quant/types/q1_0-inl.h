@@ -23,7 +23,7 @@ struct TypeQ1_0 {
       out[i] = PlaneBit(block + i / 32 * kSubBytes, lane, i % 32) != 0 ? d : -d;
   }
 
-  static constexpr int kOffset = 1, kScales = 1;
+  static constexpr int kOffset = 1, kScales = 1, kTop = 2;
   static constexpr bool kHasMin = false, kFullRange = false;
   struct State {
     F32 d;

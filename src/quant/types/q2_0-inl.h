@@ -29,7 +29,7 @@ struct TypeQ2_0 {
       out[i] = static_cast<float>(PairAt(block + i / 32 * kSubBytes, lane, i % 32) - 1) * d;
   }
 
-  static constexpr int kOffset = 1, kScales = 1;
+  static constexpr int kOffset = 1, kScales = 1, kTop = 3;
   static constexpr bool kHasMin = false, kFullRange = false;
   struct State {
     F32 d;

@@ -31,7 +31,7 @@ struct TypeQ2_K {
     }
   }
 
-  static constexpr int kOffset = 0, kScales = 2;
+  static constexpr int kOffset = 0, kScales = 2, kTop = 3;
   static constexpr bool kHasMin = true, kFullRange = false;
   struct State {
     alignas(64) uint8_t sc[256];

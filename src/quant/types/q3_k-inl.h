@@ -37,7 +37,7 @@ struct TypeQ3_K {
     }
   }
 
-  static constexpr int kOffset = 4, kScales = 2;
+  static constexpr int kOffset = 4, kScales = 2, kTop = 7;
   static constexpr bool kHasMin = false, kFullRange = false;
   struct State {
     alignas(64) uint8_t sc[256];

@@ -19,7 +19,7 @@ struct TypeQ4_0 {
   }
 
   static constexpr size_t kSubBytes = 256;
-  static constexpr int kOffset = 8, kScales = 1;
+  static constexpr int kOffset = 8, kScales = 1, kTop = 15;
   static constexpr bool kHasMin = false, kFullRange = false;
   struct State {
     const uint8_t* block;

@@ -20,7 +20,7 @@ struct TypeQ4_1 {
   }
 
   static constexpr size_t kSubBytes = 256;
-  static constexpr int kOffset = 0, kScales = 1;
+  static constexpr int kOffset = 0, kScales = 1, kTop = 15;
   static constexpr bool kHasMin = true, kFullRange = false;
   struct State {
     const uint8_t* block;

@@ -34,7 +34,7 @@ struct TypeQ4_K {
     }
   }
 
-  static constexpr int kOffset = 0, kScales = 1;
+  static constexpr int kOffset = 0, kScales = 1, kTop = 15;
   static constexpr bool kHasMin = true, kFullRange = false;
   using State = KScales;
   static LULL_INLINE void Begin(const uint8_t* block, State& s) {

@@ -22,7 +22,7 @@ struct TypeTQ2_0 {
       out[i] = d * static_cast<float>(PairAt(block + i / 32 * kSubBytes, lane, i % 32) - 1);
   }
 
-  static constexpr int kOffset = 1, kScales = 1;
+  static constexpr int kOffset = 1, kScales = 1, kTop = 3;
   static constexpr bool kHasMin = false, kFullRange = false;
   struct State {
     F32 d;

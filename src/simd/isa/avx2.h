@@ -18,6 +18,22 @@ LULL_INLINE I32 DotU8(I32 acc, U8 w, int32_t a4) {
   const __m256i a = _mm256_set1_epi32(a4);
   return {DotHalf(acc.lo, w.lo, a), DotHalf(acc.hi, w.hi, a)};
 }
+// Sums of pairs in 16 bits: at most 2 * 128 * 127 by what is required of the bytes.
+inline constexpr bool kPartialSums = true;
+struct Partial {
+  __m256i lo, hi;
+};
+LULL_INLINE Partial ZeroPartial() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+LULL_INLINE Partial DotPartial(Partial acc, U8 w, int32_t a4) {
+  const __m256i a = _mm256_set1_epi32(a4);
+  return {_mm256_add_epi16(acc.lo, _mm256_maddubs_epi16(w.lo, a)),
+          _mm256_add_epi16(acc.hi, _mm256_maddubs_epi16(w.hi, a))};
+}
+LULL_INLINE I32 AddPartial(I32 acc, Partial sum) {
+  const __m256i ones = _mm256_set1_epi16(1);
+  return {_mm256_add_epi32(acc.lo, _mm256_madd_epi16(sum.lo, ones)),
+          _mm256_add_epi32(acc.hi, _mm256_madd_epi16(sum.hi, ones))};
+}
 // Full-range unsigned bytes would saturate: undo the offset and move the sign to the activation.
 inline constexpr int32_t kQ8Offset = 0;
 LULL_INLINE I32 Q8Start(int32_t) { return Set1I32(0); }

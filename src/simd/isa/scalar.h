@@ -354,6 +354,13 @@ LULL_NOINLINE I32 DotU8(I32 acc, U8 w, int32_t a4) {
   LULL_LANES for (int j = 0; j < 4; ++j) acc.v[i] += int32_t{w.v[4 * i + j]} * a[j];
   return acc;
 }
+// The same for few small products, where that is cheaper in narrower sums: a partial sum begins at
+// ZeroPartial and is added at last. Requires: sum over its words of the largest byte <= 128.
+inline constexpr bool kPartialSums = false;  // narrower here
+using Partial = I32;
+LULL_INLINE Partial ZeroPartial() { return Set1I32(0); }
+LULL_INLINE Partial DotPartial(Partial acc, U8 w, int32_t a4) { return DotU8(acc, w, a4); }
+LULL_INLINE I32 AddPartial(I32 acc, Partial sum) { return AddI32(acc, sum); }
 // Signed weights stored with the sign bit flipped (byte = value + 128). The accumulator starts at
 // Q8Start(sum of all a), then takes DotQ8 for each word: the total is the exact signed dot.
 inline constexpr int32_t kQ8Offset = 128;  // Q8Start(s) is -kQ8Offset * s
