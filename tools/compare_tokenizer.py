@@ -379,7 +379,7 @@ def main():
     parser.add_argument("--pre", default="")
     parser.add_argument("--golden", default="")
     parser.add_argument("--made-goldens", default="", metavar="FOLDER")
-    parser.add_argument("--made-count", type=int, default=4000, help="strings for each made vocabulary of the table")
+    parser.add_argument("--made-count", type=int, default=2000, help="strings for each made vocabulary of the table")
     parser.add_argument("--table", action="store_true")
     parser.add_argument("models", nargs="*")
     args = parser.parse_args()

@@ -147,6 +147,20 @@ TEST(Batcher, AConstraintChoosesWhatMayFollow) {
   EXPECT_LT(answer.chosen[0].logprob, -0.1f);
 }
 
+// The text of a control token is part of the answer where the request says so.
+TEST(Batcher, ShownTokensAreWrittenOut) {
+  for (const bool shown : {false, true}) {
+    World world;
+    world.tokenizer.control_token = 40;
+    Request request = MakeRequest({1, 2, 3}, 20);
+    request.constraint = std::make_shared<Spelling>(std::vector<int32_t>{5, 40, 6}, 63);
+    if (shown) request.shown_tokens = {40};
+    world.Add(1, request);
+    world.Drain();
+    EXPECT_EQ(world.answers[1].text, shown ? "5X6" : "56");
+  }
+}
+
 TEST(Batcher, AConstraintsErrorEndsItsRequest) {
   const std::vector<int32_t> text = {5, 40, 5};
   const auto no_mask = std::make_shared<Spelling>(text, 63);

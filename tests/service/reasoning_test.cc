@@ -128,5 +128,42 @@ TEST_F(ReasoningTest, OfOllama) {
   EXPECT_TRUE(Post("/api/generate", generate).json().contains("thinking"));
 }
 
+// What templates ask of messages beyond what clients send: ids of nine characters, arguments as
+// text.
+class PickyTemplateTest : public ReasoningTest {
+ protected:
+  Status WriteModel(const std::string& path) override {
+    TinyModelSpec spec;
+    spec.ctx = 2048;
+    spec.chat_template = false;
+    GgufWriter writer;
+    writer.set_durable(false);
+    LULL_RETURN_IF_ERROR(BuildTinyModel(spec, &writer));
+    writer.AddString("tokenizer.chat_template",
+                     "{% for tool in tools or [] %}{{ tool.function.name }}{% endfor %}"
+                     "{% for message in messages %}{% for call in message.tool_calls or [] %}"
+                     "{% if call.id | length != 9 %}{{ raise_exception('nine!') }}{% endif %}"
+                     "[TOOL_CALLS]{{ call.id }}[ARGS]{{ call.function.arguments + '' }}{% endfor %}"
+                     "{{ message.tool_call_id or '' }}:{{ message.content }}\n{% endfor %}");
+    return writer.Write(path);
+  }
+};
+
+TEST_F(PickyTemplateTest, GetsShortIdsAndTextArguments) {
+  const Json call = {{"id", "call_1795388605-24"},
+                     {"type", "function"},
+                     {"function", {{"name", "f"}, {"arguments", "{\"a\": 1}"}}}};
+  const Json tool = {{"type", "function"}, {"function", {{"name", "f"}}}};
+  const std::string prompt = Prompt(
+      {{"tools", Json::array({tool})},
+       {"messages",
+        Json::array({{{"role", "user"}, {"content", "go"}},
+                     {{"role", "assistant"}, {"tool_calls", Json::array({call})}},
+                     {{"role", "tool"}, {"tool_call_id", call["id"]}, {"content", "done"}}})}});
+  const size_t id = prompt.find("[TOOL_CALLS]") + 12;
+  EXPECT_EQ(prompt.substr(id + 9, 13), "[ARGS]{\"a\":1}") << prompt;
+  EXPECT_NE(prompt.find(prompt.substr(id, 9) + ":done"), std::string::npos) << prompt;
+}
+
 }  // namespace
 }  // namespace lull

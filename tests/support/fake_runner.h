@@ -201,9 +201,11 @@ class FakeTokenizer : public Tokenizer {
                                       const TokenizeOptions&) const override {
     return Error{ErrorCode::kUnsupported, "not needed", "", ""};
   }
-  std::string TokenBytes(int32_t token, bool) const override {
+  std::string TokenBytes(int32_t token, bool special) const override {
+    if (token == control_token && !special) return "";
     return pieces_[static_cast<size_t>(token)];
   }
+  int32_t control_token = -1;  // its text is no part of an answer
   std::string Decode(const ExecContext&, const std::vector<int32_t>& tokens,
                      bool special) const override {
     std::string text;
