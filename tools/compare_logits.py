@@ -7,8 +7,9 @@ Tiny random-weight models of every architecture and type, or one real model:
   compare_logits.py --oracle ... --build ... --defects
 
 Which expert wins a near-tie of a router (a gap below --tie between a chosen and a rejected expert, in
-the double-precision reference) is noise. Positions with one are counted apart, and so are the
-positions whose convolutions still see a near-tie at which the two programs did part.
+the double-precision reference) is noise. Positions with one are counted apart, and so are those with a
+gap below --parted-tie at which the two programs did part, and the positions whose convolutions still see
+a near-tie at which they did.
 
 Exits 1 where the cosine at any other position is below --limit. --defects gives Lull files with one
 seeded defect each, and exits 1 where one of them would have passed (needs the gguf package).
@@ -52,7 +53,7 @@ def load(path, count):
 
 def split_near_ties(cos, margins, args):
     """Which positions count, and how many near-ties there are, parted, and behind those."""
-    near = margins < args.tie
+    near = (margins < args.tie) | ((margins < args.parted_tie) & (cos < args.limit))
     parted = np.flatnonzero(near & (cos < args.limit))
     behind = np.zeros(len(cos), bool)
     for position in parted:
@@ -173,6 +174,7 @@ def main():
     parser.add_argument("--embd", type=int, default=256, help="width of the tiny models")
     parser.add_argument("--count", type=int, default=48, help="tokens per tiny model")
     parser.add_argument("--tie", type=float, default=0.02)
+    parser.add_argument("--parted-tie", type=float, default=0.05)
     parser.add_argument("--defects", action="store_true", help="show that seeded defects are caught")
     parser.add_argument("--limit", type=float, default=0.999)
     args = parser.parse_args()
