@@ -64,6 +64,7 @@ Result<Generation> Generate(Engine& engine, const std::vector<int32_t>& prompt_t
   request.stop = flags.stop;
   request.logprobs = flags.logprobs;
   request.ignore_eog = flags.ignore_eog;
+  request.shown_tokens = flags.shown_tokens;
   Collector collector;
   collector.logprobs = flags.logprobs;
   collector.on_text = &on_text;

@@ -17,6 +17,7 @@ struct GenerationFlags {
   std::vector<std::string> stop;
   int logprobs = 0;
   bool ignore_eog = false;
+  std::vector<int32_t> shown_tokens;  // no flag: see Request
 
   void AddTo(CLI::App& app);
 };

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "formats/gguf_writer.h"
 #include "tests/cli/lull_process.h"
 #include "tests/support/tiny_model.h"
 
@@ -66,6 +67,26 @@ TEST_F(CliTest, RunRawIsTheFixedForm) {
   for (const char* field : {"prompt_tokens", "new_tokens", "prefill_tok_s", "decode_tok_s",
                             "load_s", "wall_s", "cpu_s", "peak_rss_bytes"})
     EXPECT_TRUE(json["stats"].contains(field)) << field;
+}
+
+// What a model thinks goes to stderr; a chat keeps it apart in what it remembers.
+TEST_F(CliTest, ReasoningIsNotTheAnswer) {
+  TinyModelSpec spec;
+  spec.ctx = 256;
+  spec.chat_template = false;
+  GgufWriter writer;
+  ASSERT_TRUE(BuildTinyModel(spec, &writer).ok());
+  writer.AddString("tokenizer.chat_template",
+                   "{% for message in messages %}{{ message.content }}{% endfor %}<think>\n"
+                   "{# </think> #}");
+  const std::string path = (folder_ / "thinks.gguf").string();
+  ASSERT_TRUE(writer.Write(path).ok());
+  const std::string flags = " -n 5 --temp 0 --ignore-eog ";
+  EXPECT_EQ(Lull("run " + path + flags + "hi").text, "\n");
+  EXPECT_GT(Lull("run " + path + flags + "--raw hi").text.size(), 1u);
+  const Json message = Lull("chat --json " + path + flags, "hi\n").json();
+  EXPECT_EQ(message["content"], "");
+  EXPECT_NE(message["reasoning_content"], "");
 }
 
 TEST_F(CliTest, SameTokensUnderABudgetAndOnEveryInstructionSet) {

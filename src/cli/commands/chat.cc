@@ -2,6 +2,7 @@
 #include <iostream>
 
 #include "base/os/os.h"
+#include "cli/answer_printer.h"
 #include "cli/command.h"
 #include "cli/generate.h"
 #include "cli/output.h"
@@ -34,8 +35,8 @@ class ChatCommand : public Command {
       if (line.empty()) continue;
       if (line == "/bye") break;
       messages.push_back({{"role", "user"}, {"content", line}});
-      LULL_ASSIGN_OR_RETURN(const std::string answer, Answer(session, *engine, messages));
-      messages.push_back({{"role", "assistant"}, {"content", answer}});
+      LULL_ASSIGN_OR_RETURN(Json answer, Answer(session, *engine, messages));
+      messages.push_back(std::move(answer));
       if (json) PrintJson(messages.back());
     }
     return Status();
@@ -47,19 +48,23 @@ class ChatCommand : public Command {
     return static_cast<bool>(std::getline(std::cin, *line));
   }
 
-  Result<std::string> Answer(const Session& session, Engine& engine, const Json& messages) const {
-    const std::string text = messages.dump(-1, ' ', false, Json::error_handler_t::replace);
-    LULL_ASSIGN_OR_RETURN(const std::string prompt, session.model->RenderChat(text, "", true));
-    LULL_ASSIGN_OR_RETURN(const std::vector<int32_t> tokens, session.model->TokenizePrompt(prompt));
-    const bool stream = !json;
-    LULL_ASSIGN_OR_RETURN(const Generation generation,
-                          Generate(engine, tokens, generation_, [stream](const std::string& piece) {
-                            if (!stream) return;
-                            fwrite(piece.data(), 1, piece.size(), stdout);
-                            fflush(stdout);
-                          }));
-    if (stream) printf("\n");
-    return generation.text;
+  // The model's message.
+  Result<Json> Answer(const Session& session, Engine& engine, const Json& messages) const {
+    LULL_ASSIGN_OR_RETURN(const ChatPrompt prompt,
+                          MakeChatPrompt(*session.model, messages, {}, nullptr));
+    LULL_ASSIGN_OR_RETURN(const std::vector<int32_t> tokens,
+                          session.model->TokenizePrompt(prompt.text));
+    AnswerPrinter printer(*session.model, prompt, /*print=*/!json);
+    GenerationFlags flags = generation_;
+    flags.shown_tokens = printer.shown_tokens();
+    LULL_RETURN_IF_ERROR(Generate(engine, tokens, flags, [&](const std::string& piece) {
+                           printer.Push(piece);
+                         }).status());
+    printer.Finish();
+    if (!json) printf("\n");
+    Json message = {{"role", "assistant"}, {"content", printer.content()}};
+    if (!printer.reasoning().empty()) message["reasoning_content"] = printer.reasoning();
+    return message;
   }
 
   std::string model_, system_;

@@ -5,6 +5,7 @@
 #include <iterator>
 
 #include "base/os/os.h"
+#include "cli/answer_printer.h"
 #include "cli/command.h"
 #include "cli/generate.h"
 #include "cli/output.h"
@@ -49,8 +50,9 @@ class RunCommand : public Command {
     const int64_t start_ns = os::MonotonicNs();
     LULL_RETURN_IF_ERROR(ReadPrompt());
     LULL_ASSIGN_OR_RETURN(Session session, Session::Open(model_, runtime_));
-    LULL_ASSIGN_OR_RETURN(const std::string text, PromptText(*session.model));
-    LULL_ASSIGN_OR_RETURN(const std::vector<int32_t> tokens, session.model->TokenizePrompt(text));
+    LULL_ASSIGN_OR_RETURN(const ChatPrompt prompt, MakePrompt(*session.model));
+    LULL_ASSIGN_OR_RETURN(const std::vector<int32_t> tokens,
+                          session.model->TokenizePrompt(prompt.text));
     EngineOptions options;
     options.kv_type = kv_type_;
     options.activation_type = activation_type_;
@@ -58,14 +60,7 @@ class RunCommand : public Command {
     options.max_sequences = 1;
     LULL_ASSIGN_OR_RETURN(const auto engine,
                           Engine::Create(*session.model, *session.runtime, options));
-    const bool stream = !json;
-    LULL_ASSIGN_OR_RETURN(
-        const Generation generation,
-        Generate(*engine, tokens, generation_, [stream](const std::string& piece) {
-          if (!stream) return;
-          fwrite(piece.data(), 1, piece.size(), stdout);
-          fflush(stdout);
-        }));
+    LULL_ASSIGN_OR_RETURN(const Generation generation, Answer(session, *engine, tokens, prompt));
     const double wall_s = static_cast<double>(os::MonotonicNs() - start_ns) * 1e-9;
     if (json)
       PrintResult(generation, session, wall_s);
@@ -90,13 +85,30 @@ class RunCommand : public Command {
     return Status();
   }
 
-  Result<std::string> PromptText(const Model& model) const {
-    if (raw_) return prompt_;
+  // Streams to the terminal. As JSON, and with --raw, the text is what the model writes.
+  Result<Generation> Answer(const Session& session, Engine& engine,
+                            const std::vector<int32_t>& tokens, const ChatPrompt& prompt) const {
+    if (json) return Generate(engine, tokens, generation_, nullptr);
+    if (raw_)
+      return Generate(engine, tokens, generation_, [](const std::string& piece) {
+        fwrite(piece.data(), 1, piece.size(), stdout);
+        fflush(stdout);
+      });
+    AnswerPrinter printer(*session.model, prompt, /*print=*/true);
+    GenerationFlags flags = generation_;
+    flags.shown_tokens = printer.shown_tokens();
+    Result<Generation> generation = Generate(
+        engine, tokens, flags, [&printer](const std::string& piece) { printer.Push(piece); });
+    printer.Finish();
+    return generation;
+  }
+
+  Result<ChatPrompt> MakePrompt(const Model& model) const {
+    if (raw_) return ChatPrompt{prompt_};
     Json messages = Json::array();
     if (!system_.empty()) messages.push_back({{"role", "system"}, {"content", system_}});
     messages.push_back({{"role", "user"}, {"content", prompt_}});
-    return model.RenderChat(messages.dump(-1, ' ', false, Json::error_handler_t::replace), "",
-                            true);
+    return MakeChatPrompt(model, messages, {}, nullptr);
   }
 
   Json Stats(const Generation& generation, const Session& session, double wall_s) const {
