@@ -26,7 +26,8 @@ import tempfile
 import numpy as np
 
 ARCHS = ["llama", "gemma3", "lfm2", "lfm2moe", "qwen2", "qwen3", "qwen3moe", "smollm3", "granite", "granitemoe", "olmo2",
-         "gemma2", "phi3", "mistral3", "gpt-oss", "mamba", "mamba2", "granitehybrid", "qwen35", "qwen35moe"]
+         "gemma2", "phi3", "mistral3", "gpt-oss", "mamba", "mamba2", "granitehybrid", "qwen35", "qwen35moe",
+         "gemma4-e", "gemma4-moe"]
 CONVOLUTION_REACH = 2  # tokens behind a position, of the tiny models' three taps
 TYPES = ["F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K",
          "Q2_K", "Q3_K", "IQ4_NL", "IQ4_XS", "MXFP4", "TQ1_0", "TQ2_0", "Q1_0", "Q2_0"]

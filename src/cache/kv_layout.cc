@@ -12,6 +12,10 @@ KvLayout::KvLayout(KvType type, const std::vector<KvLayerShape>& layers)
       state_floats_ += layer.state_floats;
       continue;
     }
+    if (layer.kind == KvLayerShape::Kind::kShared) {
+      place = places_[layer.source];
+      continue;
+    }
     const int64_t window = layer.kind == KvLayerShape::Kind::kWindow ? layer.window : 0;
     size_t g = 0;
     while (g < groups_.size() && groups_[g].window != window) ++g;

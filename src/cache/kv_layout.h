@@ -10,12 +10,13 @@
 namespace lull {
 
 struct KvLayerShape {
-  enum class Kind { kFull, kWindow, kRecurrent };
+  enum class Kind { kFull, kWindow, kRecurrent, kShared };
   Kind kind = Kind::kFull;
   int64_t window = 0;  // kWindow: positions a query sees, its own included
   size_t kv_heads = 0;
   size_t head_dim = 0;
   size_t state_floats = 0;  // kRecurrent: f32 values of one sequence
+  size_t source = 0;        // kShared: the earlier layer whose K and V it reads
 };
 
 // Layers with the same reach share pages: one page holds 64 positions of K and V of them all.

@@ -32,13 +32,26 @@ struct NeutralKey {
 
 using Dim = int64_t (*)(const Hparams&, const LayerPlan&);
 
-enum class When { kModel, kEveryLayer, kAttention, kRecurrent, kDense, kMoe, kSharedExpert };
+enum class When {
+  kModel,
+  kEveryLayer,
+  kAttention,
+  kRecurrent,
+  kDense,
+  kMoe,
+  kSharedExpert,
+  kOwnKv,
+  kSharedKv
+};
 
-// One tensor. "%d" in the name is the layer. Dims as in GGUF: the row length first.
+// One tensor. A row is passed over where an earlier one has filled its role in the layer: files may
+// have either. A target of std::monostate: files may have it, and it is not read. "%d" in the name
+// is the layer. Dims as in GGUF: the row length first.
 struct TensorSpec {
-  using Target = std::variant<PackedMatrix ModelWeights::*, const float * ModelWeights::*,
-                              PackedMatrix LayerWeights::*, const float * LayerWeights::*,
-                              std::vector<PackedMatrix> LayerWeights::*>;
+  using Target =
+      std::variant<std::monostate, PackedMatrix ModelWeights::*, const float * ModelWeights::*,
+                   PackedMatrix LayerWeights::*, const float * LayerWeights::*,
+                   std::vector<PackedMatrix> LayerWeights::*>;
   const char* name;
   When when;
   bool required;
@@ -63,6 +76,7 @@ struct Architecture {
   bool rope_neox;                 // pairs (i, i + half); else (2i, 2i + 1)
   bool gated_attention = false;   // Q's projection gives each head's gate beside it
   bool attention_free = false;    // no layer has attention, and files say nothing of it
+  bool norm_values = false;       // each head of V is normed, without a weight
   bool whole_head_norms = false;  // of Q and K: over all heads together, not head by head
   GateFn gate;
   RouterFn router = RouterFn::kSoftmax;  // where the file does not say

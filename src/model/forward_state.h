@@ -30,6 +30,7 @@ struct PendingDelta {
   const float* delta = nullptr;
   const float* bias = nullptr;
   const float* norm = nullptr;
+  float x_scale = 1.0f;  // of the residual, after the addition
 };
 
 struct ForwardState {
@@ -69,9 +70,12 @@ struct ForwardState {
   int32_t* conv_row = nullptr;  // [rows], row of conv_input
   float* conv_out = nullptr;    // [rows, channels], of recurrences; then what they gave
 
-  float* gate = nullptr;  // [rows, width], what an attention's or a delta net's output is gated by
-  float* dt = nullptr;    // [rows, channels] or [rows, 2 heads], of recurrences
-  ActivationBuffer low_rank;  // [rows, rank], of Mamba
+  float* gate = nullptr;   // [rows, width], what an attention's or a delta net's output is gated by
+  float* dt = nullptr;     // [rows, channels] or [rows, 2 heads], of recurrences
+  float* dense = nullptr;  // [rows, embedding], of a dense network beside experts
+  float* per_layer = nullptr;            // [rows, layers, values]
+  float* per_layer_projected = nullptr;  // [rows, layers, values]
+  ActivationBuffer low_rank;             // [rows, rank], of Mamba
 
   // Of this pass.
   std::vector<SequenceRun> runs;
@@ -90,6 +94,10 @@ void ShortConvBlock(const ExecContext& ctx, ForwardState& s, size_t layer, bool 
 void MambaBlock(const ExecContext& ctx, ForwardState& s, size_t layer, bool last);
 void Mamba2Block(const ExecContext& ctx, ForwardState& s, size_t layer, bool last);
 void DeltaNetBlock(const ExecContext& ctx, ForwardState& s, size_t layer, bool last);
+void ParallelMoeBlock(const ExecContext& ctx, ForwardState& s, size_t layer);
+// What every layer gets of every token beside the residual; and a layer's use of it.
+void PerLayerInputs(const ExecContext& ctx, ForwardState& s, std::span<const int32_t> tokens);
+void PerLayerBlock(const ExecContext& ctx, ForwardState& s, size_t layer);
 void FfnBlock(const ExecContext& ctx, ForwardState& s, size_t layer);
 void MoeBlock(const ExecContext& ctx, ForwardState& s, size_t layer);
 

@@ -13,13 +13,17 @@ enum class Mixer { kAttention, kShortConv, kMamba, kMamba2, kDeltaNet };
 struct LayerPlan {
   Mixer mixer = Mixer::kAttention;
   bool feed_forward = true;
-  bool moe = false;            // mixture of experts instead of a dense feed-forward
-  bool shared_expert = false;  // beside the chosen experts, one for every token
-  int64_t kv_heads = 0;        // 0 where the mixer is not attention
-  int64_t ffn_length = 0;      // of the dense network, or of one expert
-  int64_t window = 0;          // sliding window in tokens; 0: full attention
-  bool local_rope = false;     // rotates by rope_base_local, unscaled
-  bool rope = true;            // false: positions do not turn Q and K (NoPE)
+  bool moe = false;              // mixture of experts instead of a dense feed-forward
+  bool shared_expert = false;    // beside the chosen experts, one for every token
+  int64_t kv_heads = 0;          // 0 where the mixer is not attention
+  int64_t head_dim = 0;          // of Q, K and V
+  int64_t rope_dims = 0;         // of a head that turn
+  int64_t kv_source = -1;        // the layer whose K and V it reads; -1: has its own
+  int64_t ffn_length = 0;        // of the dense network, or of one expert
+  int64_t dense_ffn_length = 0;  // of a dense network beside the experts; 0: none
+  int64_t window = 0;            // sliding window in tokens; 0: full attention
+  bool local_rope = false;       // rotates by rope_base_local, unscaled
+  bool rope = true;              // false: positions do not turn Q and K (NoPE)
 };
 
 // How rotary frequencies are stretched beyond the context of training.
@@ -42,6 +46,12 @@ struct Hparams {
   int64_t head_dim = 0;                    // of K
   int64_t value_dim = 0;                   // of V; must equal head_dim
   int64_t rope_dims = 0;
+  // Of layers with a window, where they differ; 0: as the others.
+  int64_t head_dim_local = 0;
+  int64_t value_dim_local = 0;
+  int64_t rope_dims_local = 0;
+  int64_t shared_kv_layers = 0;     // the last ones read K and V of earlier layers
+  int64_t per_layer_embedding = 0;  // values that each layer gets of each token; 0: none
   float rms_eps = 0.0f;
   float rope_base = 10000.0f;
   float rope_base_local = 0.0f;  // 0: the architecture's own
@@ -83,7 +93,7 @@ struct Hparams {
 
   std::vector<LayerPlan> layers;  // derived
 
-  int64_t q_dim() const { return num_heads * head_dim; }
+  int64_t q_dim(const LayerPlan& layer) const { return num_heads * layer.head_dim; }
   // Some layer has a state that cannot go back.
   bool recurrent() const {
     for (const LayerPlan& layer : layers)

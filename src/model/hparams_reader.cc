@@ -286,7 +286,8 @@ class Reader {
                     "K heads of " + std::to_string(h_.head_dim) + " and V heads of " +
                         std::to_string(h_.value_dim) + " values differ, which is not supported",
                     Key("attention.value_length"));
-    if (h_.q_dim() % 32 != 0 || h_.q_dim() > (int64_t{1} << 20))
+    const int64_t q_dim = h_.num_heads * h_.head_dim;
+    if (q_dim % 32 != 0 || q_dim > (int64_t{1} << 20))
       return Status(ErrorCode::kUnsupported,
                     std::to_string(h_.num_heads) + " heads of " + std::to_string(h_.head_dim) +
                         " values: the product must be a multiple of 32 up to 1048576",
@@ -300,6 +301,8 @@ class Reader {
     if (h_.kv_heads.empty()) h_.kv_heads.assign(static_cast<size_t>(h_.num_layers), h_.num_heads);
     for (size_t i = 0; i < h_.layers.size(); ++i) {
       h_.layers[i].kv_heads = h_.kv_heads[i];
+      h_.layers[i].head_dim = h_.head_dim;
+      h_.layers[i].rope_dims = h_.rope_dims;
       h_.layers[i].ffn_length = h_.ffn_length[i];
     }
     return Status::Ok();

@@ -33,13 +33,13 @@ size_t ConvChannels(const Hparams& h, Mixer mixer) {
 
 MixerSizes SizesOf(const Hparams& h, const LayerPlan& layer, bool gated_attention) {
   const size_t inner = Size(h.ssm_inner), heads = Size(h.ssm_time_step_rank);
-  const size_t state = Size(h.ssm_state), q = Size(h.q_dim()), n = Size(h.embedding);
+  const size_t state = Size(h.ssm_state), q = Size(h.q_dim(layer)), n = Size(h.embedding);
   MixerSizes sizes;
   sizes.conv_channels = ConvChannels(h, layer.mixer);
   switch (layer.mixer) {
     case Mixer::kAttention:
       sizes.projected = q;
-      sizes.keys = Size(layer.kv_heads * h.head_dim);
+      sizes.keys = Size(layer.kv_heads * layer.head_dim);
       sizes.mixed = q;
       // Q and gates as they are projected, side by side.
       sizes.gate = gated_attention ? 2 * q : 0;

@@ -68,7 +68,7 @@ RopeAngles GlobalRope(const Hparams& h, const ModelWeights& weights, int64_t max
 RopeAngles LocalRope(const Hparams& h) {
   RopeAngles angles;
   angles.base = h.rope_base_local;
-  angles.dims = static_cast<size_t>(h.rope_dims);
+  angles.dims = static_cast<size_t>(h.rope_dims_local > 0 ? h.rope_dims_local : h.rope_dims);
   return angles;
 }
 

@@ -23,11 +23,14 @@ std::vector<KvLayerShape> KvShapes(const Hparams& h) {
     if (layer.mixer != Mixer::kAttention) {
       shape.kind = KvLayerShape::Kind::kRecurrent;
       shape.state_floats = MixerStateFloats(h, layer.mixer);
+    } else if (layer.kv_source >= 0) {
+      shape.kind = KvLayerShape::Kind::kShared;
+      shape.source = static_cast<size_t>(layer.kv_source);
     } else {
       shape.kind = layer.window > 0 ? KvLayerShape::Kind::kWindow : KvLayerShape::Kind::kFull;
       shape.window = layer.window;
       shape.kv_heads = static_cast<size_t>(layer.kv_heads);
-      shape.head_dim = static_cast<size_t>(h.head_dim);
+      shape.head_dim = static_cast<size_t>(layer.head_dim);
     }
     shapes.push_back(shape);
   }
@@ -37,11 +40,29 @@ std::vector<KvLayerShape> KvShapes(const Hparams& h) {
 template <typename Fn>
 void ForEachMatrix(const ModelWeights& weights, Fn&& fn) {
   fn(weights.output);
+  fn(weights.per_layer_projection);
   for (const LayerWeights& w : weights.layers) {
-    for (const PackedMatrix* m :
-         {&w.q, &w.k, &w.v, &w.o, &w.gate, &w.up, &w.down, &w.router, &w.conv_in, &w.conv_out,
-          &w.shared_router, &w.shared_gate, &w.shared_up, &w.shared_down, &w.ssm_x, &w.ssm_dt,
-          &w.attn_gate, &w.delta_alpha, &w.delta_beta})
+    for (const PackedMatrix* m : {&w.q,
+                                  &w.k,
+                                  &w.v,
+                                  &w.o,
+                                  &w.gate,
+                                  &w.up,
+                                  &w.down,
+                                  &w.router,
+                                  &w.conv_in,
+                                  &w.conv_out,
+                                  &w.shared_router,
+                                  &w.shared_gate,
+                                  &w.shared_up,
+                                  &w.shared_down,
+                                  &w.ssm_x,
+                                  &w.ssm_dt,
+                                  &w.attn_gate,
+                                  &w.delta_alpha,
+                                  &w.delta_beta,
+                                  &w.per_layer_gate,
+                                  &w.per_layer_projection})
       fn(*m);
     for (const auto* experts : {&w.gate_experts, &w.up_experts, &w.down_experts})
       if (!experts->empty()) fn(experts->front());
@@ -57,7 +78,8 @@ ThreadScratch::Sizes ScratchSizes(const LoadedModel& model, const Kernels& kerne
   });
   const MixerSizes mixers = SizesOfMixers(h, model.architecture().gated_attention);
   sizes.row = std::max(static_cast<size_t>(h.embedding), mixers.mixed);
-  sizes.head_dim = static_cast<size_t>(h.head_dim);
+  for (const LayerPlan& layer : h.layers)
+    sizes.head_dim = std::max(sizes.head_dim, static_cast<size_t>(layer.head_dim));
   sizes.heads = static_cast<size_t>(h.num_heads);
   return sizes;
 }
@@ -109,6 +131,9 @@ class ModelRunner : public Runner {
         env_{kernels, scratch_, plan_} {}
 
   KvCacheOptions CacheOptions() const;
+  size_t PerLayerValues() const {
+    return static_cast<size_t>(h_.num_layers * h_.per_layer_embedding);
+  }
   void PlanBuffers(ArenaPlan* plan);
   Status AllocateBuffers();
   void BuildRope();
@@ -198,9 +223,13 @@ void ModelRunner::PlanBuffers(ArenaPlan* plan_out) {
   const auto n = static_cast<size_t>(h_.embedding);
   const auto used = static_cast<size_t>(h_.experts_used);
   size_t ffn = 0, expert_ffn = 0;
+  bool parallel = false;
   for (const LayerPlan& layer : h_.layers) {
     size_t& longest = layer.moe ? expert_ffn : ffn;
     longest = std::max(longest, static_cast<size_t>(layer.ffn_length));
+    ffn = std::max({ffn, static_cast<size_t>(layer.dense_ffn_length),
+                    static_cast<size_t>(h_.per_layer_embedding)});
+    parallel |= layer.dense_ffn_length > 0;
     if (layer.shared_expert) ffn = std::max(ffn, static_cast<size_t>(h_.shared_ffn_length));
   }
   const bool moe = expert_ffn > 0;
@@ -211,8 +240,13 @@ void ModelRunner::PlanBuffers(ArenaPlan* plan_out) {
   plan.Add(&s_.k, rows * mixers.keys);
   plan.Add(&s_.v, rows * mixers.keys);
   for (int i = 0; i < 2; ++i) {
-    plan.Add(&s_.cos[i], rows * static_cast<size_t>(h_.rope_dims / 2));
-    plan.Add(&s_.sin[i], rows * static_cast<size_t>(h_.rope_dims / 2));
+    const size_t half = static_cast<size_t>(std::max(h_.rope_dims, h_.rope_dims_local)) / 2;
+    plan.Add(&s_.cos[i], rows * half);
+    plan.Add(&s_.sin[i], rows * half);
+  }
+  if (h_.per_layer_embedding > 0) {
+    plan.Add(&s_.per_layer, rows * PerLayerValues());
+    plan.Add(&s_.per_layer_projected, rows * PerLayerValues());
   }
   if (h_.attention_temperature != 0.0f) plan.Add(&s_.q_scale, rows);
   for (ActivationBuffer* buffer : {&s_.normed, &s_.mixed, &s_.gated, &s_.gathered, &s_.low_rank})
@@ -222,6 +256,7 @@ void ModelRunner::PlanBuffers(ArenaPlan* plan_out) {
   // In values: the longer of all rows dense and all rows times experts.
   const size_t gated = std::max(rows * ffn, rows * used * expert_ffn);
   s_.gated.AddTo(&plan, 1, (gated + 31) / 32 * 32);
+  if (parallel) plan.Add(&s_.dense, rows * n);
   if (moe) {
     const auto experts = static_cast<size_t>(h_.num_experts);
     plan.Add(&s_.router, rows * experts);
@@ -357,11 +392,12 @@ void ModelRunner::Prepare(const ExecContext& ctx, std::span<const BatchRow> rows
     tokens_[i] = rows[i].token;
     if (s_.q_scale != nullptr) s_.q_scale[i] = TemperatureAt(h_, rows[i].position);
   }
-  const size_t half = static_cast<size_t>(h_.rope_dims) / 2;
-  const double row_ns = 2.0 * static_cast<double>(half * ropes_.size()) + 1.0;
+  const double row_ns =
+      1.0 + static_cast<double>(h_.rope_dims) * static_cast<double>(ropes_.size());
   ForRows(ctx, rows.size(), row_ns, [&](size_t i, int) {
     for (size_t r = 0; r < ropes_.size(); ++r)
-      ropes_[r].Row(rows[i].position, s_.cos[r] + i * half, s_.sin[r] + i * half);
+      ropes_[r].Row(rows[i].position, s_.cos[r] + i * ropes_[r].half(),
+                    s_.sin[r] + i * ropes_[r].half());
   });
   active_rows_.assign(logits_rows.begin(), logits_rows.end());
   std::sort(active_rows_.begin(), active_rows_.end());
@@ -387,6 +423,7 @@ void ModelRunner::ComputeLogits(const ExecContext& ctx, std::span<const int32_t>
   add.delta_bias = s_.pending.bias;
   add.delta_norm = s_.pending.norm;
   add.delta_scale = h_.residual_scale;
+  add.x_scale = s_.pending.x_scale;
   add.eps = h_.rms_eps;
   ResidualNorm(ctx, env_, add);
   s_.normed.SetReaders({&weights_.output});
@@ -425,10 +462,16 @@ MixerBlock BlockOf(Mixer mixer) {
   return AttentionBlock;
 }
 
+auto FeedForwardOf(const LayerPlan& layer) {
+  if (!layer.moe) return FfnBlock;
+  return layer.dense_ffn_length > 0 ? ParallelMoeBlock : MoeBlock;
+}
+
 Status ModelRunner::Compute(const ExecContext& ctx, std::span<const BatchRow> rows,
                             std::span<const int32_t> logits_rows, float* logits) {
   Prepare(ctx, rows, logits_rows);
   EmbedTokens(ctx, env_, weights_.token_embd, tokens_, h_.embedding_scale, s_.x);
+  if (h_.per_layer_embedding > 0) PerLayerInputs(ctx, s_, tokens_);
   const size_t num_layers = h_.layers.size();
   for (size_t layer = 0; layer < num_layers; ++layer) {
     if (ctx.Cancelled()) break;
@@ -437,7 +480,10 @@ Status ModelRunner::Compute(const ExecContext& ctx, std::span<const BatchRow> ro
     BlockOf(h_.layers[layer].mixer)(ctx, s_, layer, last);
     if (s_.rows == 0) break;
     if (!h_.layers[layer].feed_forward) continue;
-    (h_.layers[layer].moe ? MoeBlock : FfnBlock)(ctx, s_, layer);
+    FeedForwardOf(h_.layers[layer])(ctx, s_, layer);
+    if (h_.per_layer_embedding > 0) PerLayerBlock(ctx, s_, layer);
+    if (weights_.layers[layer].out_scale != nullptr)
+      s_.pending.x_scale = weights_.layers[layer].out_scale[0];
   }
   if (!ctx.Cancelled() && !logits_rows.empty()) ComputeLogits(ctx, logits_rows, logits);
   if (ctx.Cancelled()) return Status(ErrorCode::kCancelled, "the forward pass was cancelled");

@@ -24,6 +24,10 @@ bool Applies(When when, const LayerPlan& layer) {
       return true;
     case When::kAttention:
       return layer.mixer == Mixer::kAttention;
+    case When::kOwnKv:
+      return layer.mixer == Mixer::kAttention && layer.kv_source < 0;
+    case When::kSharedKv:
+      return layer.mixer == Mixer::kAttention && layer.kv_source >= 0;
     case When::kRecurrent:
       return layer.mixer != Mixer::kAttention;
     case When::kDense:
@@ -79,7 +83,14 @@ class WeightPlanner {
     return false;
   }
 
+  bool Filled(const TensorSpec& spec, int64_t layer) const {
+    for (auto p = placements_.rbegin(); p != placements_.rend() && p->layer == layer; ++p)
+      if (p->spec->target == spec.target) return true;
+    return false;
+  }
+
   Status Place(const TensorSpec& spec, int64_t layer, const LayerPlan& plan) {
+    if (Filled(spec, layer)) return Status::Ok();
     const std::string name = TensorName(spec, layer);
     const GgufTensor* tensor = file_.FindTensor(name);
     if (tensor == nullptr) {
@@ -87,6 +98,7 @@ class WeightPlanner {
       return Status(ErrorCode::kInvalidModel, "the tensor " + name + " is missing", name);
     }
     used_.insert(tensor);
+    if (std::holds_alternative<std::monostate>(spec.target)) return Status::Ok();
     std::vector<uint64_t> part;
     for (Dim dim : spec.dims)
       if (dim != nullptr) part.push_back(static_cast<uint64_t>(dim(h_, plan)));

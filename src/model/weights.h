@@ -29,6 +29,14 @@ struct LayerWeights {
   PackedMatrix q, k, v, o;
   PackedMatrix gate, up, down;
   PackedMatrix router;
+  const float* router_scale = nullptr;  // [embedding], of a router with an input norm of its own
+  const float* down_experts_scale = nullptr;   // [experts], of what an expert gives
+  const float* experts_norm = nullptr;         // [embedding], before experts beside a dense network
+  const float* experts_post_norm = nullptr;    // [embedding], behind them
+  const float* dense_post_norm = nullptr;      // [embedding], behind that network
+  const float* out_scale = nullptr;            // [1], of the residual behind the layer
+  const float* per_layer_post_norm = nullptr;  // [embedding]
+  PackedMatrix per_layer_gate, per_layer_projection;
   PackedMatrix shared_router;  // [1, embedding], what share the shared expert has; absent: all
   PackedMatrix shared_gate, shared_up, shared_down;  // the expert that every token goes through
   PackedMatrix conv_in, conv_out;    // projections around a convolution, of recurrent blocks too
@@ -50,6 +58,9 @@ struct ModelWeights {
   const float* output_norm = nullptr;
   const float* rope_factors = nullptr;  // [rope_dims / 2] or null: frequencies are divided by them
   const float* rope_factors_long = nullptr;  // instead, beyond the original context (LongRoPE)
+  PackedMatrix per_layer_embd;               // [vocab, layers * values]
+  PackedMatrix per_layer_projection;         // [layers * values, embedding]
+  const float* per_layer_norm = nullptr;     // [values]
   std::vector<LayerWeights> layers;
 };
 

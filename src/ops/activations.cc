@@ -30,8 +30,12 @@ void AddDelta(const Kernels& kernels, const ResidualNormArgs& args, size_t row, 
     kernels.rms_norm(delta, args.delta_norm, args.eps, args.n, tmp);
     delta = tmp;
   }
-  if (args.delta_scale == 1.0f) return kernels.add(x, delta, args.n, x);
-  kernels.fma_scalar(delta, args.delta_scale, args.n, x);
+  if (args.delta_scale == 1.0f) {
+    kernels.add(x, delta, args.n, x);
+  } else {
+    kernels.fma_scalar(delta, args.delta_scale, args.n, x);
+  }
+  if (args.x_scale != 1.0f) kernels.mul_scalar(x, args.x_scale, args.n, x);
 }
 
 template <typename Fn>

@@ -54,7 +54,8 @@ struct ResidualNormArgs {
   const float* norm = nullptr;        // [n]; null: out = x
   float eps = 0.0f;
   ActivationBuffer* out = nullptr;  // null: only the addition
-  float delta_scale = 1.0f;           // of what is added, after its norm
+  float delta_scale = 1.0f;         // of what is added, after its norm
+  float x_scale = 1.0f;             // of x, after the addition
 };
 void ResidualNorm(const ExecContext& ctx, OpEnv& env, const ResidualNormArgs& args);
 

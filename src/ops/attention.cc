@@ -54,6 +54,7 @@ void RotateAndStoreRow(const Kernels& kernels, const RowPlace& place, const Rota
     PrepareHead(kernels, args, bias_of(args.k_bias, args.k_norm, h), args.k_norm, cos, sin,
                 args.k + at);
     if (args.v_bias != nullptr) kernels.add(args.v + at, args.v_bias + h * dim, dim, args.v + at);
+    if (args.norm_values) kernels.rms_norm(args.v + at, nullptr, args.eps, dim, args.v + at);
     kernels.kv_write(args.kv.type, args.kv.Page(page, h), slot, args.k + at, args.v + at, dim);
   }
 }

@@ -51,6 +51,7 @@ struct RotateStoreArgs {
   const float* q_norm = nullptr;  // [head_dim]; null: none
   const float* k_norm = nullptr;
   bool whole_norms = false;  // q_norm is [num_heads * head_dim], over all heads together; so k_norm
+  bool norm_values = false;  // each head of v is normed, without a weight
   float eps = 0.0f;
   const float* cos = nullptr;  // [rows, half]
   const float* sin = nullptr;

@@ -108,7 +108,7 @@ void Naive::NormHeads(Vec& x, const Vec& norm) const {
 
 bool Naive::Local(size_t layer) const {
   if (Int("attention.sliding_window", 0) == 0) return false;
-  if (!Is({"gemma2", "gemma3", "olmo2", "gpt-oss"})) return false;
+  if (!Is({"gemma2", "gemma3", "gemma4", "olmo2", "gpt-oss"})) return false;
   const auto pattern = file_.GetIntArray(arch_ + ".attention.sliding_window_pattern");
   if (pattern.ok()) return pattern.value()[layer] != 0;
   const int64_t usual = Is({"gemma3"}) ? 6 : Is({"olmo2"}) ? 4 : 2;
@@ -118,7 +118,7 @@ bool Naive::Local(size_t layer) const {
 
 int64_t Naive::Window(size_t layer) const {
   const int64_t window = Int("attention.sliding_window", 0);
-  if (Is({"gemma2", "gemma3", "olmo2", "gpt-oss"})) return Local(layer) ? window : 0;
+  if (Is({"gemma2", "gemma3", "gemma4", "olmo2", "gpt-oss"})) return Local(layer) ? window : 0;
   return Is({"phi3"}) ? 0 : window;
 }
 
@@ -146,18 +146,29 @@ std::vector<Vec> Naive::Attention(size_t layer, const std::vector<Vec>& normed) 
   const Matrix& wo = Load(Name(layer, "attn_output.weight"));
   const Vec& q_norm = Vector(Name(layer, "attn_q_norm.weight"));
   const Vec& k_norm = Vector(Name(layer, "attn_k_norm.weight"));
-  const size_t kv_heads = wk.rows / head_dim_;
-  const bool scaled = !(Local(layer) && Is({"gemma3", "olmo2"}));
-  const double base = Local(layer) && Is({"gemma3"}) ? Float("rope.freq_base_swa", 10000.0)
-                                                     : Float("rope.freq_base", 10000.0);
+  const bool narrow = Local(layer) && Is({"gemma4"});
+  head_dim_ = static_cast<size_t>(
+      narrow ? Int("attention.key_length_swa", 0)
+             : Int("attention.key_length", static_cast<int64_t>(embd_ / heads_)));
+  rope_dims_ = static_cast<size_t>(Int(narrow ? "rope.dimension_count_swa" : "rope.dimension_count",
+                                       static_cast<int64_t>(head_dim_)));
+  const bool scaled = !(Local(layer) && Is({"gemma3", "gemma4", "olmo2"}));
+  const double base = Local(layer) && Is({"gemma3", "gemma4"})
+                          ? Float("rope.freq_base_swa", 10000.0)
+                          : Float("rope.freq_base", 10000.0);
   const auto rotates = file_.GetBool(arch_ + ".rope.scaling.finetuned");
   const bool turns = !(Is({"smollm3"}) && layer % 4 == 3) && (!rotates.ok() || rotates.value());
   double scale = 1.0 / std::sqrt(static_cast<double>(head_dim_));
   if (arch_ == "gemma3" && Int("block_count", 0) == 62)
     scale = 1.0 / std::sqrt(static_cast<double>(embd_ / heads_));
-  scale = Float("attention.scale", scale);
+  scale = Is({"gemma4"}) ? 1.0 : Float("attention.scale", scale);
   const int64_t window = Window(layer);
   std::vector<Vec> q, k, v, out;
+  const auto first_shared =
+      static_cast<size_t>(Int("block_count", 0) - Int("attention.shared_kv_layers", 0));
+  const bool shared = layer >= first_shared;
+  const size_t source = first_shared - (Local(layer) ? 2 : 1);
+  const size_t kv_heads = shared ? keys_[source][0].size() / head_dim_ : wk.rows / head_dim_;
   const double cap = Float("attn_logit_softcapping", 0.0);
   const Vec& sinks = Vector(Name(layer, "attn_sinks.weight"));
   const auto prepare = [&](Vec& x, const char* bias, const Vec& norm, size_t position) {
@@ -170,11 +181,19 @@ std::vector<Vec> Naive::Attention(size_t layer, const std::vector<Vec>& normed) 
     q.push_back(wq.Times(normed[t].data()));
     Vec gate;
     if (Is({"qwen35", "qwen35moe"})) gate = TakeGates(&q[t]);
-    k.push_back(wk.Times(normed[t].data()));
-    v.push_back(wv.Times(normed[t].data()));
+    if (shared) {
+      k = keys_[source];
+      v = values_[source];
+    } else {
+      k.push_back(wk.Times(normed[t].data()));
+      v.push_back(wv.rows == 0 ? k.back() : wv.Times(normed[t].data()));
+    }
     prepare(q[t], "attn_q.bias", q_norm, t);
-    prepare(k[t], "attn_k.bias", k_norm, t);
-    AddTo(v[t], Vector(Name(layer, "attn_v.bias")));
+    if (!shared) {
+      prepare(k[t], "attn_k.bias", k_norm, t);
+      AddTo(v[t], Vector(Name(layer, "attn_v.bias")));
+      if (Is({"gemma4"})) NormHeads(v[t], Vec(head_dim_, 1.0));
+    }
     for (double& value : q[t]) value *= Temperature(t);
     Vec mixed(heads_ * head_dim_);
     for (size_t h = 0; h < heads_; ++h) {
@@ -200,6 +219,8 @@ std::vector<Vec> Naive::Attention(size_t layer, const std::vector<Vec>& normed) 
     out.push_back(wo.Times(mixed.data()));
     AddTo(out[t], Vector(Name(layer, "attn_output.bias")));
   }
+  keys_[layer] = k;
+  values_[layer] = v;
   return out;
 }
 
@@ -236,7 +257,7 @@ Vec Naive::Dense(const Matrix& gate, const Matrix& up, const Matrix& down, const
       const double clamped = std::min(g[i], 7.0);
       g[i] = clamped * Sigmoid(1.702 * clamped) * (std::clamp(u[i], -7.0, 7.0) + 1);
     } else {
-      g[i] = (Is({"gemma2", "gemma3"}) ? GeluTanh(g[i]) : Silu(g[i])) * u[i];
+      g[i] = (Is({"gemma2", "gemma3", "gemma4"}) ? GeluTanh(g[i]) : Silu(g[i])) * u[i];
     }
   }
   return down.Times(g.data());
@@ -250,13 +271,46 @@ Vec Naive::Feed(size_t layer, const Vec& x) {
   return Dense(Rows(up, 0, down.k), Rows(up, down.k, down.k), down, x);
 }
 
+// A dense network and experts beside each other (Gemma 4): x is the residual.
+Vec Naive::DenseBesideMoe(size_t layer, const Vec& x, double* margin) {
+  Vec out = Feed(layer, Norm(x, Name(layer, "ffn_norm.weight")));
+  out = Norm(out, Name(layer, "post_ffw_norm_1.weight"));
+  Vec seen = Norm(x, Name(layer, "ffn_gate_inp.scale"));
+  for (double& value : seen) value /= std::sqrt(static_cast<double>(embd_));
+  const Vec scores = Load(Name(layer, "ffn_gate_inp.weight")).Times(seen.data());
+  AddTo(out, Norm(Moe(layer, Norm(x, Name(layer, "pre_ffw_norm_2.weight")), margin, &scores),
+                  Name(layer, "post_ffw_norm_2.weight")));
+  return out;
+}
+
+// What each layer gets of a token whose scaled embedding is x.
+std::vector<Vec> Naive::PerLayer(int32_t token, const Vec& x) {
+  const Matrix& table = Load("per_layer_token_embd.weight");
+  const Vec& norm = Vector("per_layer_proj_norm.weight");
+  Vec projected = Load("per_layer_model_proj.weight").Times(x.data());
+  for (double& value : projected) value /= std::sqrt(static_cast<double>(embd_));
+  NormHeads(projected, norm);
+  std::vector<Vec> out;
+  for (size_t at = 0; at < table.k; at += norm.size()) {
+    Vec part;
+    for (size_t i = 0; i < norm.size(); ++i)
+      part.push_back(
+          (projected[at + i] + table.values[static_cast<size_t>(token) * table.k + at + i] *
+                                   std::sqrt(static_cast<double>(norm.size()))) /
+          std::sqrt(2.0));
+    out.push_back(part);
+  }
+  return out;
+}
+
 double Naive::SharedShare(size_t layer, const Vec& x) {
   const Matrix& router = Load(Name(layer, "ffn_gate_inp_shexp.weight"));
   return router.rows == 0 ? 1.0 : Sigmoid(router.Times(x.data())[0]);
 }
 
-Vec Naive::Moe(size_t layer, const Vec& x, double* margin) {
-  Vec p = Load(Name(layer, "ffn_gate_inp.weight")).Times(x.data());
+Vec Naive::Moe(size_t layer, const Vec& x, double* margin, const Vec* scores) {
+  Vec p = scores != nullptr ? *scores : Load(Name(layer, "ffn_gate_inp.weight")).Times(x.data());
+  const Vec& expert_scale = Vector(Name(layer, "ffn_down_exps.scale"));
   const size_t experts = p.size();
   AddTo(p, Vector(Name(layer, "ffn_gate_inp.bias")));
   if (Int("expert_gating_func", 1) == 2) {
@@ -288,6 +342,7 @@ Vec Naive::Moe(size_t layer, const Vec& x, double* margin) {
                   slice("ffn_down_exps.weight"), x, slice("ffn_gate_exps.bias").values,
                   slice("ffn_up_exps.bias").values);
     AddTo(y, slice("ffn_down_exps.bias").values);
+    for (double& value : y) value *= expert_scale.empty() ? 1.0 : expert_scale[e];
     for (size_t j = 0; j < embd_; ++j) out[j] += p[e] / sum * scale * y[j];
   }
   if (const Matrix& gate = Load(Name(layer, "ffn_gate_shexp.weight")); gate.rows != 0)
@@ -318,11 +373,14 @@ NaiveResult Naive::Run(const std::vector<int32_t>& tokens) {
     const auto row =
         embedding.values.begin() + static_cast<std::ptrdiff_t>(static_cast<size_t>(token) * embd_);
     x.emplace_back(row, row + static_cast<std::ptrdiff_t>(embd_));
-    const bool gemma = Is({"gemma2", "gemma3"});
+    const bool gemma = Is({"gemma2", "gemma3", "gemma4"});
     for (double& value : x.back())
       value *= gemma ? std::sqrt(static_cast<double>(embd_)) : Float("embedding_scale", 1.0);
   }
   const double branch_scale = Float("residual_scale", 1.0);
+  std::vector<std::vector<Vec>> per_layer;  // [token][layer]
+  if (Load("per_layer_token_embd.weight").rows > 0)
+    for (size_t t = 0; t < x.size(); ++t) per_layer.push_back(PerLayer(tokens[t], x[t]));
   for (size_t layer = 0; layer < layers; ++layer) {
     std::vector<Vec> normed;
     for (const Vec& row : x) normed.push_back(Norm(row, Name(layer, "attn_norm.weight")));
@@ -339,8 +397,21 @@ NaiveResult Naive::Run(const std::vector<int32_t>& tokens) {
       if (!Has(layer, "ffn_down.weight") && !moe) continue;
       const Vec h =
           Norm(x[t], Name(layer, before ? "post_attention_norm.weight" : "ffn_norm.weight"));
-      add(t, moe ? Moe(layer, h, &result.router_margin[t]) : Feed(layer, h),
+      const bool beside = Has(layer, "post_ffw_norm_1.weight");
+      double* margin = &result.router_margin[t];
+      add(t,
+          beside ? DenseBesideMoe(layer, x[t], margin)
+          : moe  ? Moe(layer, h, margin)
+                 : Feed(layer, h),
           "post_ffw_norm.weight");
+      if (!per_layer.empty()) {
+        Vec gate = Load(Name(layer, "inp_gate.weight")).Times(x[t].data());
+        for (size_t i = 0; i < gate.size(); ++i)
+          gate[i] = GeluTanh(gate[i]) * per_layer[t][layer][i];
+        add(t, Load(Name(layer, "proj.weight")).Times(gate.data()), "post_norm.weight");
+      }
+      const Vec& out_scale = Vector(Name(layer, "layer_output_scale.weight"));
+      for (double& value : x[t]) value *= out_scale.empty() ? 1.0 : out_scale[0];
     }
   }
   const Vec& norm = Vector(file_.FindTensor("output_norm.weight") ? "output_norm.weight"

@@ -114,13 +114,17 @@ class Naive {
   Vec Dense(const Matrix& gate, const Matrix& up, const Matrix& down, const Vec& x,
             const Vec& gate_bias = {}, const Vec& up_bias = {}) const;
   Vec Feed(size_t layer, const Vec& x);
-  Vec Moe(size_t layer, const Vec& x, double* margin);
+  // scores: the router's products, where they are not those of x.
+  Vec Moe(size_t layer, const Vec& x, double* margin, const Vec* scores = nullptr);
+  Vec DenseBesideMoe(size_t layer, const Vec& x, double* margin);
+  std::vector<Vec> PerLayer(int32_t token, const Vec& x);
   bool Local(size_t layer) const;
   int64_t Window(size_t layer) const;
 
   const GgufFile& file_;
   std::string arch_;
   std::map<std::string, Matrix> cache_;
+  std::map<size_t, std::vector<Vec>> keys_, values_;  // of each layer that has its own
   size_t embd_ = 0, heads_ = 0, head_dim_ = 0, rope_dims_ = 0;
   double eps_ = 0;
 };

@@ -107,7 +107,35 @@ void Qwen35MoeKeys(const TinyModelSpec& spec, GgufWriter* writer) {
   writer->AddUint32(spec.arch + ".expert_shared_feed_forward_length", static_cast<uint32_t>(spec.ffn));
 }
 
+constexpr uint64_t kPerLayerValues = 32;
+
+bool Gemma4Local(uint64_t layer) { return layer % 2 == 0 || layer < 2; }
+
+void Gemma4Keys(const TinyModelSpec& spec, GgufWriter* writer) {
+  const TinyArch& arch = *FindTinyArch(spec.arch);
+  const std::string prefix = std::string(arch.file_name) + ".";
+  const auto put = [&](const char* key, uint64_t value) {
+    writer->AddUint32(prefix + key, static_cast<uint32_t>(value));
+  };
+  put("attention.key_length_swa", spec.head_dim / 2);
+  put("attention.value_length_swa", spec.head_dim / 2);
+  put("rope.dimension_count_swa", spec.head_dim / 2);
+  put("rope.dimension_count", spec.head_dim);
+  writer->AddFloat32(prefix + "rope.freq_base_swa", 1e4f);
+  put("attention.shared_kv_layers", arch.shared_kv_layers);
+  put("embedding_length_per_layer_input", arch.per_layer_embedding ? kPerLayerValues : 0);
+  writer->AddFloat32(prefix + "final_logit_softcapping", 5.0f);
+  std::vector<bool> local;
+  for (uint64_t layer = 0; layer < spec.layers; ++layer) local.push_back(TinyLocal(arch, layer));
+  writer->AddBoolArray(prefix + "attention.sliding_window_pattern", local);
+}
+
 }  // namespace
+
+bool TinyLocal(const TinyArch& arch, uint64_t layer) {
+  return arch.narrow_windows && Gemma4Local(layer);
+}
+uint64_t TinyPerLayerValues() { return kPerLayerValues; }
 
 const std::vector<TinyArch>& TinyArchs() {
   static const std::vector<TinyArch> archs = {
@@ -154,6 +182,17 @@ const std::vector<TinyArch>& TinyArchs() {
        .head_norms = true, .experts = true, .shared_expert = true, .shared_expert_router = true,
        .ffn_norm = "post_attention_norm.weight", .add_keys = Qwen35MoeKeys,
        .expert_gain = 0.5f},
+      // Layers 3 and 5 are full, 4 and 5 read what 2 and 3 have stored.
+      {.name = "gemma4-e", .file_name = "gemma4", .layers = 6, .tokenizer = "llama",
+       .sliding_window = true, .wide_heads = true, .head_dim_keys = true, .post_norms = true,
+       .head_norms = true, .scaled_embedding = true, .add_keys = Gemma4Keys, .score_gain = 0.8f,
+       .narrow_windows = true, .shared_kv_layers = 2, .per_layer_embedding = true,
+       .out_scale = true},
+      {.name = "gemma4-moe", .file_name = "gemma4", .layers = 4, .tokenizer = "llama",
+       .sliding_window = true, .wide_heads = true, .head_dim_keys = true, .post_norms = true,
+       .head_norms = true, .scaled_embedding = true, .experts = true, .add_keys = Gemma4Keys,
+       .score_gain = 0.8f, .narrow_windows = true, .values_of_keys = true,
+       .dense_beside_experts = true, .out_scale = true},
   };
   return archs;
 }

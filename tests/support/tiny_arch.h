@@ -16,6 +16,7 @@ enum class TinyMixer { kNone, kShortConv, kMamba, kMamba2, kDelta };
 
 struct TinyArch {
   const char* name;
+  const char* file_name = nullptr;  // general.architecture, where there are several of one
   uint64_t layers = 2;
   uint64_t kv_heads = 2;
   double rope_base = 1e6;
@@ -55,10 +56,20 @@ struct TinyArch {
   // rounding grows from layer to layer.
   float score_gain = 1.2f;
   float expert_gain = 1.0f;  // softer where a router's near-ties would be heard all over
+  // Gemma 4's. Layers with a window have half as wide heads, which turn whole.
+  bool narrow_windows = false;
+  uint64_t shared_kv_layers = 0;
+  bool per_layer_embedding = false;
+  bool values_of_keys = false;    // full layers have no attn_v
+  bool dense_beside_experts = false;
+  bool out_scale = false;
   const char* title = nullptr;   // in general.name, where llama.cpp reads more than a name out of it
 };
 
 const std::vector<TinyArch>& TinyArchs();
+// Whether a layer of an architecture with narrow_windows has one.
+bool TinyLocal(const TinyArch& arch, uint64_t layer);
+uint64_t TinyPerLayerValues();
 const TinyArch* FindTinyArch(std::string_view name);
 
 }  // namespace lull

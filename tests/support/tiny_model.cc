@@ -113,7 +113,11 @@ class Builder {
 
  private:
   void AddAttentionMetadata();
-  std::string Key(const char* name) const { return spec_.arch + "." + name; }
+  std::string Key(const char* name) const { return FileName() + "." + name; }
+  std::string FileName() const { return arch_.file_name != nullptr ? arch_.file_name : arch_.name; }
+  uint64_t HeadDim(uint64_t layer) const {
+    return TinyLocal(arch_, layer) ? spec_.head_dim / 2 : spec_.head_dim;
+  }
   std::string Name(uint64_t layer, const char* name) const { return "blk." + std::to_string(layer) + "." + name; }
   uint64_t Seed(const std::string& name) const { return HashText(name, spec_.seed); }
   uint64_t KvHeads(uint64_t layer) const {
@@ -156,6 +160,8 @@ class Builder {
   void AddExperts(uint64_t layer);
   void AddExpertBiases(uint64_t layer);
   void AddSharedExpert(uint64_t layer);
+  void AddDenseBesideExperts(uint64_t layer);
+  void AddPerLayerEmbedding();
   void AddRopeFactors();
   uint64_t ExpertFfn() const { return arch_.expert_ffn_key ? spec_.expert_ffn : spec_.ffn; }
 
@@ -168,7 +174,7 @@ void Builder::AddMetadata() {
   const auto put = [&](const char* name, uint64_t value) {
     writer_->AddUint32(Key(name), static_cast<uint32_t>(value));
   };
-  writer_->AddString("general.architecture", spec_.arch);
+  writer_->AddString("general.architecture", FileName());
   writer_->AddString("general.type", "model");
   const std::string title = arch_.title != nullptr ? arch_.title : spec_.arch;
   writer_->AddString("general.name", "Tiny " + title + " " + spec_.type + " seed " + std::to_string(spec_.seed));
@@ -227,15 +233,17 @@ void Builder::AddF32(const std::string& name, std::vector<uint64_t> dims, float 
 }
 
 void Builder::AddAttention(uint64_t layer) {
-  const uint64_t q = spec_.heads * spec_.head_dim;
-  const uint64_t kv = KvHeads(layer) * spec_.head_dim;
+  const uint64_t q = spec_.heads * HeadDim(layer);
+  const uint64_t kv = KvHeads(layer) * HeadDim(layer);
+  const bool own_kv = layer + arch_.shared_kv_layers < spec_.layers;
+  const bool own_v = own_kv && (!arch_.values_of_keys || TinyLocal(arch_, layer));
   if (arch_.fused) {
     AddMatrix(Name(layer, "attn_qkv.weight"), {spec_.embd, q + 2 * kv}, spec_.type, arch_.score_gain, RaisedV(layer));
   } else {
     AddMatrix(Name(layer, "attn_q.weight"), {spec_.embd, arch_.gated_attention ? 2 * q : q}, spec_.type,
               arch_.score_gain);
-    AddMatrix(Name(layer, "attn_k.weight"), {spec_.embd, kv}, spec_.type, arch_.score_gain);
-    AddMatrix(Name(layer, "attn_v.weight"), {spec_.embd, kv}, spec_.type, 1.0f, RaisedV(layer));
+    if (own_kv) AddMatrix(Name(layer, "attn_k.weight"), {spec_.embd, kv}, spec_.type, arch_.score_gain);
+    if (own_v) AddMatrix(Name(layer, "attn_v.weight"), {spec_.embd, kv}, spec_.type, 1.0f, RaisedV(layer));
   }
   // Averages of V are small.
   AddMatrix(Name(layer, "attn_output.weight"), {q, spec_.embd}, spec_.type, 2.5f * BranchGain());
@@ -247,9 +255,13 @@ void Builder::AddAttention(uint64_t layer) {
   if (arch_.o_bias) AddF32(Name(layer, "attn_output.bias"), {spec_.embd}, -0.5f, 0.5f);
   if (arch_.sinks) AddF32(Name(layer, "attn_sinks.weight"), {spec_.heads}, -1.0f, 2.0f);
   if (arch_.head_norms || arch_.whole_norms) {
-    const uint64_t head = spec_.head_dim;
-    AddF32(Name(layer, "attn_q_norm.weight"), {arch_.whole_norms ? q : head}, 0.8f * arch_.score_gain, 1.2f * arch_.score_gain);
-    AddF32(Name(layer, "attn_k_norm.weight"), {arch_.whole_norms ? kv : head}, 0.8f * arch_.score_gain, 1.2f * arch_.score_gain);
+    const uint64_t head = HeadDim(layer);
+    // Gemma 4 does not divide scores by the root of the width: its norms do.
+    const float norm_gain =
+        arch_.narrow_windows ? arch_.score_gain / std::pow(static_cast<float>(head), 0.25f) : arch_.score_gain;
+    AddF32(Name(layer, "attn_q_norm.weight"), {arch_.whole_norms ? q : head}, 0.8f * norm_gain, 1.2f * norm_gain);
+    if (own_kv)
+      AddF32(Name(layer, "attn_k_norm.weight"), {arch_.whole_norms ? kv : head}, 0.8f * norm_gain, 1.2f * norm_gain);
   }
   if (arch_.post_norms) AddPostNorm(Name(layer, "post_attention_norm.weight"), 1.0f);
 }
@@ -331,6 +343,7 @@ void Builder::AddExperts(uint64_t layer) {
   // Beyond 256 inputs scores would only saturate the router's sigmoid.
   const float router = std::min(0.3f, 4.8f / std::sqrt(static_cast<float>(spec_.embd)));
   AddF32(Name(layer, "ffn_gate_inp.weight"), {spec_.embd, spec_.experts}, -router, router);
+  if (arch_.dense_beside_experts) AddDenseBesideExperts(layer);
   if (arch_.router_selection_bias) AddF32(Name(layer, "exp_probs_b.bias"), {spec_.experts}, -0.1f, 0.1f);
   const uint64_t ffn = ExpertFfn();
   AddMatrix(Name(layer, "ffn_gate_exps.weight"), {spec_.embd, ffn, spec_.experts}, spec_.type, 1.5f);
@@ -347,6 +360,28 @@ void Builder::AddExpertBiases(uint64_t layer) {
   AddF32(Name(layer, "ffn_gate_exps.bias"), {ExpertFfn(), experts}, -0.5f, 0.5f);
   AddF32(Name(layer, "ffn_up_exps.bias"), {ExpertFfn(), experts}, -0.5f, 0.5f);
   AddF32(Name(layer, "ffn_down_exps.bias"), {spec_.embd, experts}, -0.5f, 0.5f);
+}
+
+void Builder::AddDenseBesideExperts(uint64_t layer) {
+  AddFeedForward(layer);
+  const float gain = std::sqrt(static_cast<float>(spec_.embd));
+  AddF32(Name(layer, "ffn_gate_inp.scale"), {spec_.embd}, 0.5f * gain, gain);
+  for (const char* name : {"pre_ffw_norm_2.weight", "post_ffw_norm_1.weight", "post_ffw_norm_2.weight"})
+    AddNorm(Name(layer, name), spec_.embd);
+  AddF32(Name(layer, "ffn_down_exps.scale"), {spec_.experts}, 0.5f, 1.5f);
+}
+
+void Builder::AddPerLayerEmbedding() {
+  const uint64_t values = TinyPerLayerValues(), all = values * spec_.layers;
+  AddMatrix("per_layer_token_embd.weight", {all, spec_.vocab}, spec_.embedding_type,
+            std::sqrt(static_cast<float>(spec_.layers)));
+  AddMatrix("per_layer_model_proj.weight", {spec_.embd, all}, spec_.type);
+  AddNorm("per_layer_proj_norm.weight", values);
+  for (uint64_t layer = 0; layer < spec_.layers; ++layer) {
+    AddMatrix(Name(layer, "inp_gate.weight"), {spec_.embd, values}, spec_.type);
+    AddMatrix(Name(layer, "proj.weight"), {values, spec_.embd}, spec_.type);
+    AddPostNorm(Name(layer, "post_norm.weight"), 0.5f);
+  }
 }
 
 void Builder::AddSharedExpert(uint64_t layer) {
@@ -395,6 +430,8 @@ void Builder::AddTensors() {
     AddMatrix("output.weight", {spec_.embd, spec_.vocab}, spec_.output_type, kHeadGain, true);
   AddOutputNorm();
   if (spec_.llama3_rope) AddRopeFactors();
+  if (arch_.per_layer_embedding) AddPerLayerEmbedding();
+  if (arch_.narrow_windows) AddF32("rope_freqs.weight", {spec_.head_dim / 2}, 1.0f, 4.0f);
   if (arch_.long_rope) {
     AddF32("rope_factors_long.weight", {spec_.head_dim / 2}, 1.0f, 8.0f);
     AddF32("rope_factors_short.weight", {spec_.head_dim / 2}, 1.0f, 1.5f);
@@ -411,6 +448,7 @@ void Builder::AddTensors() {
     }
     // Softer than attention's: there are two sources of noise in it.
     if (arch_.post_norms) AddPostNorm(Name(layer, "post_ffw_norm.weight"), 0.5f);
+    if (arch_.out_scale) AddF32(Name(layer, "layer_output_scale.weight"), {1}, 0.7f, 1.3f);
   }
 }
 

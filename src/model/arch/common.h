@@ -8,15 +8,15 @@ namespace lull::arch {
 inline int64_t Embd(const Hparams& h, const LayerPlan&) { return h.embedding; }
 inline int64_t Embd3(const Hparams& h, const LayerPlan&) { return 3 * h.embedding; }
 inline int64_t Vocab(const Hparams& h, const LayerPlan&) { return h.vocab; }
-inline int64_t QDim(const Hparams& h, const LayerPlan&) { return h.q_dim(); }
-inline int64_t KvDim(const Hparams& h, const LayerPlan& l) { return l.kv_heads * h.head_dim; }
+inline int64_t QDim(const Hparams& h, const LayerPlan& l) { return h.q_dim(l); }
+inline int64_t KvDim(const Hparams&, const LayerPlan& l) { return l.kv_heads * l.head_dim; }
 inline int64_t Heads(const Hparams& h, const LayerPlan&) { return h.num_heads; }
-inline int64_t HeadDim(const Hparams& h, const LayerPlan&) { return h.head_dim; }
+inline int64_t HeadDim(const Hparams&, const LayerPlan& l) { return l.head_dim; }
 inline int64_t QkvDim(const Hparams& h, const LayerPlan& l) {
-  return h.q_dim() + 2 * l.kv_heads * h.head_dim;
+  return h.q_dim(l) + 2 * l.kv_heads * l.head_dim;
 }
 inline int64_t VBegin(const Hparams& h, const LayerPlan& l) {
-  return h.q_dim() + l.kv_heads * h.head_dim;
+  return h.q_dim(l) + l.kv_heads * l.head_dim;
 }
 inline int64_t First(const Hparams&, const LayerPlan&) { return 0; }
 inline int64_t RopeHalf(const Hparams& h, const LayerPlan&) { return h.rope_dims / 2; }
@@ -80,6 +80,21 @@ inline constexpr TensorSpec kUpExps = {
 inline constexpr TensorSpec kDownExps = {
     "blk.%d.ffn_down_exps.weight", When::kMoe, true, &L::down_experts, {Ffn, Embd, Experts}};
 
+// Either a tensor of gates and ups, or one of each.
+inline constexpr TensorSpec kFusedGateExps = {"blk.%d.ffn_gate_up_exps.weight",
+                                              When::kMoe,
+                                              false,
+                                              &L::gate_experts,
+                                              {Embd, Ffn, Experts},
+                                              First,
+                                              TwoFfn};
+inline constexpr TensorSpec kFusedUpExps = {"blk.%d.ffn_gate_up_exps.weight",
+                                            When::kMoe,
+                                            false,
+                                            &L::up_experts,
+                                            {Embd, Ffn, Experts},
+                                            Ffn,
+                                            TwoFfn};
 inline constexpr TensorSpec kSharedGate = {
     "blk.%d.ffn_gate_shexp.weight", When::kSharedExpert, true, &L::shared_gate, {Embd, SharedFfn}};
 inline constexpr TensorSpec kSharedUp = {

@@ -12,7 +12,7 @@ inline constexpr HparamSpec kRecurrentLayers = {"attention.recurrent_layers",
                                                 &Hparams::recurrent_layers, false, 0, 1};
 inline constexpr const char* kQwen35Ignored[] = {"rope.dimension_sections"};
 
-inline int64_t TwoQDim(const Hparams& h, const LayerPlan&) { return 2 * h.q_dim(); }
+inline int64_t TwoQDim(const Hparams& h, const LayerPlan& l) { return 2 * h.q_dim(l); }
 inline int64_t DeltaChannels(const Hparams& h, const LayerPlan&) {
   return (2 * h.ssm_groups + h.ssm_time_step_rank) * h.ssm_state;
 }

@@ -42,6 +42,8 @@ constexpr TensorSpec kTensors[] = {
     kSsmOut,
     kQwen35FfnNorm,
     kRouter,
+    kFusedGateExps,
+    kFusedUpExps,
     kGateExps,
     kUpExps,
     kDownExps,

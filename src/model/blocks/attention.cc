@@ -28,8 +28,8 @@ void SetTables(ForwardState& s, int group) {
 }
 
 // Q's projection gives [head_dim] of Q and [head_dim] of a gate for each head in turn: they part.
-void SplitGates(const ExecContext& ctx, ForwardState& s) {
-  const auto heads = static_cast<size_t>(s.h->num_heads), dim = static_cast<size_t>(s.h->head_dim);
+void SplitGates(const ExecContext& ctx, ForwardState& s, size_t dim) {
+  const auto heads = static_cast<size_t>(s.h->num_heads);
   ForRows(ctx, s.rows, ElementwiseNs(s.env->kernels, 2 * heads * dim), [&](size_t row, int) {
     float* both = s.gate + row * 2 * heads * dim;
     float* q = s.q + row * heads * dim;
@@ -42,7 +42,7 @@ void SplitGates(const ExecContext& ctx, ForwardState& s) {
 
 // What attention gave, times the sigmoid of its gates.
 void ApplyGates(const ExecContext& ctx, ForwardState& s) {
-  const auto n = static_cast<size_t>(s.h->q_dim());
+  const size_t n = s.mixed.k;
   ForRows(ctx, s.rows, ElementwiseNs(s.env->kernels, 4 * n), [&](size_t i, int) {
     float* gate = s.gate + static_cast<size_t>(s.active[i]) * 2 * n;
     s.env->kernels.sigmoid(gate, n, gate);
@@ -51,14 +51,18 @@ void ApplyGates(const ExecContext& ctx, ForwardState& s) {
   });
 }
 
-void ProjectQkv(const ExecContext& ctx, ForwardState& s, const LayerWeights& w) {
+// K and V of layers that have their own; V is K where the layer has no projection for it.
+void ProjectQkv(const ExecContext& ctx, ForwardState& s, const LayerWeights& w,
+                const LayerPlan& plan) {
   const auto item = [&](const PackedMatrix& m, float* out) {
     return MatMulItem{&m, &s.normed, 0, s.normed.rows, out, m.rows};
   };
   const bool gated = s.architecture->gated_attention;
   const MatMulItem items[] = {item(w.q, gated ? s.gate : s.q), item(w.k, s.k), item(w.v, s.v)};
-  MatMul(ctx, *s.env, items);
-  if (gated) SplitGates(ctx, s);
+  const bool own_kv = plan.kv_source < 0, own_v = own_kv && w.v.format != nullptr;
+  MatMul(ctx, *s.env, std::span(items).first(own_v ? 3 : own_kv ? 2 : 1));
+  if (own_kv && !own_v) memcpy(s.v, s.k, s.rows * w.k.rows * sizeof(float));
+  if (gated) SplitGates(ctx, s, static_cast<size_t>(plan.head_dim));
 }
 
 }  // namespace
@@ -66,13 +70,17 @@ void ProjectQkv(const ExecContext& ctx, ForwardState& s, const LayerWeights& w) 
 void AttentionBlock(const ExecContext& ctx, ForwardState& s, size_t layer, bool last) {
   const LayerWeights& w = s.weights->layers[layer];
   const LayerPlan& plan = s.h->layers[layer];
-  s.normed.SetReaders({&w.q, &w.k, &w.v});
+  s.normed.SetReaders({&w.q});
+  for (const PackedMatrix* m : {&w.k, &w.v})
+    if (m->format != nullptr) s.normed.AddReader(*m);
   NormInput(ctx, s, w.attn_norm);
-  ProjectQkv(ctx, s, w);
+  ProjectQkv(ctx, s, w, plan);
 
   RotateStoreArgs rotate;
   rotate.shape = {static_cast<size_t>(s.h->num_heads), static_cast<size_t>(plan.kv_heads),
-                  static_cast<size_t>(s.h->head_dim)};
+                  static_cast<size_t>(plan.head_dim)};
+  const HeadShape shape = rotate.shape;
+  if (plan.kv_source >= 0) rotate.shape.num_kv_heads = 0;  // nothing to store
   rotate.q = s.q;
   rotate.k = s.k;
   rotate.v = s.v;
@@ -81,11 +89,12 @@ void AttentionBlock(const ExecContext& ctx, ForwardState& s, size_t layer, bool 
   rotate.v_bias = w.v_bias;
   rotate.q_norm = w.q_norm;
   rotate.k_norm = w.k_norm;
+  rotate.norm_values = s.architecture->norm_values;
   rotate.whole_norms = s.architecture->whole_head_norms;
   rotate.eps = s.h->rms_eps;
   rotate.cos = s.cos[plan.local_rope];
   rotate.sin = s.sin[plan.local_rope];
-  rotate.half = plan.rope ? static_cast<size_t>(s.h->rope_dims) / 2 : 0;
+  rotate.half = plan.rope ? static_cast<size_t>(plan.rope_dims) / 2 : 0;
   rotate.q_scale = s.q_scale;
   rotate.neox = s.architecture->rope_neox;
   rotate.kv = ViewOf(*s.cache, layer);
@@ -94,7 +103,7 @@ void AttentionBlock(const ExecContext& ctx, ForwardState& s, size_t layer, bool 
   if (last) KeepActiveRows(s);
 
   AttentionOpArgs attend;
-  attend.shape = rotate.shape;
+  attend.shape = shape;
   attend.q = s.q;
   attend.scale = s.h->attention_scale;
   attend.softcap = s.h->attention_softcap;

@@ -13,6 +13,7 @@ void NormInput(const ExecContext& ctx, ForwardState& s, const float* norm) {
   args.delta_bias = s.pending.bias;
   args.delta_norm = s.pending.norm;
   args.delta_scale = s.h->residual_scale;
+  args.x_scale = s.pending.x_scale;
   args.norm = norm;
   args.eps = s.h->rms_eps;
   args.out = &s.normed;

@@ -1,6 +1,8 @@
 // Mixture of experts: each token goes through the experts its router picks; their outputs are
-// added in ascending expert id, so a token's sum does not depend on its batch.
+// added in ascending expert id, so a token's sum does not depend on its batch. Beside them there
+// may be an expert for all tokens, or (Gemma 4) a dense network with norms of its own.
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "model/forward_state.h"
@@ -47,7 +49,10 @@ void RouteRow(const ForwardState& s, const LayerWeights& w, RouterFn router, siz
   for (size_t i = 0; i < used && s.h->expert_weights_norm; ++i) sum += probability[id[i]];
   sum = std::max(sum, kMinWeightSum);
   const float scale = s.h->expert_weights_scale != 0.0f ? s.h->expert_weights_scale : 1.0f;
-  for (size_t i = 0; i < used; ++i) weight[i] = probability[id[i]] / sum * scale;
+  for (size_t i = 0; i < used; ++i) {
+    weight[i] = probability[id[i]] / sum * scale;
+    if (w.down_experts_scale != nullptr) weight[i] *= w.down_experts_scale[id[i]];
+  }
 }
 
 // Orders (row, expert) pairs by expert, then row: slots of the gathered buffers.
@@ -144,18 +149,12 @@ void RunSharedExpert(const ExecContext& ctx, ForwardState& s, const LayerWeights
   });
 }
 
-}  // namespace
-
-void MoeBlock(const ExecContext& ctx, ForwardState& s, size_t layer) {
-  const LayerWeights& w = s.weights->layers[layer];
+// From the router's products in s.router and the normed rows, s.delta: what the experts give.
+void RunRouted(const ExecContext& ctx, ForwardState& s, const LayerWeights& w) {
   const Kernels& kernels = s.env->kernels;
   const auto experts = static_cast<size_t>(s.h->num_experts);
   const auto used = static_cast<size_t>(s.h->experts_used);
   const auto n = static_cast<size_t>(s.h->embedding);
-  SetExpertReaders(s, w);
-  NormInput(ctx, s, w.ffn_norm);
-  const MatMulItem route{&w.router, &s.normed, 0, s.rows, s.router, experts};
-  MatMul(ctx, *s.env, {&route, 1});
   const RouterFn router =
       s.h->expert_gating != 0 ? static_cast<RouterFn>(s.h->expert_gating) : s.architecture->router;
   ForRows(ctx, s.rows, static_cast<double>(experts * (used + 4)) * 1.5,
@@ -170,7 +169,47 @@ void MoeBlock(const ExecContext& ctx, ForwardState& s, size_t layer) {
   RunExperts(ctx, s, w);
   ForRows(ctx, s.rows, ElementwiseNs(kernels, 2 * n * used),
           [&](size_t row, int) { SumExperts(s, w, row); });
+}
+
+void Route(const ExecContext& ctx, ForwardState& s, const LayerWeights& w) {
+  const MatMulItem route{&w.router, &s.normed, 0, s.rows, s.router, w.router.rows};
+  MatMul(ctx, *s.env, {&route, 1});
+}
+
+}  // namespace
+
+void MoeBlock(const ExecContext& ctx, ForwardState& s, size_t layer) {
+  const LayerWeights& w = s.weights->layers[layer];
+  SetExpertReaders(s, w);
+  NormInput(ctx, s, w.ffn_norm);
+  Route(ctx, s, w);
+  RunRouted(ctx, s, w);
   if (w.shared_gate.format != nullptr) RunSharedExpert(ctx, s, w);
+  s.pending = {s.delta, nullptr, w.ffn_post_norm};
+}
+
+void ParallelMoeBlock(const ExecContext& ctx, ForwardState& s, size_t layer) {
+  const LayerWeights& w = s.weights->layers[layer];
+  const Kernels& kernels = s.env->kernels;
+  const auto n = static_cast<size_t>(s.h->embedding);
+  FfnBlock(ctx, s, layer);
+  s.pending = {};
+  ForRows(ctx, s.rows, ElementwiseNs(kernels, 3 * n), [&](size_t row, int) {
+    kernels.rms_norm(s.delta + row * n, w.dense_post_norm, s.h->rms_eps, n, s.dense + row * n);
+  });
+  s.normed.SetReaders({&w.router});
+  NormInput(ctx, s, w.router_scale);
+  Route(ctx, s, w);
+  kernels.mul_scalar(s.router, 1.0f / std::sqrt(static_cast<float>(n)), s.rows * w.router.rows,
+                     s.router);
+  SetExpertReaders(s, w);
+  NormInput(ctx, s, w.experts_norm);
+  RunRouted(ctx, s, w);
+  ForRows(ctx, s.rows, ElementwiseNs(kernels, 4 * n), [&](size_t row, int) {
+    float* out = s.delta + row * n;
+    kernels.rms_norm(out, w.experts_post_norm, s.h->rms_eps, n, out);
+    kernels.add(out, s.dense + row * n, n, out);
+  });
   s.pending = {s.delta, nullptr, w.ffn_post_norm};
 }
 
