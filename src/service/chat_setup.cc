@@ -84,6 +84,9 @@ AnswerStyle StyleOf(const Model& model, const ToolParams& tools, bool held, Chat
   AnswerStyle style;
   if (tools.offered()) style.tools = tools.tools;
   style.max_calls = tools.max_calls;
+  // Llama 3's templates refuse a history with more: a second call could never be answered.
+  if (model.chat_template().find("only supports single tool-calls") != std::string::npos)
+    style.max_calls = 1;
   const AnswerFormat& format = FormatOf(model.chat_template());
   const ReasoningMarks reasoning = ReasoningOf(model.chat_template());
   const bool in_reasoning = EndsInReasoning(prompt->text, reasoning);

@@ -15,11 +15,11 @@ Json TextPart(const std::string& text) {
           {"logprobs", Json::array()}};
 }
 
-Json ResponsesUsage(const RequestStats& stats) {
+Json ResponsesUsage(const RequestStats& stats, int64_t reasoning_tokens) {
   return {{"input_tokens", stats.prompt_tokens},
           {"input_tokens_details", {{"cached_tokens", stats.cached_tokens}}},
           {"output_tokens", stats.new_tokens},
-          {"output_tokens_details", {{"reasoning_tokens", 0}}},
+          {"output_tokens_details", {{"reasoning_tokens", reasoning_tokens}}},
           {"total_tokens", stats.prompt_tokens + stats.new_tokens}};
 }
 
@@ -38,6 +38,8 @@ void ResponsesAnswer::OnToken(size_t, const Event& event) {
   std::vector<ToolPiece> pieces;
   parser_->Push(event.text, &pieces);
   Take(std::move(pieces));
+  // A token that only may end the reasoning counts to it.
+  if (event.kind == Event::Kind::kToken && In("reasoning")) ++reasoning_tokens_;
 }
 
 void ResponsesAnswer::OnFinish(size_t choice, const Event& event, const RequestStats* total) {
@@ -50,7 +52,7 @@ void ResponsesAnswer::OnFinish(size_t choice, const Event& event, const RequestS
   Close(cut ? "incomplete" : "completed");
   Json response = ResponseJson(cut ? "incomplete" : "completed");
   if (cut) response["incomplete_details"] = {{"reason", "max_output_tokens"}};
-  response["usage"] = ResponsesUsage(*total);
+  response["usage"] = ResponsesUsage(*total, reasoning_tokens_);
   response["lull"] = Receipt(options_.id, *total);
   if (!options_.stream)
     return responder_->Send(

@@ -47,7 +47,7 @@ class ResponsesAnswer : public AnswerWriter {
   Json output_ = Json::array();  // the items, the last perhaps open
   bool open_ = false;
   bool started_ = false;
-  int64_t sequence_ = 0;
+  int64_t sequence_ = 0, reasoning_tokens_ = 0;
 };
 
 }  // namespace lull

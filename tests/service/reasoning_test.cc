@@ -92,6 +92,7 @@ TEST_F(ReasoningTest, OfResponses) {
   EXPECT_EQ(whole["output"][0]["type"], "reasoning");
   const std::string text = whole["output"][0]["content"][0]["text"];
   EXPECT_FALSE(text.empty());
+  EXPECT_EQ(whole["usage"]["output_tokens_details"]["reasoning_tokens"], 8);
   Json streaming = body;
   streaming["stream"] = true;
   std::string streamed;
