@@ -15,7 +15,7 @@ struct TileArgs {
   bool stream;
   size_t fetch_skip;
   // Else: lines fetched ahead for each 32-block, `fetch_lines` from fetch[g] up for each group.
-  const uint8_t* fetch[2];
+  const uint8_t* fetch[kMaxGroups];
   size_t fetch_lines;
   float* out;  // row 0 of group 0, column 0
   size_t out_stride;
@@ -163,7 +163,7 @@ LULL_INLINE void FetchStream(const uint8_t* const block[kMaxGroups], size_t inde
   }
 }
 template <int kGroups>
-LULL_INLINE void FetchNext(const uint8_t* fetch[2], size_t lines) {
+LULL_INLINE void FetchNext(const uint8_t* fetch[kMaxGroups], size_t lines) {
   for (size_t line = 0; line < lines; ++line) {
 #pragma GCC unroll kTileUnroll
     for (int g = 0; g < kGroups; ++g) Prefetch(fetch[g] + 64 * line);
@@ -205,7 +205,8 @@ LULL_INLINE void RunTile(const TileArgs& args, Acts acts) {
   F32 acc[kGroups][kCols];
   const uint8_t* block[kMaxGroups];
   for (int g = 0; g < kGroups; ++g) block[g] = args.group[g];
-  const uint8_t* fetch[2] = {args.fetch[0], args.fetch[1]};
+  const uint8_t* fetch[kMaxGroups];
+  for (int g = 0; g < kGroups; ++g) fetch[g] = args.fetch[g];
   BeginSums(args, acc);
   for (size_t b = 0; b < args.num_blocks; ++b) {
     typename T::State state[kGroups];
@@ -216,7 +217,7 @@ LULL_INLINE void RunTile(const TileArgs& args, Acts acts) {
       const uint8_t* sub[kMaxGroups];
 #pragma GCC unroll kTileUnroll
       for (int g = 0; g < kGroups; ++g) sub[g] = block[g] + index * T::kSubBytes;
-      if (Acts::kPacked && args.stream) {
+      if (Acts::kPacked && (kGroups > kTileGroups || args.stream)) {
         FetchStream<T, kGroups>(block, index, args.num_blocks - b, args.fetch_skip);
       } else {
         FetchNext<kGroups>(fetch, args.fetch_lines);
