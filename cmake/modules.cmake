@@ -53,7 +53,7 @@ target_link_libraries(make_model PRIVATE lull_test_support)
 # Fuzz targets need clang: cmake --preset fuzz && ninja -C build/fuzz pack_fuzz
 option(LULL_FUZZ "Build the libFuzzer targets (clang only)" OFF)
 if(LULL_FUZZ)
-  foreach(pair guard:lull_service gguf:lull_test_support budget:lull_budget chat_template:lull_chat pack:lull_model grammar:lull_grammar
+  foreach(pair guard:lull_service gguf:lull_test_support budget:lull_budget chat_template:lull_chat character_map:lull_tokenizer pack:lull_model grammar:lull_grammar
                status_text:lull_cli tool_calls:lull_service evidence:lull_evidence hub:lull_store)
     string(REPLACE ":" ";" pair ${pair})
     list(GET pair 0 parser)
