@@ -10,26 +10,31 @@ namespace lull {
 namespace {
 
 constexpr int64_t kRedrawNs = 100'000'000;
-constexpr size_t kNameColumns = 44, kBarColumns = 24, kMostChars = 400;
+// A row that the terminal wraps could not be redrawn: 79 columns, which the narrowest have.
+constexpr size_t kNameColumns = 34, kBarColumns = 20, kNoteColumns = 44, kMostChars = 400;
 
 double Share(const PullEvent& event) {
   if (event.total_bytes == 0) return event.finished ? 1 : 0;
   return static_cast<double>(event.done_bytes) / static_cast<double>(event.total_bytes);
 }
 
+// The end of a long one: there the quant stands.
 std::string Name(const std::string& what) {
-  const std::string name = Printable(what, kMostChars);
-  if (name.size() <= kNameColumns) return Left(name, kNameColumns);
-  return "..." + name.substr(name.size() - kNameColumns + 3);
+  std::string name = Printable(what, kMostChars);
+  while (Columns(name) > kNameColumns) {
+    size_t next = 1;
+    while (next < name.size() && (name[next] & 0xC0) == 0x80) ++next;
+    name.erase(0, next);
+  }
+  return Left(name, kNameColumns);
 }
 
 std::string RowText(const PullEvent& event) {
-  if (event.total_bytes == 0)
-    return Name(event.what) + (event.finished ? " done" : " " + Printable(event.note, kMostChars));
-  return Name(event.what) + " " + Bar(Share(event), kBarColumns) + " " +
-         Right(PercentText(Share(event)), 7) + "  " +
-         BytesText(static_cast<double>(event.total_bytes)) +
-         (event.note.empty() ? "" : "  " + Printable(event.note, kMostChars));
+  const std::string name = Name(event.what) + " ";
+  if (!event.note.empty()) return name + Printable(event.note, kNoteColumns);
+  if (event.total_bytes == 0) return name + (event.finished ? "done" : "");
+  return name + Bar(Share(event), kBarColumns) + Right(PercentText(Share(event)), 9) + "  " +
+         BytesText(static_cast<double>(event.total_bytes));
 }
 
 // "HTTP 503, trying again in 3 s" is said once, whatever the seconds.
