@@ -9,36 +9,39 @@
 namespace lull {
 namespace {
 
-constexpr int64_t kRedrawNs = 100'000'000;
+constexpr int64_t kPullRedrawNs = 100'000'000;
 // A row that the terminal wraps could not be redrawn: 79 columns, which the narrowest have.
-constexpr size_t kNameColumns = 34, kBarColumns = 20, kNoteColumns = 44, kMostChars = 400;
+constexpr size_t kFileColumns = 34, kProgressColumns = 20, kWaitColumns = 44, kFileChars = 400;
 
-double Share(const PullEvent& event) {
+double FetchedShare(const PullEvent& event) {
   if (event.total_bytes == 0) return event.finished ? 1 : 0;
   return static_cast<double>(event.done_bytes) / static_cast<double>(event.total_bytes);
 }
 
 // The end of a long one: there the quant stands.
-std::string Name(const std::string& what) {
-  std::string name = Printable(what, kMostChars);
-  while (Columns(name) > kNameColumns) {
+std::string FileText(const std::string& what) {
+  std::string name = Printable(what, kFileChars);
+  while (Columns(name) > kFileColumns) {
     size_t next = 1;
     while (next < name.size() && (name[next] & 0xC0) == 0x80) ++next;
     name.erase(0, next);
   }
-  return Left(name, kNameColumns);
+  return Left(name, kFileColumns);
 }
 
-std::string RowText(const PullEvent& event) {
-  const std::string name = Name(event.what) + " ";
-  if (!event.note.empty()) return name + Printable(event.note, kNoteColumns);
+std::string PullRowText(const PullEvent& event) {
+  const std::string name = FileText(event.what) + " ";
+  if (!event.note.empty()) return name + Printable(event.note, kWaitColumns);
   if (event.total_bytes == 0) return name + (event.finished ? "done" : "");
-  return name + Bar(Share(event), kBarColumns) + Right(PercentText(Share(event)), 9) + "  " +
+  return name + Bar(FetchedShare(event), kProgressColumns) +
+         Right(PercentText(FetchedShare(event)), 9) + "  " +
          BytesText(static_cast<double>(event.total_bytes));
 }
 
 // "HTTP 503, trying again in 3 s" is said once, whatever the seconds.
-std::string Kind(const std::string& note) { return note.substr(0, note.find(", trying again")); }
+std::string NoteKind(const std::string& note) {
+  return note.substr(0, note.find(", trying again"));
+}
 
 }  // namespace
 
@@ -66,7 +69,7 @@ void PullDisplay::Update(const PullEvent& event) {
     Log(row);
   } else if (event.finished) {
     Erase();
-    fprintf(stderr, "%s\n", RowText(row.event).c_str());
+    fprintf(stderr, "%s\n", PullRowText(row.event).c_str());
   }
   if (event.finished) rows_.erase(rows_.begin() + (&row - rows_.data()));
   if (terminal_) Draw();
@@ -74,11 +77,11 @@ void PullDisplay::Update(const PullEvent& event) {
 
 void PullDisplay::Log(Row& row) {
   const PullEvent& event = row.event;
-  const std::string name = Printable(event.what, kMostChars);
-  if (!event.note.empty() && Kind(event.note) != row.told_note)
-    fprintf(stderr, "%s: %s\n", name.c_str(), Printable(event.note, kMostChars).c_str());
-  row.told_note = Kind(event.note);
-  const int quarters = static_cast<int>(4 * Share(event));
+  const std::string name = Printable(event.what, kFileChars);
+  if (!event.note.empty() && NoteKind(event.note) != row.told_note)
+    fprintf(stderr, "%s: %s\n", name.c_str(), Printable(event.note, kFileChars).c_str());
+  row.told_note = NoteKind(event.note);
+  const int quarters = static_cast<int>(4 * FetchedShare(event));
   if (row.told_quarters < 0 && !event.finished) {
     row.told_quarters = quarters;
     const std::string size =
@@ -97,10 +100,10 @@ void PullDisplay::Erase() {
 
 void PullDisplay::Draw() {
   const int64_t now_ns = os::MonotonicNs();
-  if (drawn_ == rows_.size() && now_ns - last_draw_ns_ < kRedrawNs) return;
+  if (drawn_ == rows_.size() && now_ns - last_draw_ns_ < kPullRedrawNs) return;
   last_draw_ns_ = now_ns;
   Erase();
-  for (const Row& row : rows_) fprintf(stderr, "%s\n", RowText(row.event).c_str());
+  for (const Row& row : rows_) fprintf(stderr, "%s\n", PullRowText(row.event).c_str());
   drawn_ = rows_.size();
   fflush(stderr);
 }

@@ -9,7 +9,7 @@
 namespace lull {
 namespace {
 
-constexpr size_t kMostChars = 300;
+constexpr size_t kShownChars = 300;
 
 class ShowCommand : public Command {
  public:
@@ -37,7 +37,7 @@ class ShowCommand : public Command {
 
  private:
   static void Line(const char* what, const std::string& value) {
-    if (!value.empty()) printf("%-13s %s\n", what, Printable(value, kMostChars).c_str());
+    if (!value.empty()) printf("%-13s %s\n", what, Printable(value, kShownChars).c_str());
   }
 
   static void PrintAsText(const StoredModel& model, const ModelCard& card,
