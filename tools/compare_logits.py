@@ -15,6 +15,7 @@ Exits 1 where the cosine at any other position is below --limit. --defects gives
 seeded defect each, and exits 1 where one of them would have passed (needs the gguf package).
 """
 import argparse
+import itertools
 import json
 import pathlib
 import random
@@ -28,6 +29,10 @@ import numpy as np
 ARCHS = ["llama", "gemma3", "lfm2", "lfm2moe", "qwen2", "qwen3", "qwen3moe", "smollm3", "granite", "granitemoe", "olmo2",
          "gemma2", "phi3", "mistral3", "gpt-oss", "mamba", "mamba2", "granitehybrid", "qwen35", "qwen35moe",
          "gemma4-e", "gemma4-moe"]
+# Beside the shape of the tiny models' own: rows that no block of 256 divides, 25 heads, an odd vocabulary; one KV head and
+# the embedding as the head.
+SHAPES = {"plain": [], "odd": ["--embd", 1600, "--heads", 25, "--kv-heads", 5, "--ffn", 1056, "--vocab", 331],
+          "multi-query": ["--heads", 8, "--kv-heads", 1, "--vocab", 347, "--tied"]}
 CONVOLUTION_REACH = 2  # tokens behind a position, of the tiny models' three taps
 TYPES = ["F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K",
          "Q2_K", "Q3_K", "IQ4_NL", "IQ4_XS", "MXFP4", "TQ1_0", "TQ2_0", "Q1_0", "Q2_0"]
@@ -145,16 +150,15 @@ def measure_tiny(args, folder):
     rows, tokens, model = [], folder / "tokens", folder / "tiny.gguf"
     rng = random.Random(args.seed)
     tokens.write_text(" ".join(str(rng.randrange(320)) for _ in range(args.count)))
-    for arch in args.arch:
-        for kind in args.type:
-            run([args.build / "make_tiny_model", "--arch", arch, "--type", kind, "--seed", args.seed,
-                 "--embd", args.embd, "--out", model])
-            if args.defects:
-                rows += measure_defects(args, arch, kind, model, tokens, folder)
-                continue
-            rows.append({"model": f"{arch} {kind}", **measure(args, model, tokens, args.count, folder, True)})
-            print(f"{arch:8} {kind:5} " + " ".join(f"{k} {v:.6g}" for k, v in rows[-1].items() if k != "model"),
-                  flush=True)
+    for arch, kind, shape in itertools.product(args.arch, args.type, args.shape):
+        run([args.build / "make_tiny_model", "--arch", arch, "--type", kind, "--seed", args.seed,
+             "--embd", args.embd, "--out", model] + SHAPES[shape])
+        if args.defects:
+            rows += measure_defects(args, arch, kind, model, tokens, folder)
+            continue
+        name = f"{arch} {kind} {shape}"
+        rows.append({"model": name, **measure(args, model, tokens, args.count, folder, True)})
+        print(f"{name:32} " + " ".join(f"{k} {v:.6g}" for k, v in rows[-1].items() if k != "model"), flush=True)
     return rows
 
 
@@ -171,6 +175,7 @@ def main():
     parser.add_argument("--isa", default="")
     parser.add_argument("--arch", nargs="*", default=ARCHS)
     parser.add_argument("--type", nargs="*", default=TYPES)
+    parser.add_argument("--shape", nargs="*", default=["plain"], choices=list(SHAPES))
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--embd", type=int, default=256, help="width of the tiny models")
     parser.add_argument("--count", type=int, default=48, help="tokens per tiny model")
