@@ -75,6 +75,7 @@ struct Architecture {
   std::span<const TensorSpec> tensors;
   bool rope_neox;                 // pairs (i, i + half); else (2i, 2i + 1)
   bool gated_attention = false;   // Q's projection gives each head's gate beside it
+  bool latent_attention = false;  // keys and values of a width of their own, in one latent
   bool attention_free = false;    // no layer has attention, and files say nothing of it
   bool norm_values = false;       // each head of V is normed, without a weight
   bool whole_head_norms = false;  // of Q and K: over all heads together, not head by head

@@ -85,11 +85,13 @@ struct ForwardState {
   PendingDelta pending;
   std::vector<MatMulItem> matmul_items;  // capacity kept
   std::vector<GatedItem> gated_items;
+  std::vector<ActivationBuffer> head_parts;
 };
 
 // Each block reads the residual (adding what is pending), and leaves its own output pending.
 // last: rows outside `active` are dropped as soon as their K and V (or state) are written.
 void AttentionBlock(const ExecContext& ctx, ForwardState& s, size_t layer, bool last);
+void LatentAttentionBlock(const ExecContext& ctx, ForwardState& s, size_t layer, bool last);
 void ShortConvBlock(const ExecContext& ctx, ForwardState& s, size_t layer, bool last);
 void MambaBlock(const ExecContext& ctx, ForwardState& s, size_t layer, bool last);
 void Mamba2Block(const ExecContext& ctx, ForwardState& s, size_t layer, bool last);
@@ -105,6 +107,8 @@ void MoeBlock(const ExecContext& ctx, ForwardState& s, size_t layer);
 void NormInput(const ExecContext& ctx, ForwardState& s, const float* norm);
 // The kernel of the architecture's gated activation.
 GatedFn ActivationOf(const ForwardState& s);
+// What attention of a layer reads and writes; the rows' places are set to its pages.
+KvView UseKv(ForwardState& s, size_t layer);
 // Keeps the residual rows of `active` alone.
 void KeepActiveRows(ForwardState& s);
 

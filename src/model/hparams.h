@@ -7,7 +7,10 @@
 namespace lull {
 
 // What mixes the tokens of a layer.
-enum class Mixer { kAttention, kShortConv, kMamba, kMamba2, kDeltaNet };
+enum class Mixer { kAttention, kLatentAttention, kShortConv, kMamba, kMamba2, kDeltaNet };
+inline bool IsRecurrent(Mixer mixer) {
+  return mixer != Mixer::kAttention && mixer != Mixer::kLatentAttention;
+}
 
 // What one layer is made of.
 struct LayerPlan {
@@ -80,8 +83,16 @@ struct Hparams {
   int64_t leading_dense = 0;
   int64_t expert_gating = 0;          // 0: the architecture's own, 1 softmax, 2 sigmoid
   float expert_weights_scale = 0.0f;  // 0: none
-  bool expert_weights_norm = true;    // the used experts' weights add up to 1 (before the scale)
-  int64_t shared_ffn_length = 0;      // of the expert that every token goes through; 0: none
+  int64_t expert_weights_norm =
+      -1;                         // not 0: the used experts' weights add up to 1 (before the scale)
+  int64_t shared_ffn_length = 0;  // of the expert that every token goes through; 0: none
+  int64_t expert_groups = 0;      // experts are picked in groups; only 1 is implemented
+  int64_t shared_experts = 0;     // as wide as that many chosen ones; from the file
+  // Of latent attention: what is kept is the latent and one rotated key for all heads.
+  int64_t q_rank = 0;        // of Q's projection; 0: it is one matrix
+  int64_t kv_rank = 0;       // of the latent that K and V are projected from
+  int64_t latent_key = 0;    // width of a head of Q and K, rotated part included
+  int64_t latent_value = 0;  // of V
   int64_t conv_taps = 0;
   // Of state spaces and delta nets.
   int64_t ssm_inner = 0;                  // channels
@@ -97,12 +108,12 @@ struct Hparams {
   // Some layer has a state that cannot go back.
   bool recurrent() const {
     for (const LayerPlan& layer : layers)
-      if (layer.mixer != Mixer::kAttention) return true;
+      if (IsRecurrent(layer.mixer)) return true;
     return false;
   }
   bool has_attention() const {
     for (const LayerPlan& layer : layers)
-      if (layer.mixer == Mixer::kAttention) return true;
+      if (!IsRecurrent(layer.mixer)) return true;
     return false;
   }
 };

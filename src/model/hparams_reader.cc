@@ -281,7 +281,7 @@ class Reader {
                       heads);
     }
     if (h_.value_dim == 0) h_.value_dim = h_.head_dim;
-    if (h_.value_dim != h_.head_dim)
+    if (h_.value_dim != h_.head_dim && !architecture_.latent_attention)
       return Status(ErrorCode::kUnsupported,
                     "K heads of " + std::to_string(h_.head_dim) + " and V heads of " +
                         std::to_string(h_.value_dim) + " values differ, which is not supported",
@@ -315,7 +315,7 @@ class Reader {
     const std::string kv_key = Key("attention.head_count_kv");
     for (size_t i = 0; i < h_.layers.size(); ++i) {
       const LayerPlan& layer = h_.layers[i];
-      if (layer.mixer != Mixer::kAttention) continue;
+      if (IsRecurrent(layer.mixer)) continue;
       if (layer.kv_heads < 1 || h_.num_heads % layer.kv_heads != 0)
         return Bad(kv_key, "layer " + std::to_string(i) + " has " + std::to_string(layer.kv_heads) +
                                " KV heads for " + std::to_string(h_.num_heads) +

@@ -215,7 +215,7 @@ ModelInfo Describe(const GgufFile& file, const Architecture& architecture, const
     most = std::max(most, bytes);
   }
   for (const LayerPlan& layer : h.layers)
-    if (layer.mixer == Mixer::kAttention && layer.window == 0 && layer.kv_source < 0)
+    if (!IsRecurrent(layer.mixer) && layer.window == 0 && layer.kv_source < 0)
       info.kv_bytes_per_token += 2 * layer.kv_heads * layer.head_dim * 2;
   return info;
 }

@@ -18,6 +18,7 @@ size_t DeltaChannels(const Hparams& h) {
 size_t ConvChannels(const Hparams& h, Mixer mixer) {
   switch (mixer) {
     case Mixer::kAttention:
+    case Mixer::kLatentAttention:
       return 0;
     case Mixer::kShortConv:
       return Size(h.embedding);
@@ -43,6 +44,12 @@ MixerSizes SizesOf(const Hparams& h, const LayerPlan& layer, bool gated_attentio
       sizes.mixed = q;
       // Q and gates as they are projected, side by side.
       sizes.gate = gated_attention ? 2 * q : 0;
+      break;
+    case Mixer::kLatentAttention:
+      sizes.projected = sizes.mixed = q;
+      sizes.keys = Size(layer.head_dim);
+      sizes.gate = Size(h.num_heads * h.latent_key);
+      sizes.low_rank = std::max({Size(h.q_rank), Size(h.num_heads * h.kv_rank), sizes.gate});
       break;
     case Mixer::kShortConv:
       sizes.projected = 3 * n;
@@ -75,6 +82,7 @@ size_t MixerStateFloats(const Hparams& h, Mixer mixer) {
   const size_t conv = Size(h.conv_taps - 1) * ConvChannels(h, mixer);
   switch (mixer) {
     case Mixer::kAttention:
+    case Mixer::kLatentAttention:
       return 0;
     case Mixer::kShortConv:
       return conv;

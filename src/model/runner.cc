@@ -20,7 +20,7 @@ std::vector<KvLayerShape> KvShapes(const Hparams& h) {
   std::vector<KvLayerShape> shapes;
   for (const LayerPlan& layer : h.layers) {
     KvLayerShape shape;
-    if (layer.mixer != Mixer::kAttention) {
+    if (IsRecurrent(layer.mixer)) {
       shape.kind = KvLayerShape::Kind::kRecurrent;
       shape.state_floats = MixerStateFloats(h, layer.mixer);
     } else if (layer.kv_source >= 0) {
@@ -61,10 +61,12 @@ void ForEachMatrix(const ModelWeights& weights, Fn&& fn) {
                                   &w.attn_gate,
                                   &w.delta_alpha,
                                   &w.delta_beta,
+                                  &w.q_a,
+                                  &w.kv_a,
                                   &w.per_layer_gate,
                                   &w.per_layer_projection})
       fn(*m);
-    for (const auto* experts : {&w.gate_experts, &w.up_experts, &w.down_experts})
+    for (const auto* experts : {&w.gate_experts, &w.up_experts, &w.down_experts, &w.k_b, &w.v_b})
       if (!experts->empty()) fn(experts->front());
   }
 }
@@ -450,6 +452,8 @@ MixerBlock BlockOf(Mixer mixer) {
   switch (mixer) {
     case Mixer::kAttention:
       return AttentionBlock;
+    case Mixer::kLatentAttention:
+      return LatentAttentionBlock;
     case Mixer::kShortConv:
       return ShortConvBlock;
     case Mixer::kMamba:

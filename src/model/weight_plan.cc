@@ -23,13 +23,13 @@ bool Applies(When when, const LayerPlan& layer) {
     case When::kEveryLayer:
       return true;
     case When::kAttention:
-      return layer.mixer == Mixer::kAttention;
+      return !IsRecurrent(layer.mixer);
     case When::kOwnKv:
-      return layer.mixer == Mixer::kAttention && layer.kv_source < 0;
+      return !IsRecurrent(layer.mixer) && layer.kv_source < 0;
     case When::kSharedKv:
-      return layer.mixer == Mixer::kAttention && layer.kv_source >= 0;
+      return !IsRecurrent(layer.mixer) && layer.kv_source >= 0;
     case When::kRecurrent:
-      return layer.mixer != Mixer::kAttention;
+      return IsRecurrent(layer.mixer);
     case When::kDense:
       return layer.feed_forward && !layer.moe;
     case When::kMoe:

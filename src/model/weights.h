@@ -27,6 +27,12 @@ struct LayerWeights {
   const float* down_experts_bias = nullptr;  // [experts, embedding]
   const float* conv = nullptr;               // [embedding, taps]
   PackedMatrix q, k, v, o;
+  // Latent attention: q is behind q_a and its norm; for each head k_b takes Q to the latent, v_b
+  // the latent to V.
+  PackedMatrix q_a, kv_a;
+  const float* q_a_norm = nullptr;   // [q_rank]
+  const float* kv_a_norm = nullptr;  // [kv_rank]
+  std::vector<PackedMatrix> k_b, v_b;
   PackedMatrix gate, up, down;
   PackedMatrix router;
   const float* router_scale = nullptr;  // [embedding], of a router with an input norm of its own

@@ -113,6 +113,22 @@ void ActivationBuffer::CopyRow(const ActivationBuffer& source, size_t from, size
   }
 }
 
+ActivationBuffer ActivationBuffer::Part(size_t row_begin, size_t part_rows) const {
+  const size_t at = row_begin * k;
+  ActivationBuffer part = *this;
+  part.rows = part_rows;
+  part.f32 += at;
+  part.q += at;
+  part.scale += at / 32;
+  part.scaled_sum += at / 32;
+  part.half_sums += at / 16;
+  part.super_q += at;
+  part.super_scale += at / 256;
+  part.sums32 += at / 32;
+  part.sums16 += at / 16;
+  return part;
+}
+
 Activations ActivationBuffer::View(size_t row_begin, size_t row_end) const {
   const size_t at = row_begin * k;
   Activations view;

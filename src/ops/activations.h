@@ -40,6 +40,8 @@ struct ActivationBuffer {
   // Row `to` of this buffer becomes row `from` of another with the same k, which has all the forms
   // of this one.
   void CopyRow(const ActivationBuffer& source, size_t from, size_t to);
+  // Rows [row_begin, row_begin + part_rows) of k values as a buffer of their own.
+  ActivationBuffer Part(size_t row_begin, size_t part_rows) const;
   Activations View(size_t row_begin, size_t row_end) const;
 };
 

@@ -72,13 +72,15 @@ double Naive::Magnitude() const {
   double magnitude = Float("rope.scaling.attn_factor", 1.0);
   if (Text("rope.scaling.type") != "yarn") return magnitude;
   const double stretch = 0.1 * std::log(Float("rope.scaling.factor", 1.0));
+  if (Is({"deepseek2"}) && Float("rope.scaling.yarn_log_multiplier", 0.0) != 0.0) return magnitude;
   magnitude *= 1 + stretch;
   const double all = Float("rope.scaling.yarn_log_multiplier", 0.0);
   return all == 0.0 ? magnitude : magnitude / (1 + all * stretch);
 }
 
 void Naive::Rope(double* head, int64_t position, double base, bool scaled) const {
-  const bool neox = !Is({"llama", "smollm3", "granite", "granitemoe", "granitehybrid", "mistral3"});
+  const bool neox =
+      !Is({"llama", "smollm3", "granite", "granitemoe", "granitehybrid", "mistral3", "deepseek2"});
   const double magnitude = scaled ? Magnitude() : 1.0;
   const size_t half = rope_dims_ / 2;
   for (size_t i = 0; i < half; ++i) {
@@ -330,6 +332,8 @@ Vec Naive::Moe(size_t layer, const Vec& x, double* margin, const Vec* scores) {
   if (used < experts) *margin = std::min(*margin, order[used].first - order[used - 1].first);
   double sum = 0;
   for (size_t i = 0; i < used; ++i) sum += p[order[i].second];
+  const auto norm = file_.GetBool(arch_ + ".expert_weights_norm");
+  if (norm.ok() ? !norm.value() : Is({"deepseek2"})) sum = 1;
   const double scale = Float("expert_weights_scale", 1.0);
   Vec out(embd_);
   for (size_t i = 0; i < used; ++i) {

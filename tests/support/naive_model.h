@@ -107,6 +107,7 @@ class Naive {
   std::vector<Vec> Mamba(size_t layer, const std::vector<Vec>& normed);
   std::vector<Vec> Mamba2(size_t layer, const std::vector<Vec>& normed);
   std::vector<Vec> DeltaNet(size_t layer, const std::vector<Vec>& normed);
+  std::vector<Vec> LatentAttention(size_t layer, const std::vector<Vec>& normed);
   std::vector<Vec> Mix(size_t layer, const std::vector<Vec>& normed);
   bool Has(size_t layer, const char* name) const {
     return file_.FindTensor(Name(layer, name)) != nullptr;

@@ -155,11 +155,56 @@ std::vector<Vec> Naive::DeltaNet(size_t layer, const std::vector<Vec>& normed) {
   return out;
 }
 
+// DeepSeek V2's attention, in the space of its latents.
+std::vector<Vec> Naive::LatentAttention(size_t layer, const std::vector<Vec>& normed) {
+  const auto kv_rank = static_cast<size_t>(Int("attention.kv_lora_rank", 0));
+  const auto key = static_cast<size_t>(Int("attention.key_length_mla", 0));
+  const size_t still = key - rope_dims_;
+  const Matrix& k_b = Load(Name(layer, "attn_k_b.weight"));
+  const Matrix& v_b = Load(Name(layer, "attn_v_b.weight"));
+  const size_t value = v_b.rows / heads_;
+  const double base = Float("rope.freq_base", 10000.0);
+  const double stretch = 0.1 * std::log(Float("rope.scaling.factor", 1.0));
+  const double sharp = 1 + 10 * Float("rope.scaling.yarn_log_multiplier", 0.0) * stretch;
+  const double scale = sharp * sharp / std::sqrt(static_cast<double>(key));
+  std::vector<Vec> latents, turned, out;
+  for (size_t t = 0; t < normed.size(); ++t) {
+    const Vec low = Load(Name(layer, "attn_q_a.weight")).Times(normed[t].data());
+    Vec q = Load(Name(layer, "attn_q_b.weight"))
+                .Times(Norm(low, Name(layer, "attn_q_a_norm.weight")).data());
+    const Vec kv = Load(Name(layer, "attn_kv_a_mqa.weight")).Times(normed[t].data());
+    latents.push_back(Norm(Part(kv, 0, kv_rank), Name(layer, "attn_kv_a_norm.weight")));
+    turned.push_back(Part(kv, kv_rank, rope_dims_));
+    Rope(turned[t].data(), static_cast<int64_t>(t), base, true);
+    Vec mixed;
+    for (size_t h = 0; h < heads_; ++h) {
+      Rope(&q[h * key + still], static_cast<int64_t>(t), base, true);
+      const Vec to_latent = Rows(k_b, h * kv_rank, kv_rank).Times(&q[h * key]);
+      Vec score(t + 1);
+      for (size_t p = 0; p <= t; ++p) {
+        for (size_t i = 0; i < kv_rank; ++i) score[p] += to_latent[i] * latents[p][i];
+        for (size_t i = 0; i < rope_dims_; ++i) score[p] += q[h * key + still + i] * turned[p][i];
+        score[p] *= scale;
+      }
+      const double top = *std::max_element(score.begin(), score.end());
+      double sum = 0;
+      for (double& s : score) sum += s = std::exp(s - top);
+      Vec read(kv_rank);
+      for (size_t p = 0; p <= t; ++p) AddTo(read, latents[p], score[p] / sum);
+      const Vec v = Rows(v_b, h * value, value).Times(read.data());
+      mixed.insert(mixed.end(), v.begin(), v.end());
+    }
+    out.push_back(Load(Name(layer, "attn_output.weight")).Times(mixed.data()));
+  }
+  return out;
+}
+
 std::vector<Vec> Naive::Mix(size_t layer, const std::vector<Vec>& normed) {
   if (Has(layer, "shortconv.conv.weight")) return ShortConv(layer, normed);
   if (Has(layer, "ssm_x.weight")) return Mamba(layer, normed);
   if (Has(layer, "ssm_in.weight")) return Mamba2(layer, normed);
   if (Has(layer, "ssm_beta.weight")) return DeltaNet(layer, normed);
+  if (Has(layer, "attn_kv_a_mqa.weight")) return LatentAttention(layer, normed);
   return Attention(layer, normed);
 }
 

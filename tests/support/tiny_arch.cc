@@ -107,6 +107,24 @@ void Qwen35MoeKeys(const TinyModelSpec& spec, GgufWriter* writer) {
   writer->AddUint32(spec.arch + ".expert_shared_feed_forward_length", static_cast<uint32_t>(spec.ffn));
 }
 
+void Deepseek2Keys(const TinyModelSpec& spec, GgufWriter* writer) {
+  const auto put = [&](const char* key, uint64_t value) {
+    writer->AddUint32(spec.arch + "." + key, static_cast<uint32_t>(value));
+  };
+  const TinyLatent latent;
+  put("attention.q_lora_rank", latent.q_rank);
+  put("attention.kv_lora_rank", latent.kv_rank);
+  put("attention.key_length", latent.kv_rank + latent.rotated);
+  put("attention.value_length", latent.kv_rank);
+  put("attention.key_length_mla", latent.key);
+  put("attention.value_length_mla", latent.value);
+  put("rope.dimension_count", latent.rotated);
+  put("expert_shared_count", 2);
+  writer->AddFloat32(spec.arch + ".expert_weights_scale", 1.5f);
+  YarnKeys(spec, writer, 40.0f, 64);
+  writer->AddFloat32(spec.arch + ".rope.scaling.yarn_log_multiplier", 0.0707f);
+}
+
 constexpr uint64_t kPerLayerValues = 32;
 
 bool Gemma4Local(uint64_t layer) { return layer % 2 == 0 || layer < 2; }
@@ -193,6 +211,9 @@ const std::vector<TinyArch>& TinyArchs() {
        .head_norms = true, .scaled_embedding = true, .experts = true, .add_keys = Gemma4Keys,
        .score_gain = 0.8f, .narrow_windows = true, .values_of_keys = true,
        .dense_beside_experts = true, .out_scale = true},
+      {.name = "deepseek2", .layers = 3, .kv_heads = 1, .experts = true, .dense_lead = true,
+       .shared_expert = true, .always_untied = false, .add_keys = Deepseek2Keys, .expert_gain = 0.5f,
+       .latent = true},
   };
   return archs;
 }

@@ -14,6 +14,12 @@ struct TinyModelSpec;
 
 enum class TinyMixer { kNone, kShortConv, kMamba, kMamba2, kDelta };
 
+// Widths of DeepSeek V2's attention: ranks of Q and of the latent, of a head of K and of V, and how
+// much of K turns.
+struct TinyLatent {
+  uint64_t q_rank = 96, kv_rank = 64, key = 48, value = 32, rotated = 16;
+};
+
 struct TinyArch {
   const char* name;
   const char* file_name = nullptr;  // general.architecture, where there are several of one
@@ -63,6 +69,7 @@ struct TinyArch {
   bool values_of_keys = false;    // full layers have no attn_v
   bool dense_beside_experts = false;
   bool out_scale = false;
+  bool latent = false;            // DeepSeek V2's attention
   const char* title = nullptr;   // in general.name, where llama.cpp reads more than a name out of it
 };
 

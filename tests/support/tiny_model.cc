@@ -152,6 +152,7 @@ class Builder {
   void AddOutputNorm();
   void AddAttention(uint64_t layer);
   void AddConvolution(uint64_t layer);
+  void AddLatentAttention(uint64_t layer);
   void AddMamba(uint64_t layer);
   void AddMamba2(uint64_t layer);
   void AddDeltaNet(uint64_t layer);
@@ -209,7 +210,7 @@ void Builder::AddAttentionMetadata() {
     const std::vector<int32_t> per_layer(spec_.kv_heads_per_layer.begin(), spec_.kv_heads_per_layer.end());
     writer_->AddInt32Array(Key("attention.head_count_kv"), per_layer);
   }
-  if (spec_.head_dim * spec_.heads != spec_.embd || arch_.head_dim_keys) {
+  if (!arch_.latent && (spec_.head_dim * spec_.heads != spec_.embd || arch_.head_dim_keys)) {
     put("attention.key_length", spec_.head_dim);
     put("attention.value_length", spec_.head_dim);
   }
@@ -272,6 +273,19 @@ void Builder::AddPostNorm(const std::string& name, float gain) {
   AddF32(name, {spec_.embd}, 0.8f * gain, 1.2f * gain);
 }
 
+void Builder::AddLatentAttention(uint64_t layer) {
+  const TinyLatent latent;
+  const uint64_t heads = spec_.heads, still = latent.key - latent.rotated;
+  AddMatrix(Name(layer, "attn_q_a.weight"), {spec_.embd, latent.q_rank}, spec_.type);
+  AddNorm(Name(layer, "attn_q_a_norm.weight"), latent.q_rank);
+  AddMatrix(Name(layer, "attn_q_b.weight"), {latent.q_rank, heads * latent.key}, spec_.type);
+  AddMatrix(Name(layer, "attn_kv_a_mqa.weight"), {spec_.embd, latent.kv_rank + latent.rotated}, spec_.type);
+  AddNorm(Name(layer, "attn_kv_a_norm.weight"), latent.kv_rank);
+  AddMatrix(Name(layer, "attn_k_b.weight"), {still, latent.kv_rank, heads}, spec_.type);
+  AddMatrix(Name(layer, "attn_v_b.weight"), {latent.kv_rank, latent.value, heads}, spec_.type);
+  AddMatrix(Name(layer, "attn_output.weight"), {heads * latent.value, spec_.embd}, spec_.type, 2.0f * BranchGain());
+}
+
 void Builder::AddConvolution(uint64_t layer) {
   AddF32(Name(layer, "shortconv.conv.weight"), {spec_.conv_l_cache, spec_.embd}, -1.0f, 1.0f);
   AddMatrix(Name(layer, "shortconv.in_proj.weight"), {spec_.embd, 3 * spec_.embd}, spec_.type);
@@ -321,6 +335,7 @@ void Builder::AddDeltaNet(uint64_t layer) {
 }
 
 void Builder::AddMixer(uint64_t layer) {
+  if (arch_.latent) return AddLatentAttention(layer);
   if (KvHeads(layer) != 0) return AddAttention(layer);
   if (arch_.recurrent == TinyMixer::kShortConv) AddConvolution(layer);
   if (arch_.recurrent == TinyMixer::kMamba) AddMamba(layer);
@@ -387,9 +402,11 @@ void Builder::AddPerLayerEmbedding() {
 void Builder::AddSharedExpert(uint64_t layer) {
   if (arch_.shared_expert_router)
     AddF32(Name(layer, "ffn_gate_inp_shexp.weight"), {spec_.embd}, -0.2f, 0.2f);
-  AddMatrix(Name(layer, "ffn_gate_shexp.weight"), {spec_.embd, spec_.ffn}, spec_.type, 1.5f);
-  AddMatrix(Name(layer, "ffn_up_shexp.weight"), {spec_.embd, spec_.ffn}, spec_.type);
-  AddMatrix(Name(layer, "ffn_down_shexp.weight"), {spec_.ffn, spec_.embd}, spec_.type, BranchGain());
+  // DeepSeek's are so many experts wide.
+  const uint64_t ffn = arch_.latent ? 2 * spec_.expert_ffn : spec_.ffn;
+  AddMatrix(Name(layer, "ffn_gate_shexp.weight"), {spec_.embd, ffn}, spec_.type, 1.5f);
+  AddMatrix(Name(layer, "ffn_up_shexp.weight"), {spec_.embd, ffn}, spec_.type);
+  AddMatrix(Name(layer, "ffn_down_shexp.weight"), {ffn, spec_.embd}, spec_.type, BranchGain());
 }
 
 // Llama 3.1's: wave lengths up to a quarter of the original context stay, those beyond it are

@@ -5,28 +5,6 @@
 namespace lull {
 namespace {
 
-KvView ViewOf(const KvCache& cache, size_t layer) {
-  const KvLayerPlace& place = cache.layout().place(layer);
-  KvView view;
-  view.base = cache.pool(place.group).base();
-  view.page_bytes = cache.pool(place.group).page_bytes();
-  view.offset = place.offset;
-  view.head_bytes = place.head_bytes;
-  view.type = cache.layout().type();
-  return view;
-}
-
-void SetTables(ForwardState& s, int group) {
-  for (const SequenceRun& run : s.runs) {
-    const int32_t* pages = s.cache->table(run.sequence, group);
-    const int64_t first_page = s.cache->first_page(run.sequence, group);
-    for (size_t row = run.row_begin; row < run.row_begin + run.rows; ++row) {
-      s.places[row].pages = pages;
-      s.places[row].first_page = first_page;
-    }
-  }
-}
-
 // Q's projection gives [head_dim] of Q and [head_dim] of a gate for each head in turn: they part.
 void SplitGates(const ExecContext& ctx, ForwardState& s, size_t dim) {
   const auto heads = static_cast<size_t>(s.h->num_heads);
@@ -97,8 +75,7 @@ void AttentionBlock(const ExecContext& ctx, ForwardState& s, size_t layer, bool 
   rotate.half = plan.rope ? static_cast<size_t>(plan.rope_dims) / 2 : 0;
   rotate.q_scale = s.q_scale;
   rotate.neox = s.architecture->rope_neox;
-  rotate.kv = ViewOf(*s.cache, layer);
-  SetTables(s, s.cache->layout().place(layer).group);
+  rotate.kv = UseKv(s, layer);
   RotateAndStore(ctx, *s.env, s.places, rotate);
   if (last) KeepActiveRows(s);
 

@@ -3,6 +3,36 @@
 #include "model/forward_state.h"
 
 namespace lull {
+namespace {
+
+KvView ViewOf(const KvCache& cache, size_t layer) {
+  const KvLayerPlace& place = cache.layout().place(layer);
+  KvView view;
+  view.base = cache.pool(place.group).base();
+  view.page_bytes = cache.pool(place.group).page_bytes();
+  view.offset = place.offset;
+  view.head_bytes = place.head_bytes;
+  view.type = cache.layout().type();
+  return view;
+}
+
+void SetTables(ForwardState& s, int group) {
+  for (const SequenceRun& run : s.runs) {
+    const int32_t* pages = s.cache->table(run.sequence, group);
+    const int64_t first_page = s.cache->first_page(run.sequence, group);
+    for (size_t row = run.row_begin; row < run.row_begin + run.rows; ++row) {
+      s.places[row].pages = pages;
+      s.places[row].first_page = first_page;
+    }
+  }
+}
+
+}  // namespace
+
+KvView UseKv(ForwardState& s, size_t layer) {
+  SetTables(s, s.cache->layout().place(layer).group);
+  return ViewOf(*s.cache, layer);
+}
 
 void NormInput(const ExecContext& ctx, ForwardState& s, const float* norm) {
   ResidualNormArgs args;

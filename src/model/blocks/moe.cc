@@ -45,8 +45,9 @@ void RouteRow(const ForwardState& s, const LayerWeights& w, RouterFn router, siz
   int32_t* id = s.expert_id + row * used;
   float* weight = s.expert_weight + row * used;
   PickExperts(score, experts, used, id);
-  float sum = s.h->expert_weights_norm ? 0.0f : 1.0f;
-  for (size_t i = 0; i < used && s.h->expert_weights_norm; ++i) sum += probability[id[i]];
+  const bool norm = s.h->expert_weights_norm != 0;
+  float sum = norm ? 0.0f : 1.0f;
+  for (size_t i = 0; i < used && norm; ++i) sum += probability[id[i]];
   sum = std::max(sum, kMinWeightSum);
   const float scale = s.h->expert_weights_scale != 0.0f ? s.h->expert_weights_scale : 1.0f;
   for (size_t i = 0; i < used; ++i) {
