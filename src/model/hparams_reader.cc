@@ -287,7 +287,8 @@ class Reader {
                         std::to_string(h_.value_dim) + " values differ, which is not supported",
                     Key("attention.value_length"));
     const int64_t q_dim = h_.num_heads * h_.head_dim;
-    if (q_dim % 32 != 0 || q_dim > (int64_t{1} << 20))
+    const bool whole_blocks = q_dim % 32 == 0 || architecture_.latent_attention;
+    if (!whole_blocks || q_dim > (int64_t{1} << 20))
       return Status(ErrorCode::kUnsupported,
                     std::to_string(h_.num_heads) + " heads of " + std::to_string(h_.head_dim) +
                         " values: the product must be a multiple of 32 up to 1048576",

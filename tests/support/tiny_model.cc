@@ -550,6 +550,7 @@ Result<TinyModelSpec> ResolveTinyModel(TinyModelSpec spec) {
   // What the architecture leaves no choice about.
   if (arch->always_tied) spec.tied_head = true;
   if (arch->always_untied) spec.tied_head = false;
+  if (arch->latent) spec.kv_heads = 1;
   SetDefault(&spec.embedding_type, spec.type);
   SetDefault(&spec.output_type, spec.type);
   LULL_RETURN_IF_ERROR(CheckTypes(spec));
