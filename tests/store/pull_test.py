@@ -439,7 +439,7 @@ def main(arguments):
         try:
             case(setting)
             print(f"ok    {case.__name__} ({time.monotonic() - start:.1f} s)", flush=True)
-        except (Failure, subprocess.SubprocessError) as failure:
+        except (Failure, subprocess.SubprocessError, OSError, ValueError, http.client.HTTPException) as failure:
             failed += 1
             print(f"FAILED {case.__name__}: {failure}", flush=True)
         finally:
