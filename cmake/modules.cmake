@@ -6,7 +6,7 @@ find_package(ZLIB REQUIRED)
 find_package(CURL REQUIRED)
 find_package(Boost 1.81 REQUIRED)
 
-lull_module(base      LAYER 0 LIBS OpenSSL::Crypto seccomp)
+lull_module(base      LAYER 0 LIBS OpenSSL::Crypto seccomp nlohmann_json::nlohmann_json)
 lull_module(evidence  LAYER 1 DEPS base LIBS nlohmann_json::nlohmann_json)
 lull_module(budget    LAYER 1 DEPS base)
 lull_module(formats   LAYER 1 DEPS base TEST_LIBS lull_test_support)
@@ -18,6 +18,7 @@ lull_module(tokenizer LAYER 2 DEPS base formats)
 lull_module(chat      LAYER 3 DEPS base LIBS nlohmann_json::nlohmann_json)
 lull_module(grammar   LAYER 3 DEPS base tokenizer LIBS nlohmann_json::nlohmann_json
             TEST_LIBS lull_test_support)
+lull_module(convert   LAYER 3 DEPS base formats tokenizer TEST_LIBS lull_test_support)
 lull_module(quantize  LAYER 3 DEPS base quant)
 lull_module(kernels   LAYER 3 DEPS base simd quant)
 lull_module(ops       LAYER 4 DEPS base quant kernels TEST_LIBS lull_test_support)
@@ -33,7 +34,7 @@ lull_module(service   LAYER 12 DEPS base doctor evidence formats chat engine LIB
             TEST_LIBS lull_test_support)
 lull_module(bench     LAYER 12 DEPS base evidence LIBS nlohmann_json::nlohmann_json Boost::headers)
 lull_module(roof      LAYER 12 DEPS base simd)
-lull_module(cli       LAYER 13 DEPS base doctor evidence store formats engine service roof bench LIBS nlohmann_json::nlohmann_json
+lull_module(cli       LAYER 13 DEPS base doctor evidence store formats convert engine service roof bench LIBS nlohmann_json::nlohmann_json
             TEST_LIBS lull_test_support)
 
 include(cmake/dash.cmake)
@@ -54,7 +55,7 @@ target_link_libraries(make_model PRIVATE lull_test_support)
 option(LULL_FUZZ "Build the libFuzzer targets (clang only)" OFF)
 if(LULL_FUZZ)
   foreach(pair guard:lull_service gguf:lull_test_support budget:lull_budget chat_template:lull_chat character_map:lull_tokenizer pack:lull_model grammar:lull_grammar
-               status_text:lull_cli tool_calls:lull_service evidence:lull_evidence hub:lull_store)
+               status_text:lull_cli tool_calls:lull_service evidence:lull_evidence hub:lull_store safetensors:lull_formats)
     string(REPLACE ":" ";" pair ${pair})
     list(GET pair 0 parser)
     list(GET pair 1 library)

@@ -2,10 +2,14 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <utility>
 
+#include "base/os/file_lock.h"
 #include "cli/output.h"
+#include "convert/convert.h"
+#include "convert/hf_folder.h"
 #include "store/store.h"
 
 namespace lull {
@@ -98,7 +102,40 @@ Result<RuntimeOptions> RuntimeFlags::ToOptions() const {
   return options;
 }
 
+namespace {
+
+namespace fs = std::filesystem;
+
+// The GGUF file of a folder of safetensors, converted where that was not done yet. Whoever comes
+// second waits, and finds the file.
+Result<std::string> ConvertedModel(const std::string& folder) {
+  LULL_ASSIGN_OR_RETURN(const std::string key, HfFolderKey(folder));
+  const fs::path place = fs::path(ModelsFolder()) / ".converted" / key;
+  std::error_code ec;
+  fs::path name = fs::canonical(folder, ec).filename();
+  name += ".gguf";
+  const std::string path = (place / name).string();
+  if (fs::exists(path, ec)) return path;
+  fs::create_directories(place, ec);
+  if (ec)
+    return Status(ErrorCode::kIo, "cannot create folder: " + ec.message(), place.string(),
+                  "set LULL_HOME to a folder you can write to");
+  LULL_ASSIGN_OR_RETURN(const auto lock, os::FileLock::Acquire((place / ".lock").string()));
+  if (fs::exists(path, ec)) return path;
+  ProgressBar bar;
+  ConvertOptions options;
+  options.progress = [&bar](uint64_t done, uint64_t total) {
+    bar.Update("converting", done, total, "MiB");
+    return true;
+  };
+  LULL_RETURN_IF_ERROR(ConvertHfFolder(folder, path, options).status());
+  return path;
+}
+
+}  // namespace
+
 Result<std::string> ResolveModel(const std::string& model) {
+  if (IsHfFolder(model)) return ConvertedModel(model);
   return Store(ModelsFolder()).Resolve(model);
 }
 

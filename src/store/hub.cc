@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <map>
 
-#include "store/json_text.h"
+#include "base/json_text.h"
 
 namespace lull {
 namespace {

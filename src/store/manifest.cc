@@ -4,7 +4,7 @@
 #include <set>
 
 #include "base/sha256.h"
-#include "store/json_text.h"
+#include "base/json_text.h"
 
 namespace lull {
 namespace {

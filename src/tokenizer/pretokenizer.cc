@@ -1,5 +1,6 @@
 #include "tokenizer/pretokenizer.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -179,6 +180,16 @@ std::vector<std::string_view> Pretokenizer::Names() {
   std::vector<std::string_view> names;
   for (const Row& row : Rows()) names.push_back(row.name);
   return names;
+}
+
+std::string_view Pretokenizer::NameOf(std::span<const std::string> passes, bool ignore_merges) {
+  for (const Row& row : Rows()) {
+    const bool plain = (row.flags & ~uint32_t{kIgnoreMerges | kAddBos}) == 0;
+    if (!plain || row.name.empty() || ignore_merges != ((row.flags & kIgnoreMerges) != 0)) continue;
+    if (std::equal(passes.begin(), passes.end(), row.passes.begin(), row.passes.end()))
+      return row.name;
+  }
+  return {};
 }
 
 void Pretokenizer::Split(std::span<const uint32_t> codes, WorkMeter* meter,

@@ -12,6 +12,7 @@
 #include "cli/service_manager.h"
 #include "cli/session.h"
 #include "cli/store_catalog.h"
+#include "convert/hf_folder.h"
 #include "doctor/doctor.h"
 #include "engine/runtime_rep.h"
 #include "lull/engine.h"
@@ -89,6 +90,9 @@ class ServeCommand : public Command {
     LULL_ASSIGN_OR_RETURN(const Guard guard, guard_.ToGuard(http_));
     LULL_ASSIGN_OR_RETURN(hub_.keep_alive_ms, ParseKeepAliveFlag());
     LULL_ASSIGN_OR_RETURN(const HubOptions origin, HubFlags().ToOptions());
+    if (IsHfFolder(model_)) {
+      LULL_ASSIGN_OR_RETURN(model_, ResolveModel(model_));
+    }
     // Forked before there are threads, weights and the sandbox: it stays as small as this is now.
     LULL_ASSIGN_OR_RETURN(const auto pip, PipHelper::Start(ModelsFolder()));
     LULL_ASSIGN_OR_RETURN(StoreCatalog catalog, StoreCatalog::Open(

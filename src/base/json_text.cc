@@ -1,4 +1,4 @@
-#include "store/json_text.h"
+#include "base/json_text.h"
 
 #include "base/json_reader.h"
 
@@ -22,7 +22,7 @@ class DepthReader : public JsonReader<Json> {
 
 }  // namespace
 
-Result<Json> ParseJsonText(const std::string& text, const std::string& what) {
+Result<Json> ParseJsonText(std::string_view text, const std::string& what) {
   DepthReader reader;
   if (!Json::sax_parse(text, &reader))
     return Status(ErrorCode::kInvalidInput, "not JSON, or nested too deeply", what);

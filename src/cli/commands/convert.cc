@@ -1,0 +1,50 @@
+#include "convert/convert.h"
+
+#include <cstdio>
+
+#include "cli/command.h"
+#include "cli/output.h"
+
+namespace lull {
+namespace {
+
+class ConvertCommand : public Command {
+ public:
+  const char* name() const override { return "convert"; }
+  const char* help() const override {
+    return "Write a folder of config.json, tokenizer.json and safetensors as a GGUF file";
+  }
+  void AddOptions(CLI::App& app) override {
+    app.add_option("folder", folder_, "the model's folder")->required();
+    app.add_option("-o,--out", out_, "the file to write")->required();
+    app.add_option("--type", options_.type, "F32, F16 or BF16 (default: as the folder has it)")
+        ->check(CLI::IsMember({"F32", "F16", "BF16"}));
+  }
+  Status Run() override {
+    ProgressBar bar;
+    options_.progress = [&bar](uint64_t done, uint64_t total) {
+      bar.Update("converting", done, total, "MiB");
+      return true;
+    };
+    const Result<ConvertSummary> summary = ConvertHfFolder(folder_, out_, options_);
+    bar.Finish();
+    if (!summary.ok()) return summary.status();
+    if (json)
+      PrintJson({{"converted", out_},
+                 {"architecture", summary->architecture},
+                 {"tensors", summary->tensors}});
+    else
+      printf("%s\n", out_.c_str());
+    return Status();
+  }
+
+ private:
+  std::string folder_, out_;
+  ConvertOptions options_;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> MakeConvertCommand() { return std::make_unique<ConvertCommand>(); }
+
+}  // namespace lull

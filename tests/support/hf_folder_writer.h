@@ -1,0 +1,22 @@
+// A tiny model's GGUF file as the folder of config.json, tokenizer.json and safetensors that it
+// would have been converted from. On purpose not by the tables of src/convert, which it tests.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "formats/gguf.h"
+#include "lull/status.h"
+
+namespace lull {
+
+struct HfFolderSpec {
+  int files = 1;          // more: with an index
+  nlohmann::json config;  // merged over what the file says; null removes
+};
+
+// gguf: llama, qwen2 or qwen3 with matrices of F32, F16 or BF16 and a "gpt2" tokenizer of pre
+// "smollm". folder: exists.
+Status WriteHfFolder(const GgufFile& gguf, const HfFolderSpec& spec, const std::string& folder);
+
+}  // namespace lull
