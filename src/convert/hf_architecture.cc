@@ -58,6 +58,35 @@ constexpr HfTensor kQwenTensors[] = {
 };
 #undef LULL_BLOCK_TENSORS
 
+// No norms before the half-blocks, but behind them.
+constexpr HfTensor kOlmo2Tensors[] = {
+    {"model.embed_tokens.weight", "token_embd.weight"},
+    {"model.norm.weight", "output_norm.weight"},
+    {"lm_head.weight", "output.weight"},
+    {"model.layers.{}.self_attn.q_proj.weight", "blk.{}.attn_q.weight"},
+    {"model.layers.{}.self_attn.k_proj.weight", "blk.{}.attn_k.weight"},
+    {"model.layers.{}.self_attn.v_proj.weight", "blk.{}.attn_v.weight"},
+    {"model.layers.{}.self_attn.o_proj.weight", "blk.{}.attn_output.weight"},
+    {"model.layers.{}.self_attn.q_norm.weight", "blk.{}.attn_q_norm.weight"},
+    {"model.layers.{}.self_attn.k_norm.weight", "blk.{}.attn_k_norm.weight"},
+    {"model.layers.{}.post_attention_layernorm.weight", "blk.{}.post_attention_norm.weight"},
+    {"model.layers.{}.post_feedforward_layernorm.weight", "blk.{}.post_ffw_norm.weight"},
+    {"model.layers.{}.mlp.gate_proj.weight", "blk.{}.ffn_gate.weight"},
+    {"model.layers.{}.mlp.up_proj.weight", "blk.{}.ffn_up.weight"},
+    {"model.layers.{}.mlp.down_proj.weight", "blk.{}.ffn_down.weight"},
+};
+
+constexpr HfKey kGraniteKeys[] = {
+    {"embedding_multiplier", "embedding_scale", Kind::kFloat},
+    {"residual_multiplier", "residual_scale", Kind::kFloat},
+    {"attention_multiplier", "attention.scale", Kind::kFloat},
+    {"logits_scaling", "logit_scale", Kind::kFloat},
+};
+
+constexpr HfNeutral kGraniteNeutral[] = {
+    {"hidden_act", "\"silu\""},
+    {"position_embedding_type", "\"rope\""},
+};
 constexpr HfNeutral kLlamaNeutral[] = {
     {"hidden_act", "\"silu\""},
     {"partial_rotary_factor", "1.0"},
@@ -73,6 +102,8 @@ constexpr HfNeutral kQwenNeutral[] = {
 constexpr HfArchitecture kArchitectures[] = {
     {"llama", "llama", {}, kLlamaTensors, kLlamaNeutral},
     {"mistral", "llama", {}, kLlamaTensors, kLlamaNeutral},
+    {"granite", "granite", kGraniteKeys, kLlamaTensors, kGraniteNeutral},
+    {"olmo2", "olmo2", {}, kOlmo2Tensors, kLlamaNeutral},
     {"qwen2", "qwen2", {}, kQwenTensors, kQwenNeutral},
     {"qwen3", "qwen3", {}, kQwenTensors, kQwenNeutral},
 };

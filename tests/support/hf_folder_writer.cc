@@ -26,6 +26,8 @@ const std::map<std::string, std::string> kNames = {
     {"attn_k_norm.weight", "self_attn.k_norm.weight"},
     {"attn_output.weight", "self_attn.o_proj.weight"},
     {"ffn_norm.weight", "post_attention_layernorm.weight"},
+    {"post_attention_norm.weight", "post_attention_layernorm.weight"},  // olmo2
+    {"post_ffw_norm.weight", "post_feedforward_layernorm.weight"},
     {"ffn_gate.weight", "mlp.gate_proj.weight"},
     {"ffn_up.weight", "mlp.up_proj.weight"},
     {"ffn_down.weight", "mlp.down_proj.weight"},
@@ -90,6 +92,13 @@ class FolderWriter {
         {"rope_theta", gguf_.GetFloat(arch_ + ".rope.freq_base").value()},
         {"rope_scaling", nullptr},
         {"tie_word_embeddings", gguf_.FindTensor("output.weight") == nullptr}};
+    const std::pair<const char*, const char*> kScales[] = {
+        {"embedding_multiplier", "embedding_scale"},
+        {"residual_multiplier", "residual_scale"},
+        {"attention_multiplier", "attention.scale"},
+        {"logits_scaling", "logit_scale"}};
+    for (const auto& [name, key] : kScales)
+      if (arch_ == "granite") config[name] = gguf_.GetFloat(arch_ + "." + key).value();
     if (spec_.config.is_object()) config.merge_patch(spec_.config);
     return config;
   }
@@ -120,12 +129,12 @@ class FolderWriter {
              {{"type", "BPE"}, {"byte_fallback", false}, {"vocab", vocab}, {"merges", merges}}}};
   }
 
-  // Q and K of "llama" files have the two halves of a head interleaved.
+  // Q and K of files that rotate neighbours have the two halves of a head interleaved.
   std::string Rows(const GgufTensor& tensor) const {
     std::string bytes(reinterpret_cast<const char*>(tensor.data.data()), tensor.data.size());
     const bool turned = tensor.name.find("attn_q.") != std::string::npos ||
                         tensor.name.find("attn_k.") != std::string::npos;
-    if (arch_ != "llama" || !turned) return bytes;
+    if ((arch_ != "llama" && arch_ != "granite") || !turned) return bytes;
     const uint64_t rows = tensor.dims.back(), row_bytes = bytes.size() / rows, head = HeadDim();
     for (uint64_t row = 0; row < rows; ++row) {
       const uint64_t in_head = row % head, half = head / 2;

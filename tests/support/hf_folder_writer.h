@@ -15,8 +15,8 @@ struct HfFolderSpec {
   nlohmann::json config;  // merged over what the file says; null removes
 };
 
-// gguf: llama, qwen2 or qwen3 with matrices of F32, F16 or BF16 and a "gpt2" tokenizer of pre
-// "smollm". folder: exists.
+// gguf: llama, granite, olmo2, qwen2 or qwen3 with matrices of F32, F16 or BF16 and a "gpt2"
+// tokenizer of pre "smollm". folder: exists.
 Status WriteHfFolder(const GgufFile& gguf, const HfFolderSpec& spec, const std::string& folder);
 
 }  // namespace lull
