@@ -104,7 +104,7 @@ class Converter {
     LULL_RETURN_IF_ERROR(AddHeads());
     LULL_RETURN_IF_ERROR(AddRope());
     LULL_ASSIGN_OR_RETURN(const uint64_t vocab, Uint("vocab_size"));
-    if (vocab == 0 || vocab > (uint64_t{1} << 24)) return Bad("out of range", "vocab_size");
+    LULL_RETURN_IF_ERROR(CheckVocab(vocab));
     LULL_RETURN_IF_ERROR(AddHfTokenizer(folder_, vocab, &writer_));
     LULL_RETURN_IF_ERROR(AddTensors());
     const FloatType* main = FindFloatType(main_type_);
@@ -122,6 +122,17 @@ class Converter {
     return Status(code, message, folder_.path + ": tensor " + GgufQuote(name));
   }
 
+  // Before a list of that many texts is made: what the file holds bounds it.
+  Status CheckVocab(uint64_t vocab) const {
+    const auto embedding = folder_.tensors.find("model.embed_tokens.weight");
+    if (embedding == folder_.tensors.end())
+      return BadTensor(ErrorCode::kInvalidModel, "it is missing", "model.embed_tokens.weight");
+    const std::vector<uint64_t>& shape = embedding->second->shape;
+    if (shape.size() != 2 || shape[0] != vocab || vocab == 0 || shape[1] == 0)
+      return Bad("not the number of rows of the embedding", "vocab_size");
+    return Status();
+  }
+
   Result<uint64_t> Uint(const char* key) const {
     const Json& value = JsonField(folder_.config, key);
     if (!value.is_number_unsigned() || value.get<uint64_t>() > UINT32_MAX)
@@ -137,7 +148,8 @@ class Converter {
         LULL_ASSIGN_OR_RETURN(const uint64_t number, Uint(key.config));
         writer_.AddUint32(Key(key.gguf), static_cast<uint32_t>(number));
       } else {
-        if (!value.is_number()) return Bad("a number is needed there", key.config);
+        if (!value.is_number() || !(std::abs(value.get<double>()) <= 1e30))
+          return Bad("a number is needed there", key.config);
         writer_.AddFloat32(Key(key.gguf), value.get<float>());
       }
     }
@@ -176,6 +188,7 @@ class Converter {
     const Json& base = theta.is_null() ? JsonField(both, "rope_theta") : theta;
     if (!base.is_null() && !base.is_number()) return Bad("a number is needed there", "rope_theta");
     rope_base_ = base.is_null() ? 10000.0 : base.get<double>();
+    if (!(rope_base_ >= 1.0 && rope_base_ <= 1e30)) return Bad("out of range", "rope_theta");
     writer_.AddFloat32(Key("rope.freq_base"), static_cast<float>(rope_base_));
     std::string type = JsonText(scaling, "rope_type");
     if (type.empty()) type = JsonText(scaling, "type");

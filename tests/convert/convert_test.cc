@@ -286,6 +286,30 @@ TEST(Convert, RefusesFoldersThatAreNotWhole) {
   EXPECT_EQ(c.status.code(), ErrorCode::kInvalidInput) << c.status.ToString();
 }
 
+// Any value of the JSON files as something else: refused or converted, and nothing thrown.
+TEST(Convert, SurvivesEveryValueOfAnotherKind) {
+  const Converted c({.type = "F32", .tokenizer = "gpt2"});
+  const Json others[] = {nullptr, -1, 7, 1e300, "x", true, Json::array({1}), Json::object()};
+  const ConvertOptions unwritten = {"", [](uint64_t, uint64_t) { return false; }, false};
+  for (const char* name : {"config.json", "tokenizer.json", "tokenizer_config.json"}) {
+    std::ifstream in(c.folder + "/" + name);
+    const Json good = Json::parse(in);
+    int in_lists = 0;
+    const Json flat = good.flatten();
+    for (const auto& [path, value] : flat.items()) {
+      const bool in_list = path.starts_with("/model/vocab/") || path.starts_with("/model/merges/");
+      if (in_list && ++in_lists > 3) continue;
+      for (const Json& other : others) {
+        Json changed = good;
+        changed[Json::json_pointer(path)] = other;
+        std::ofstream(c.folder + "/" + name) << changed;
+        EXPECT_FALSE(ConvertHfFolder(c.folder, c.directory.File("no.gguf"), unwritten).ok());
+      }
+    }
+    std::ofstream(c.folder + "/" + name) << good;
+  }
+}
+
 TEST(Convert, TheKeyOfAFolderFollowsItsFiles) {
   const Converted c({.type = "F32", .tokenizer = "gpt2"});
   const auto before = HfFolderKey(c.folder);
