@@ -41,7 +41,10 @@ enum class When {
   kMoe,
   kSharedExpert,
   kOwnKv,
-  kSharedKv
+  kSharedKv,
+  kLowRankQ,
+  kPerLayer,
+  kModelPerLayer
 };
 
 // One tensor. A row is passed over where an earlier one has filled its role in the layer: files may

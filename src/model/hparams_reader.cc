@@ -13,7 +13,6 @@ constexpr int64_t kMaxLayers = 1024;
 
 constexpr HparamSpec kCommonHparams[] = {
     {"block_count", &Hparams::num_layers, true, 1, kMaxLayers},
-    {"nextn_predict_layers", &Hparams::draft_layers, false, 0, kMaxLayers},
     {"context_length", &Hparams::context, true, 1, 1 << 24},
     {"embedding_length", &Hparams::embedding, true, 32, 1 << 17, 32},
     {"vocab_size", &Hparams::vocab, false, 1, 1 << 24},
@@ -59,6 +58,7 @@ constexpr NeutralKey kCommonNeutralKeys[] = {
     {"expert_weights_norm", 1},
     {"expert_shared_feed_forward_length", 0},
     {"leading_dense_block_count", 0},
+    {"nextn_predict_layers", 0},
     {"rope.scaling.alpha", 0},
     {"use_parallel_residual", 0},
 };
@@ -309,6 +309,21 @@ class Reader {
     return Status::Ok();
   }
 
+  // Where layers differ the common checks have seen one kind alone.
+  Status CheckHeads(const LayerPlan& layer) const {
+    if (layer.rope_dims > layer.head_dim)
+      return Bad(Key("rope.dimension_count"), std::to_string(layer.rope_dims) +
+                                                  " values of a head turn, but it has " +
+                                                  std::to_string(layer.head_dim));
+    const int64_t q_dim = h_.q_dim(layer);
+    if ((q_dim % 32 != 0 && !architecture_.latent_attention) || q_dim > (int64_t{1} << 20))
+      return Status(ErrorCode::kUnsupported,
+                    std::to_string(h_.num_heads) + " heads of " + std::to_string(layer.head_dim) +
+                        " values: the product must be a multiple of 32 up to 1048576",
+                    Key("attention.head_count"));
+    return Status::Ok();
+  }
+
   Status CheckLayers() {
     if (architecture_.attention_free) return Status::Ok();
     if (h_.attention_scale == 0.0f)
@@ -317,6 +332,7 @@ class Reader {
     for (size_t i = 0; i < h_.layers.size(); ++i) {
       const LayerPlan& layer = h_.layers[i];
       if (IsRecurrent(layer.mixer)) continue;
+      LULL_RETURN_IF_ERROR(CheckHeads(layer));
       if (layer.kv_heads < 1 || h_.num_heads % layer.kv_heads != 0)
         return Bad(kv_key, "layer " + std::to_string(i) + " has " + std::to_string(layer.kv_heads) +
                                " KV heads for " + std::to_string(h_.num_heads) +

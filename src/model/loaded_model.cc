@@ -162,8 +162,12 @@ size_t ActiveSlices(const WeightPlacement& p, const Hparams& h, bool tied) {
   const auto* model_matrix = std::get_if<PackedMatrix ModelWeights::*>(&p.spec->target);
   const bool embedding = model_matrix != nullptr && *model_matrix == &ModelWeights::token_embd;
   if (p.format == nullptr || (embedding && !tied)) return 0;
-  const bool experts =
-      std::holds_alternative<std::vector<PackedMatrix> LayerWeights::*>(p.spec->target);
+  const bool table = model_matrix != nullptr && *model_matrix == &ModelWeights::per_layer_embd;
+  if (table) return 0;
+  const auto* slices = std::get_if<std::vector<PackedMatrix> LayerWeights::*>(&p.spec->target);
+  const bool experts = slices != nullptr && (*slices == &LayerWeights::gate_experts ||
+                                             *slices == &LayerWeights::up_experts ||
+                                             *slices == &LayerWeights::down_experts);
   return experts ? std::min(p.slices, static_cast<size_t>(h.experts_used)) : p.slices;
 }
 

@@ -46,9 +46,10 @@ MixerSizes SizesOf(const Hparams& h, const LayerPlan& layer, bool gated_attentio
       sizes.gate = gated_attention ? 2 * q : 0;
       break;
     case Mixer::kLatentAttention:
-      sizes.projected = sizes.mixed = q;
+      sizes.projected = q;
+      sizes.mixed = std::max(q, Size(h.num_heads * h.latent_value));
       sizes.keys = Size(layer.head_dim);
-      sizes.gate = Size(h.num_heads * h.latent_key);
+      sizes.gate = Size(h.num_heads * std::max(h.latent_key, h.latent_value));
       sizes.low_rank = std::max({Size(h.q_rank), Size(h.num_heads * h.kv_rank), sizes.gate});
       break;
     case Mixer::kShortConv:

@@ -299,6 +299,8 @@ Status ModelRunner::AllocateBuffers() {
   s_.active.reserve(rows);
   tokens_.reserve(rows);
   active_rows_.reserve(rows);
+  s_.head_parts.reserve(static_cast<size_t>(h_.num_heads));
+  s_.matmul_items.reserve(static_cast<size_t>(std::max(h_.num_heads, h_.num_experts)));
   logits_source_.reserve(rows);
   all_rows_.resize(rows);
   for (size_t i = 0; i < rows; ++i) all_rows_[i] = static_cast<int32_t>(i);

@@ -16,10 +16,15 @@ bool IsVector(const TensorSpec& spec) {
          std::holds_alternative<const float * LayerWeights::*>(spec.target);
 }
 
-bool Applies(When when, const LayerPlan& layer) {
+bool Applies(When when, const Hparams& h, const LayerPlan& layer) {
   switch (when) {
     case When::kModel:
+    case When::kModelPerLayer:
       return false;
+    case When::kLowRankQ:
+      return h.q_rank > 0;
+    case When::kPerLayer:
+      return h.per_layer_embedding > 0;
     case When::kEveryLayer:
       return true;
     case When::kAttention:
@@ -61,10 +66,13 @@ class WeightPlanner {
 
   Result<std::vector<WeightPlacement>> Plan() {
     for (const TensorSpec& spec : architecture_.tensors)
-      if (spec.when == When::kModel) LULL_RETURN_IF_ERROR(Place(spec, -1, LayerPlan()));
+      if (spec.when == When::kModel ||
+          (spec.when == When::kModelPerLayer && h_.per_layer_embedding > 0))
+        LULL_RETURN_IF_ERROR(Place(spec, -1, LayerPlan()));
     for (int64_t i = 0; i < h_.num_layers; ++i)
       for (const TensorSpec& spec : architecture_.tensors)
-        if (Applies(spec.when, h_.layers[i])) LULL_RETURN_IF_ERROR(Place(spec, i, h_.layers[i]));
+        if (Applies(spec.when, h_, h_.layers[i]))
+          LULL_RETURN_IF_ERROR(Place(spec, i, h_.layers[i]));
     for (const GgufTensor& tensor : file_.tensors())
       if (!used_.contains(&tensor) && !OfDraftLayer(tensor.name))
         return Status(ErrorCode::kUnsupported,
@@ -178,7 +186,8 @@ Sha256Digest WeightPlan::Digest() const {
   for (const WeightPlacement& p : placements) {
     add(p.tensor->name);
     add(p.format == nullptr ? "f32 vector" : p.format->name);
-    for (const size_t n : {p.offset, p.k, p.rows, p.slices, p.group_bytes, p.bytes()})
+    for (const size_t n :
+         {p.offset, p.k, p.rows, p.slices, p.group_bytes, p.bytes(), p.file_begin, p.file_rows})
       add(std::to_string(n));
   }
   return sha.Digest();

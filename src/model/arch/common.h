@@ -107,6 +107,8 @@ inline constexpr HparamSpec kExpertsUsed = {"expert_used_count", &Hparams::exper
                                             1024};
 inline constexpr HparamSpec kExpertFfn = {
     "expert_feed_forward_length", &Hparams::expert_ffn_length, true, 32, 1 << 20, 32};
+inline constexpr HparamSpec kDraftLayers = {"nextn_predict_layers", &Hparams::draft_layers, false,
+                                            0, 1024};
 inline constexpr HparamSpec kExpertWeightsScale = {"expert_weights_scale",
                                                    &Hparams::expert_weights_scale, false, 0, 1e4};
 

@@ -38,9 +38,9 @@ constexpr TensorSpec kTensors[] = {
     kOutput,
     kOutputNorm,
     kAttnNorm,
-    {"blk.%d.attn_q_a.weight", When::kAttention, false, &L::q_a, {Embd, QRank}},
-    {"blk.%d.attn_q_a_norm.weight", When::kAttention, false, &L::q_a_norm, {QRank}},
-    {"blk.%d.attn_q_b.weight", When::kAttention, false, &L::q, {QInput, Keys}},
+    {"blk.%d.attn_q_a.weight", When::kLowRankQ, true, &L::q_a, {Embd, QRank}},
+    {"blk.%d.attn_q_a_norm.weight", When::kLowRankQ, true, &L::q_a_norm, {QRank}},
+    {"blk.%d.attn_q_b.weight", When::kLowRankQ, true, &L::q, {QInput, Keys}},
     {"blk.%d.attn_q.weight", When::kAttention, true, &L::q, {QInput, Keys}},
     {"blk.%d.attn_kv_a_mqa.weight", When::kAttention, true, &L::kv_a, {Embd, HeadDim}},
     {"blk.%d.attn_kv_a_norm.weight", When::kAttention, true, &L::kv_a_norm, {Latent}},
@@ -93,9 +93,10 @@ Status Plan(Hparams& h) {
   PlanExperts(h, h.leading_dense);
   for (LayerPlan& layer : h.layers) {
     layer.mixer = Mixer::kLatentAttention;
+    layer.kv_heads = 1;  // the latent
     layer.shared_expert = layer.moe;
   }
-  h.shared_ffn_length = h.shared_experts * h.expert_ffn_length[0];
+  h.shared_ffn_length = h.shared_experts * h.expert_ffn_length.back();
   return Status::Ok();
 }
 

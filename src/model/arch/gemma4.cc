@@ -37,13 +37,17 @@ constexpr TensorSpec kTensors[] = {
     kOutput,
     kOutputNorm,
     kRopeFactors,
-    {"per_layer_token_embd.weight", When::kModel, false, &M::per_layer_embd, {AllLayers, Vocab}},
+    {"per_layer_token_embd.weight",
+     When::kModelPerLayer,
+     true,
+     &M::per_layer_embd,
+     {AllLayers, Vocab}},
     {"per_layer_model_proj.weight",
-     When::kModel,
-     false,
+     When::kModelPerLayer,
+     true,
      &M::per_layer_projection,
      {Embd, AllLayers}},
-    {"per_layer_proj_norm.weight", When::kModel, false, &M::per_layer_norm, {PerLayer}},
+    {"per_layer_proj_norm.weight", When::kModelPerLayer, true, &M::per_layer_norm, {PerLayer}},
     kAttnNorm,
     kQ,
     {"blk.%d.attn_k.weight", When::kOwnKv, true, &L::k, {Embd, KvDim}},
@@ -72,9 +76,9 @@ constexpr TensorSpec kTensors[] = {
     kUpExps,
     kDownExps,
     {"blk.%d.ffn_down_exps.scale", When::kMoe, false, &L::down_experts_scale, {Experts}},
-    {"blk.%d.inp_gate.weight", When::kEveryLayer, false, &L::per_layer_gate, {Embd, PerLayer}},
-    {"blk.%d.proj.weight", When::kEveryLayer, false, &L::per_layer_projection, {PerLayer, Embd}},
-    {"blk.%d.post_norm.weight", When::kEveryLayer, false, &L::per_layer_post_norm, {Embd}},
+    {"blk.%d.inp_gate.weight", When::kPerLayer, true, &L::per_layer_gate, {Embd, PerLayer}},
+    {"blk.%d.proj.weight", When::kPerLayer, true, &L::per_layer_projection, {PerLayer, Embd}},
+    {"blk.%d.post_norm.weight", When::kPerLayer, true, &L::per_layer_post_norm, {Embd}},
     {"blk.%d.layer_output_scale.weight", When::kEveryLayer, false, &L::out_scale, {One}},
 };
 
@@ -82,6 +86,11 @@ constexpr int64_t kDefaultPeriod = 6;
 
 Status PlanSharedKv(Hparams& h) {
   const int64_t first = h.num_layers - h.shared_kv_layers;
+  if (first < 1)
+    return Status(ErrorCode::kInvalidModel,
+                  "attention.shared_kv_layers is " + std::to_string(h.shared_kv_layers) +
+                      ", but there are " + std::to_string(h.num_layers) + " layers",
+                  "attention.shared_kv_layers");
   for (int64_t i = first; i < h.num_layers; ++i) {
     LayerPlan& layer = h.layers[i];
     // The last layer of its kind before them, which the order of kinds puts here.
@@ -104,6 +113,9 @@ Status Plan(Hparams& h) {
     return Status(ErrorCode::kUnsupported,
                   "attention.key_length_swa and attention.value_length_swa differ",
                   "attention.value_length_swa");
+  if (h.num_experts > 0 && h.expert_ffn_length.empty())
+    return Status(ErrorCode::kInvalidModel, "expert_feed_forward_length is missing",
+                  "expert_feed_forward_length");
   h.embedding_scale = std::sqrt(static_cast<float>(h.embedding));
   h.attention_scale = 1.0f;
   if (h.rope_base_local == 0.0f) h.rope_base_local = h.rope_base;
@@ -118,7 +130,7 @@ Status Plan(Hparams& h) {
     if (h.num_experts == 0) continue;
     layer.moe = true;
     layer.dense_ffn_length = layer.ffn_length;
-    layer.ffn_length = h.expert_ffn_length.empty() ? 0 : h.expert_ffn_length[i];
+    layer.ffn_length = h.expert_ffn_length[i];
   }
   return PlanSharedKv(h);
 }

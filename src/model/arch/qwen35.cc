@@ -4,8 +4,8 @@
 namespace lull::arch {
 namespace {
 
-constexpr HparamSpec kHparams[] = {kFullInterval, kRecurrentLayers, kSsmTaps,  kSsmInner,
-                                   kSsmState,     kSsmRank,         kSsmGroups};
+constexpr HparamSpec kHparams[] = {kDraftLayers, kFullInterval, kRecurrentLayers, kSsmTaps,
+                                   kSsmInner,    kSsmState,     kSsmRank,         kSsmGroups};
 
 constexpr TensorSpec kTensors[] = {
     kTokenEmbd,  kOutput,    kOutputNorm,  kAttnNorm, kGatedQ,

@@ -6,6 +6,7 @@ namespace lull::arch {
 namespace {
 
 constexpr HparamSpec kHparams[] = {
+    kDraftLayers,
     kFullInterval,
     kRecurrentLayers,
     kSsmTaps,
