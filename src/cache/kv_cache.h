@@ -62,7 +62,8 @@ class KvCache {
   // Pages that `tokens` more positions would take are free, or kept for nobody.
   bool HasRoom(int sequence, int64_t tokens) const;
   KvUsage usage() const;
-  int64_t SequenceBytes(int sequence) const;  // of the pages it holds
+  size_t prefix_nodes() const { return tree_.size(); }  // pages' worth of tokens that are kept
+  int64_t SequenceBytes(int sequence) const;            // of the pages it holds
 
   // Takes pages for positions [length, length + tokens); all or nothing. kBusy where the pool has
   // too few. Requires: IsOpen.
@@ -122,6 +123,7 @@ class KvCache {
   void ShareWholePages(Sequence& s, int64_t tokens, const int32_t* ids);
   void SharePage(Sequence& s, int32_t state_page);
   void LeaveTree(Sequence& s);
+  void RemoveEmpty(PrefixNode* node);
   bool EvictOne(size_t pool);
   void DropNode(PrefixNode* node);
   void KeepWithinBounds();

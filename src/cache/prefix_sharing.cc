@@ -163,8 +163,21 @@ void KvCache::LeaveTree(Sequence& s) {
   GiveSnapshots(s);
   s.rest.clear();
   if (s.node == nullptr) return;
-  --s.node->users;
+  PrefixNode* node = s.node;
+  --node->users;
   s.node = nullptr;
+  RemoveEmpty(node);
+}
+
+// A node without any page says nothing any more, nor do those above it that then have none.
+void KvCache::RemoveEmpty(PrefixNode* node) {
+  const auto gone = [](int32_t page) { return page < 0; };
+  while (node != tree_.root() && node->children.empty() && node->users == 0 &&
+         std::all_of(node->pages.begin(), node->pages.end(), gone)) {
+    PrefixNode* parent = node->parent;
+    tree_.Remove(node);
+    node = parent;
+  }
 }
 
 // Makes one page of a pool free. False where nothing is cached in it.
@@ -181,14 +194,7 @@ bool KvCache::EvictOne(size_t pool) {
   }
   pools_[pool].Drop(node->pages[pool]);
   node->pages[pool] = -1;
-  // A node without any page says nothing any more.
-  const auto gone = [](int32_t page) { return page < 0; };
-  while (node != tree_.root() && node->children.empty() && node->users == 0 &&
-         std::all_of(node->pages.begin(), node->pages.end(), gone)) {
-    PrefixNode* parent = node->parent;
-    tree_.Remove(node);
-    node = parent;
-  }
+  RemoveEmpty(node);
   return true;
 }
 

@@ -420,5 +420,27 @@ TEST(KvCacheTest, NoMoreIsKeptThanAllowed) {
   EXPECT_EQ(cache->usage().pages_cached, 3);
 }
 
+// Nodes hold no page of attention, and the one snapshot goes from sequence to sequence.
+TEST(KvCacheTest, APrefixThatLostItsStateLeavesNothingBehind) {
+  KvCacheOptions options;
+  options.pool_tokens = 1024;
+  options.max_context_tokens = 1024;
+  options.max_sequences = 2;
+  options.prefix_cache_tokens = 64;
+  auto cache = KvCache::Create(KvLayout(KvType::kF16, {Recurrent(8)}), options).value();
+  for (int32_t round = 0; round < 20; ++round) {
+    int open[2];
+    for (int32_t i = 0; i < 2; ++i) {
+      const std::vector<int32_t> tokens(200, 2 * round + i);
+      open[i] = cache->Open().value();
+      EXPECT_EQ(cache->AdoptPrefix(open[i], tokens), 0);
+      ASSERT_TRUE(cache->Reserve(open[i], 200).ok());
+      cache->Commit(open[i], 200, tokens.data());
+    }
+    for (const int sequence : open) cache->Close(sequence);
+    EXPECT_LE(cache->prefix_nodes(), 3u) << round;
+  }
+}
+
 }  // namespace
 }  // namespace lull
