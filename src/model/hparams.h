@@ -1,6 +1,7 @@
 // What a model file says about its own shape, checked and resolved.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -11,6 +12,9 @@ enum class Mixer { kAttention, kLatentAttention, kShortConv, kMamba, kMamba2, kD
 inline bool IsRecurrent(Mixer mixer) {
   return mixer != Mixer::kAttention && mixer != Mixer::kLatentAttention;
 }
+
+// A checked size from a file.
+inline size_t Size(int64_t n) { return static_cast<size_t>(n); }
 
 // What one layer is made of.
 struct LayerPlan {

@@ -5,8 +5,6 @@
 namespace lull {
 namespace {
 
-size_t Size(int64_t n) { return static_cast<size_t>(n); }
-
 size_t Mamba2Channels(const Hparams& h) {
   return Size(h.ssm_inner + 2 * h.ssm_groups * h.ssm_state);
 }

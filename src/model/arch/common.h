@@ -18,6 +18,7 @@ inline int64_t QkvDim(const Hparams& h, const LayerPlan& l) {
 inline int64_t VBegin(const Hparams& h, const LayerPlan& l) {
   return h.q_dim(l) + l.kv_heads * l.head_dim;
 }
+inline int64_t One(const Hparams&, const LayerPlan&) { return 1; }
 inline int64_t First(const Hparams&, const LayerPlan&) { return 0; }
 inline int64_t RopeHalf(const Hparams& h, const LayerPlan&) { return h.rope_dims / 2; }
 inline int64_t Ffn(const Hparams&, const LayerPlan& l) { return l.ffn_length; }

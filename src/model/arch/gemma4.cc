@@ -23,7 +23,6 @@ constexpr HparamSpec kHparams[] = {
     {"expert_feed_forward_length", &Hparams::expert_ffn_length, false, 32, 1 << 20, 32},
 };
 
-int64_t One(const Hparams&, const LayerPlan&) { return 1; }
 int64_t DenseFfn(const Hparams&, const LayerPlan& l) {
   return l.moe ? l.dense_ffn_length : l.ffn_length;
 }

@@ -23,7 +23,6 @@ inline constexpr NeutralKey kAttentionFreeKeys[] = {
     {"ssm.dt_b_c_rms", 0},
 };
 
-inline int64_t One(const Hparams&, const LayerPlan&) { return 1; }
 inline int64_t SsmInner(const Hparams& h, const LayerPlan&) { return h.ssm_inner; }
 inline int64_t SsmRank(const Hparams& h, const LayerPlan&) { return h.ssm_time_step_rank; }
 inline int64_t SsmState(const Hparams& h, const LayerPlan&) { return h.ssm_state; }

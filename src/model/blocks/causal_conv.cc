@@ -42,4 +42,22 @@ void SaveConvStates(ForwardState& s, size_t layer, size_t channels) {
   }
 }
 
+void ConvolveRows(const ExecContext& ctx, ForwardState& s, size_t layer, size_t stride,
+                  size_t begin, size_t channels) {
+  const LayerWeights& w = s.weights->layers[layer];
+  const Kernels& kernels = s.env->kernels;
+  LoadConvStates(s, layer, channels);
+  ForRows(ctx, s.rows, ElementwiseNs(kernels, channels), [&](size_t row, int) {
+    memcpy(ConvInput(s, row, channels), s.q + row * stride + begin, channels * sizeof(float));
+  });
+  SaveConvStates(s, layer, channels);
+  const size_t taps = Size(s.h->conv_taps);
+  ForRows(ctx, s.rows, ElementwiseNs(kernels, (taps + 4) * channels), [&](size_t row, int) {
+    float* out = s.conv_out + row * channels;
+    kernels.short_conv(ConvWindow(s, row, channels), w.conv, taps, channels, out);
+    if (w.conv_bias != nullptr) kernels.add(out, w.conv_bias, channels, out);
+    kernels.silu(out, channels, out);
+  });
+}
+
 }  // namespace lull

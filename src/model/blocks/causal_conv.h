@@ -22,6 +22,11 @@ inline const float* ConvWindow(const ForwardState& s, size_t row, size_t channel
 // The state behind each run, and behind the rows of it that end a page to be kept.
 void SaveConvStates(ForwardState& s, size_t layer, size_t channels);
 
+// Copies [begin, begin + channels) of each row of s.q through the convolution, adds its bias, and
+// applies SiLU: rows of s.conv_out.
+void ConvolveRows(const ExecContext& ctx, ForwardState& s, size_t layer, size_t stride,
+                  size_t begin, size_t channels);
+
 inline size_t ConvStateFloats(const Hparams& h, size_t channels) {
   return static_cast<size_t>(h.conv_taps - 1) * channels;
 }

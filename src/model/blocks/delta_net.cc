@@ -9,8 +9,6 @@
 namespace lull {
 namespace {
 
-size_t Size(int64_t n) { return static_cast<size_t>(n); }
-
 struct DeltaShape {
   size_t head_dim, k_heads, v_heads;
   explicit DeltaShape(const Hparams& h)
@@ -50,20 +48,13 @@ void Project(const ExecContext& ctx, ForwardState& s, const LayerWeights& w,
 
 // s.conv_out: Q and K of length 1 (Q over sqrt(head_dim) beside), V.
 void Convolve(const ExecContext& ctx, ForwardState& s, size_t layer, const DeltaShape& shape) {
-  const LayerWeights& w = s.weights->layers[layer];
   const Kernels& kernels = s.env->kernels;
-  const size_t channels = shape.channels(), dim = shape.head_dim, taps = Size(s.h->conv_taps);
-  LoadConvStates(s, layer, channels);
-  ForRows(ctx, s.rows, ElementwiseNs(kernels, channels), [&](size_t row, int) {
-    memcpy(ConvInput(s, row, channels), s.q + row * channels, channels * sizeof(float));
-  });
-  SaveConvStates(s, layer, channels);
+  const size_t channels = shape.channels(), dim = shape.head_dim;
+  ConvolveRows(ctx, s, layer, channels, 0, channels);
   const float to_length_1 = 1.0f / std::sqrt(static_cast<float>(dim));
   const float eps = s.h->rms_eps / static_cast<float>(dim);
-  ForRows(ctx, s.rows, ElementwiseNs(kernels, (taps + 6) * channels), [&](size_t row, int) {
+  ForRows(ctx, s.rows, ElementwiseNs(kernels, 6 * shape.keys()), [&](size_t row, int) {
     float* out = s.conv_out + row * channels;
-    kernels.short_conv(ConvWindow(s, row, channels), w.conv, taps, channels, out);
-    kernels.silu(out, channels, out);
     for (size_t at = 0; at < 2 * shape.keys(); at += dim)
       kernels.rms_norm(out + at, nullptr, eps, dim, out + at);
     kernels.mul_scalar(out, to_length_1 * to_length_1, shape.keys(), out);

@@ -9,8 +9,6 @@
 namespace lull {
 namespace {
 
-size_t Size(int64_t n) { return static_cast<size_t>(n); }
-
 struct LatentShape {
   size_t heads, key, value, latent, rotated, head;
   explicit LatentShape(const Hparams& h)

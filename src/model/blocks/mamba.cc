@@ -10,28 +10,6 @@ namespace {
 
 constexpr size_t kChannels = 16;  // of Mamba that are scanned together
 
-size_t Size(int64_t n) { return static_cast<size_t>(n); }
-
-// Copies [begin, begin + channels) of each row of s.q through the convolution, adds its bias, and
-// applies SiLU: rows of s.conv_out.
-void Convolve(const ExecContext& ctx, ForwardState& s, size_t layer, size_t stride, size_t begin,
-              size_t channels) {
-  const LayerWeights& w = s.weights->layers[layer];
-  const Kernels& kernels = s.env->kernels;
-  LoadConvStates(s, layer, channels);
-  ForRows(ctx, s.rows, ElementwiseNs(kernels, channels), [&](size_t row, int) {
-    memcpy(ConvInput(s, row, channels), s.q + row * stride + begin, channels * sizeof(float));
-  });
-  SaveConvStates(s, layer, channels);
-  const size_t taps = Size(s.h->conv_taps);
-  ForRows(ctx, s.rows, ElementwiseNs(kernels, (taps + 4) * channels), [&](size_t row, int) {
-    float* out = s.conv_out + row * channels;
-    kernels.short_conv(ConvWindow(s, row, channels), w.conv, taps, channels, out);
-    if (w.conv_bias != nullptr) kernels.add(out, w.conv_bias, channels, out);
-    kernels.silu(out, channels, out);
-  });
-}
-
 void ProjectIn(const ExecContext& ctx, ForwardState& s, const LayerWeights& w) {
   s.normed.SetReaders({&w.conv_in});
   NormInput(ctx, s, w.attn_norm);
@@ -94,7 +72,7 @@ void MambaBlock(const ExecContext& ctx, ForwardState& s, size_t layer, bool last
   const size_t inner = Size(s.h->ssm_inner), n = Size(s.h->ssm_state);
   const size_t rank = Size(s.h->ssm_time_step_rank);
   ProjectIn(ctx, s, w);
-  Convolve(ctx, s, layer, 2 * inner, 0, inner);
+  ConvolveRows(ctx, s, layer, 2 * inner, 0, inner);
   ProjectSteps(ctx, s, w);
   ScanShape shape;
   shape.conv_floats = ConvStateFloats(*s.h, inner);
@@ -121,7 +99,7 @@ void Mamba2Block(const ExecContext& ctx, ForwardState& s, size_t layer, bool las
   const size_t heads = Size(h.ssm_time_step_rank), dim = inner / heads;
   const size_t channels = inner + 2 * groups * n, stride = w.conv_in.rows;
   ProjectIn(ctx, s, w);
-  Convolve(ctx, s, layer, stride, inner, channels);
+  ConvolveRows(ctx, s, layer, stride, inner, channels);
   ForRows(ctx, s.rows, ElementwiseNs(kernels, 20 * heads), [&](size_t row, int) {
     float* width = s.dt + row * 2 * heads;
     float* decay = width + heads;
