@@ -211,34 +211,17 @@ bool ToolCallParser::StepHead(std::vector<ToolPiece>* out) {
   }
   EmitBegin(matcher.name(), out);
   buffer_.erase(0, matcher.arguments_at());
-  depth_ = 0;
-  in_string_ = escaped_ = false;
+  arguments_ = JsonSpan();
   state_ = State::kArguments;
   return true;
 }
 
 bool ToolCallParser::StepArguments(std::vector<ToolPiece>* out) {
-  size_t i = 0;
-  bool done = false;
-  for (; i < buffer_.size() && !done; ++i) {
-    const char c = buffer_[i];
-    if (escaped_) {
-      escaped_ = false;
-    } else if (in_string_) {
-      escaped_ = c == '\\';
-      in_string_ = c != '"';
-    } else if (c == '"') {
-      in_string_ = true;
-    } else if (c == '{' || c == '[') {
-      ++depth_;
-    } else if (c == '}' || c == ']') {
-      done = --depth_ == 0;
-    }
-  }
+  const size_t i = arguments_.Push(buffer_);
   if (i > 0) out->push_back({ToolPiece::Kind::kArguments, buffer_.substr(0, i), calls_ - 1});
   buffer_.erase(0, i);
-  if (done) state_ = State::kTail;
-  return done;
+  if (arguments_.done()) state_ = State::kTail;
+  return arguments_.done();
 }
 
 // The brace that closes the call, the tag, and between bare calls a separator.

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "service/json_request.h"
+#include "service/json_span.h"
 
 namespace lull {
 
@@ -67,10 +68,7 @@ class ToolCallParser {
   bool any_text_ = false;
   std::string buffer_;  // what is not decided yet
   int calls_ = 0;
-  // Of the arguments.
-  int depth_ = 0;
-  bool in_string_ = false;
-  bool escaped_ = false;
+  JsonSpan arguments_;
 };
 
 // The calls that a complete text is; none where it is something else.

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "service/chat_prompt.h"
+#include "service/json_span.h"
 #include "service/tool_calls.h"
 
 namespace lull {
@@ -59,18 +60,6 @@ class PieceSink {
   std::vector<ToolPiece>* out_ = nullptr;
   int calls_ = 0;
   bool any_text_ = false;
-};
-
-// Finds where a JSON object or array ends while it is being written.
-class JsonSpan {
- public:
-  // The bytes of text that belong to it; done() says whether the last one ended it.
-  size_t Push(std::string_view text);
-  bool done() const { return done_; }
-
- private:
-  int depth_ = 0;
-  bool in_string_ = false, escaped_ = false, done_ = false;
 };
 
 }  // namespace lull
