@@ -79,8 +79,8 @@ double Naive::Magnitude() const {
 }
 
 void Naive::Rope(double* head, int64_t position, double base, bool scaled) const {
-  const bool neox =
-      !Is({"llama", "smollm3", "granite", "granitemoe", "granitehybrid", "mistral3", "deepseek2"});
+  const bool neox = !Is({"llama", "smollm3", "granite", "granitemoe", "granitehybrid", "mistral3",
+                         "deepseek2", "glm4"});
   const double magnitude = scaled ? Magnitude() : 1.0;
   const size_t half = rope_dims_ / 2;
   for (size_t i = 0; i < half; ++i) {

@@ -178,8 +178,8 @@ const std::vector<TinyArch>& TinyArchs() {
       {.name = "gemma2", .layers = 3, .tokenizer = "llama", .sliding_window = true,
        .wide_heads = true, .head_dim_keys = true, .post_norms = true, .scaled_embedding = true,
        .always_tied = true, .add_keys = Gemma2Keys},
-      {.name = "phi3", .tokenizer = "llama", .fused = true, .add_keys = Phi3Keys, .long_rope = true,
-       .title = "Phi"},
+      {.name = "phi3", .tokenizer = "llama", .fused_qkv = true, .fused_gate_up = true,
+       .add_keys = Phi3Keys, .long_rope = true, .title = "Phi"},
       {.name = "mistral3", .add_keys = Mistral3Keys},
       {.name = "gpt-oss", .layers = 2, .sliding_window = true, .head_dim_keys = true,
        .qkv_bias = true, .o_bias = true, .sinks = true, .experts = true, .expert_biases = true,
@@ -214,6 +214,8 @@ const std::vector<TinyArch>& TinyArchs() {
       {.name = "deepseek2", .layers = 3, .kv_heads = 1, .experts = true, .dense_lead = true,
        .shared_expert = true, .always_untied = false, .add_keys = Deepseek2Keys, .expert_gain = 0.5f,
        .latent = true},
+      {.name = "glm4", .rope_base = 1e4, .half_rotation = true, .post_norms = true,
+       .qkv_bias = true, .fused_gate_up = true},
   };
   return archs;
 }

@@ -44,7 +44,8 @@ struct TinyArch {
   bool qkv_bias = false;
   bool o_bias = false;
   bool sinks = false;
-  bool fused = false;            // attn_qkv, and gate and up in ffn_up
+  bool fused_qkv = false;        // Q, K and V in attn_qkv
+  bool fused_gate_up = false;    // gate and up in ffn_up
   bool scaled_embedding = false; // by sqrt(embd): the table holds less
   bool experts = false;
   bool dense_lead = false;       // leading_dense_block_count is written

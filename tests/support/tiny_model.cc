@@ -238,7 +238,7 @@ void Builder::AddAttention(uint64_t layer) {
   const uint64_t kv = KvHeads(layer) * HeadDim(layer);
   const bool own_kv = layer + arch_.shared_kv_layers < spec_.layers;
   const bool own_v = own_kv && (!arch_.values_of_keys || TinyLocal(arch_, layer));
-  if (arch_.fused) {
+  if (arch_.fused_qkv) {
     AddMatrix(Name(layer, "attn_qkv.weight"), {spec_.embd, q + 2 * kv}, spec_.type, arch_.score_gain, RaisedV(layer));
   } else {
     AddMatrix(Name(layer, "attn_q.weight"), {spec_.embd, arch_.gated_attention ? 2 * q : q}, spec_.type,
@@ -344,7 +344,7 @@ void Builder::AddMixer(uint64_t layer) {
 }
 
 void Builder::AddFeedForward(uint64_t layer) {
-  if (arch_.fused) {
+  if (arch_.fused_gate_up) {
     AddMatrix(Name(layer, "ffn_up.weight"), {spec_.embd, 2 * spec_.ffn}, spec_.type, 1.25f);
   } else {
     AddMatrix(Name(layer, "ffn_gate.weight"), {spec_.embd, spec_.ffn}, spec_.type, 1.5f);
@@ -485,7 +485,7 @@ Status CheckShape(const TinyModelSpec& spec) {
   if (spec.vocab < min_vocab) return Impossible("vocab is at least " + std::to_string(min_vocab));
   if (spec.head_dim % 2 != 0) return Impossible("head_dim is even");
   const TinyArch& arch = *FindTinyArch(spec.arch);
-  if ((arch.kv_heads_array || arch.whole_norms || arch.fused) && spec.head_dim * spec.heads != spec.embd)
+  if ((arch.kv_heads_array || arch.whole_norms || arch.fused_qkv) && spec.head_dim * spec.heads != spec.embd)
     return Impossible(spec.arch + " has head_dim = embd / heads");
   if (!spec.kv_heads_per_layer.empty() && spec.kv_heads_per_layer.size() != spec.layers)
     return Impossible("kv_heads_per_layer has one entry per layer");

@@ -72,6 +72,11 @@ inline constexpr TensorSpec kGate = {
 inline constexpr TensorSpec kUp = {"blk.%d.ffn_up.weight", When::kDense, true, &L::up, {Embd, Ffn}};
 inline constexpr TensorSpec kDown = {
     "blk.%d.ffn_down.weight", When::kDense, true, &L::down, {Ffn, Embd}};
+// Gate and up projection in one tensor.
+inline constexpr TensorSpec kFusedGate = {
+    "blk.%d.ffn_up.weight", When::kDense, true, &L::gate, {Embd, Ffn}, First, TwoFfn};
+inline constexpr TensorSpec kFusedUp = {
+    "blk.%d.ffn_up.weight", When::kDense, true, &L::up, {Embd, Ffn}, Ffn, TwoFfn};
 inline constexpr TensorSpec kRouter = {
     "blk.%d.ffn_gate_inp.weight", When::kMoe, true, &L::router, {Embd, Experts}};
 inline constexpr TensorSpec kGateExps = {

@@ -20,8 +20,8 @@ constexpr TensorSpec kTensors[] = {
     {"blk.%d.attn_qkv.weight", When::kAttention, true, &L::v, {Embd, KvDim}, VBegin, QkvDim},
     kO,
     kFfnNorm,
-    {"blk.%d.ffn_up.weight", When::kDense, true, &L::gate, {Embd, Ffn}, First, TwoFfn},
-    {"blk.%d.ffn_up.weight", When::kDense, true, &L::up, {Embd, Ffn}, Ffn, TwoFfn},
+    kFusedGate,
+    kFusedUp,
     kDown,
 };
 
