@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # full_comparison.sh: Lull against llama.cpp, jinja2 and the gguf package: token ids, chat templates, logits,
-# goldens, quality; and what the KV types cost. ./test --full runs it. Every comparison runs whatever the others gave; ends with 1 and
+# goldens, quality; what the KV types cost; and folders of safetensors against the transformers library, which comes with
+# 3 GB of packages. ./test --full runs it. Every comparison runs whatever the others gave; ends with 1 and
 # a list where one failed. LULL_TEST_MODELS: the folder of the real models.
-#   full_comparison.sh [NAME...]   only those: tokenizer templates logits goldens quality kv
+#   full_comparison.sh [NAME...]   only those: tokenizer templates logits goldens quality kv safetensors
 set -euo pipefail
 cd "$(dirname "$0")/.."
 strings=20000
@@ -59,9 +60,12 @@ compare_quality() {
 compare_kv() {
   python3 tools/compare_kv.py --build "$build" --model "smollm2=${real_models[0]}" --model "gemma3-270m=${real_models[1]}"
 }
+compare_safetensors() {
+  python3 tools/compare_safetensors.py --build "$build" --table && python3 tools/compare_safetensors.py --build "$build" --defects llama qwen3
+}
 
 comparisons=("$@")
-[ $# -gt 0 ] || comparisons=(tokenizer templates logits goldens quality kv)
+[ $# -gt 0 ] || comparisons=(tokenizer templates logits goldens quality kv safetensors)
 failed=()
 for name in "${comparisons[@]}"; do
   echo "== $name"

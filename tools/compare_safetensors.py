@@ -1,0 +1,255 @@
+#!/usr/bin/env python3
+"""Compares what becomes of Hugging Face folders with what the transformers library computes from them.
+
+  compare_safetensors.py --build build/release [--table] [NAME...]
+
+For every row of CASES a tiny folder of random weights is made by transformers' own classes. transformers computes
+the logits of a random prompt and of its own greedy continuation, in F32; `lull convert` writes the folder as GGUF, and
+logits_dump computes the same from that. Exits 1 where the cosine at any position is below --limit, a greedy token
+differs, or the folder with the keys of config.json as older versions of the library wrote them gives another file.
+--defects exchanges what a converter may confuse, and exits 1 where a defect would have passed.
+
+Where the packages are not to be imported they are fetched, about 3 GB, into ~/.cache/lull/transformers
+(LULL_TRANSFORMERS: another folder).
+"""
+import argparse
+import filecmp
+import json
+import os
+import pathlib
+import random
+import subprocess
+import sys
+import tempfile
+
+REQUIREMENTS = ["torch==2.15.0", "transformers==5.23.0", "numpy"]
+PROMPT, CONTINUATION, VOCAB = 32, 16, 331
+
+
+def provide_packages():
+    folder = pathlib.Path(os.environ.get("LULL_TRANSFORMERS") or pathlib.Path.home() / ".cache/lull/transformers")
+    mark = folder / ".requirements"
+    if not mark.exists() or mark.read_text() != " ".join(REQUIREMENTS):
+        print(f"fetching {' '.join(REQUIREMENTS)} into {folder}", file=sys.stderr, flush=True)
+        subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-cache-dir",
+                        "--upgrade", "--target", folder, *REQUIREMENTS], check=True,
+                       env={**os.environ, "PIP_ROOT_USER_ACTION": "ignore"})
+        mark.write_text(" ".join(REQUIREMENTS))
+    sys.path.insert(0, str(folder))
+
+
+# What the tiny models share: heads of another width than hidden_size / heads, groups of three, an odd vocabulary.
+SHAPE = {"vocab_size": VOCAB, "hidden_size": 96, "intermediate_size": 160, "num_hidden_layers": 3,
+         "num_attention_heads": 6, "num_key_value_heads": 2, "head_dim": 32, "max_position_embeddings": 256,
+         "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+LLAMA3 = {"rope_type": "llama3", "rope_theta": 10000.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+          "original_max_position_embeddings": 64}
+LINEAR = {"rope_type": "linear", "rope_theta": 50000.0, "factor": 4.0}
+
+# Name: model_type and what its configuration has beside SHAPE. "dtype": of the files, F32 where it is missing.
+CASES = {
+    "llama": ("llama", {}),
+    "llama, BF16": ("llama", {"dtype": "bfloat16"}),
+    "llama, F16": ("llama", {"dtype": "float16"}),
+    "llama, llama3 scaling": ("llama", {"rope_parameters": LLAMA3, "tie_word_embeddings": True}),
+    "llama, linear scaling": ("llama", {"rope_parameters": LINEAR}),
+    "llama, biases": ("llama", {"attention_bias": True}),
+    "mistral": ("mistral", {"sliding_window": None}),
+    "granite": ("granite", {"embedding_multiplier": 3.0, "residual_multiplier": 0.4, "attention_multiplier": 0.1,
+                            "logits_scaling": 2.0}),
+    "olmo2": ("olmo2", {"head_dim": None, "hidden_size": 192}),
+    "qwen2": ("qwen2", {"head_dim": None, "hidden_size": 192}),
+    "qwen3": ("qwen3", {}),
+}
+
+
+def tokenizer_json():
+    """Byte-level pieces without a merge; the ids that are compared do not come from it."""
+    printable = [b for b in range(256) if 0x21 <= b <= 0x7E or (b >= 0xA1 and b != 0xAD)]
+    signs = [chr(b) for b in printable] + [chr(0x100 + i) for i in range(256 - len(printable))]
+    special = [{"id": i, "content": text, "special": True} for i, text in enumerate(["<pad>", "<s>", "</s>"])]
+    return {"added_tokens": special, "normalizer": None,
+            "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True},
+            "model": {"type": "BPE", "vocab": {sign: i + len(special) for i, sign in enumerate(signs)}, "merges": []}}
+
+
+def randomize(model, seed):
+    """Weights under which every part counts: scores and activations of about one, no norm or bias at its start."""
+    import torch
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            noise = torch.randn(weight.shape, generator=generator)
+            if weight.dim() > 1 and "conv1d" not in name and "A_log" not in name:
+                weight.copy_(noise / weight.shape[-1] ** 0.5)
+            else:
+                weight.add_(noise * 0.3)
+
+
+def compute(folder, seed):
+    """Ids of a prompt and its greedy continuation, and the logits at every position: of the folder as it was saved."""
+    import torch
+    from transformers import AutoModelForCausalLM
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+    ids = [random.Random(seed).randrange(VOCAB) for _ in range(PROMPT)]
+    with torch.no_grad():
+        for _ in range(CONTINUATION):
+            ids.append(int(model(torch.tensor([ids]), use_cache=False).logits[0, -1].argmax()))
+        logits = model(torch.tensor([ids]), use_cache=False).logits[0]
+    return ids, logits.double().numpy()
+
+
+def make_folder(folder, model_type, changes, seed):
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+    shape = {key: value for key, value in {**SHAPE, **changes}.items() if value is not None or key not in SHAPE}
+    dtype = shape.pop("dtype", "float32")
+    torch.manual_seed(seed)
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(model_type, **shape), dtype=torch.float32)
+    randomize(model, seed)
+    model.to(getattr(torch, dtype)).save_pretrained(folder)
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer_json()))
+
+
+def run(*command):
+    result = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        raise RuntimeError(f"{pathlib.Path(command[0]).name} exits {result.returncode}: {result.stderr.strip()[-400:]}")
+
+
+def logits_of(args, gguf, ids, work):
+    import numpy
+    tokens, out = work / "tokens", work / "logits"
+    tokens.write_text(" ".join(map(str, ids)))
+    run(args.build / "logits_dump", gguf, tokens, out, "--kv", "f32")
+    return numpy.fromfile(out, numpy.float32).reshape(len(ids), -1)[:, :VOCAB].astype(numpy.float64)
+
+
+def cosines(a, b):
+    return (a * b).sum(1) / ((a * a).sum(1) * (b * b).sum(1)) ** 0.5
+
+
+def to_old_keys(config):
+    """config.json as the library wrote it before it joined what rotation needs."""
+    rope = config.pop("rope_parameters", None)
+    if rope is None or "full_attention" in rope:
+        return config
+    config["rope_theta"] = rope.pop("rope_theta")
+    config["rope_scaling"] = None if rope["rope_type"] == "default" else rope
+    config["torch_dtype"] = config.pop("dtype")
+    return config
+
+
+def same_with_old_keys(args, folder, gguf, work):
+    path = folder / "config.json"
+    path.write_text(json.dumps(to_old_keys(json.loads(path.read_text()))))
+    run(args.build / "lull", "convert", folder, "--out", work / "old.gguf")
+    return filecmp.cmp(gguf, work / "old.gguf", shallow=False)
+
+
+def compare(args, name, work):
+    model_type, changes = CASES[name]
+    folder = work / "Tiny"
+    make_folder(folder, model_type, changes, args.seed)
+    ids, want = compute(folder, args.seed)
+    run(args.build / "lull", "convert", folder, "--out", work / "tiny.gguf")
+    got = logits_of(args, work / "tiny.gguf", ids, work)
+    cos = cosines(want, got)
+    greedy = int((got.argmax(1)[PROMPT - 1:-1] == ids[PROMPT:]).sum())
+    row = {"folder": name, "positions": len(ids), "cosine_min": float(cos.min()), "greedy": f"{greedy} of {CONTINUATION}",
+           "old_keys": same_with_old_keys(args, folder, work / "tiny.gguf", work)}
+    row["good"] = row["cosine_min"] > args.limit and greedy == CONTINUATION and row["old_keys"]
+    return row
+
+
+def swap_tensors(first, second):
+    def apply(tensors):
+        for name in [name for name in tensors if first in name and ".1." in name]:
+            other = name.replace(first, second)
+            if other in tensors and tensors[other].shape == tensors[name].shape:
+                tensors[name], tensors[other] = tensors[other], tensors[name]
+                return True
+        return False
+    return apply
+
+
+def swap_halves(ending):
+    """Of each pair of neighbours the first for the second: what a wrong order of a head's rows does."""
+    def apply(tensors):
+        for name in [name for name in tensors if name.endswith(ending) and ".1." in name]:
+            rows = tensors[name]
+            tensors[name] = rows.reshape(-1, 2, *rows.shape[1:]).flip(1).reshape(rows.shape).contiguous()
+            return True
+        return False
+    return apply
+
+
+DEFECTS = {"rows of Q exchanged": swap_halves("q_proj.weight"), "rows of K exchanged": swap_halves("k_proj.weight"),
+           "gate and up exchanged": swap_tensors("gate_proj", "up_proj"),
+           "two norms exchanged": swap_tensors("input_layernorm", "post_attention_layernorm"),
+           "norms of Q and K exchanged": swap_tensors("q_norm", "k_norm")}
+
+
+def measure_defects(args, name, work):
+    from safetensors.torch import load_file, save_file
+    model_type, changes = CASES[name]
+    folder = work / "Tiny"
+    make_folder(folder, model_type, changes, args.seed)
+    ids, want = compute(folder, args.seed)
+    weights = load_file(folder / "model.safetensors")
+    passed = 0
+    for defect, apply in DEFECTS.items():
+        broken = dict(weights)
+        if not apply(broken):
+            continue
+        save_file(broken, folder / "model.safetensors", {"format": "pt"})
+        run(args.build / "lull", "convert", folder, "--out", work / "broken.gguf")
+        lowest = float(cosines(want, logits_of(args, work / "broken.gguf", ids, work)).min())
+        passed += lowest > args.limit
+        print(f"{name:28} {defect:30} cosine_min {lowest:.6f}", flush=True)
+    return passed == 0
+
+
+def print_row(args, row):
+    if "reason" in row:
+        print(f"| {row['folder']} | - | - | {row['reason']} |" if args.table else f"{row['folder']:28} {row['reason']}")
+        return
+    note = "" if row["old_keys"] else "another file with old keys"
+    if args.table:
+        print(f"| {row['folder']} | {row['cosine_min']:.7f} | {row['greedy']} | {note} |", flush=True)
+    else:
+        print(f"{row['folder']:28} cosine_min {row['cosine_min']:.7f}  greedy {row['greedy']}  {note}", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", type=pathlib.Path, default=pathlib.Path("build/release"), help="has lull and logits_dump")
+    parser.add_argument("--limit", type=float, default=0.9999)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--table", action="store_true")
+    parser.add_argument("--defects", action="store_true", help="show that seeded defects are caught")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(CASES))
+    args = parser.parse_args()
+    provide_packages()
+    from transformers.utils import logging
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    good = True
+    if args.table:
+        print("| folder | lowest cosine | greedy tokens | note |\n|---|---|---|---|")
+    for name in args.names or CASES:
+        with tempfile.TemporaryDirectory() as work:
+            if args.defects:
+                good &= measure_defects(args, name, pathlib.Path(work))
+                continue
+            try:
+                row = compare(args, name, pathlib.Path(work))
+            except RuntimeError as error:
+                row = {"folder": name, "reason": str(error).replace("\n", " "), "good": False}
+            print_row(args, row)
+            good &= row["good"]
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
