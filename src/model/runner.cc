@@ -130,7 +130,9 @@ class ModelRunner : public Runner {
         architecture_(model.architecture()),
         options_(options),
         scratch_(ScratchSizes(model, kernels)),
-        env_{kernels, scratch_, plan_} {}
+        env_{kernels, scratch_, plan_} {
+    env_.observer = options.observer;
+  }
 
   KvCacheOptions CacheOptions() const;
   size_t PerLayerValues() const {
@@ -404,6 +406,9 @@ void ModelRunner::Prepare(const ExecContext& ctx, std::span<const BatchRow> rows
                     s_.sin[r] + i * ropes_[r].half());
   });
   active_rows_.assign(logits_rows.begin(), logits_rows.end());
+  if (options_.observer != nullptr)
+    active_rows_.assign(all_rows_.begin(),
+                        all_rows_.begin() + static_cast<std::ptrdiff_t>(rows.size()));
   std::sort(active_rows_.begin(), active_rows_.end());
   active_rows_.erase(std::unique(active_rows_.begin(), active_rows_.end()), active_rows_.end());
   s_.active.assign(all_rows_.begin(), all_rows_.begin() + static_cast<std::ptrdiff_t>(rows.size()));

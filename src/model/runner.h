@@ -14,7 +14,8 @@
 
 namespace lull {
 
-class LoadedModel;  // model/loaded_model.h
+class LoadedModel;     // model/loaded_model.h
+class MatMulObserver;  // ops/matmul_observer.h
 
 struct RunnerOptions {
   KvType kv_type = KvType::kF16;
@@ -24,6 +25,8 @@ struct RunnerOptions {
   int max_batch_rows = 512;         // rows of one Forward
   int64_t prefix_cache_tokens = 0;  // kept at most of sequences that have gone; 0: no prefix cache
   bool wide_activations = false;    // K-quants read activations in blocks of 256, not of 32
+  // Told of every matrix product; the last layer then computes all rows. Outlives the runner.
+  MatMulObserver* observer = nullptr;
 };
 
 // What a runner allocates, in bytes.

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/thread_pool.h"
+#include "ops/matmul_observer.h"
 
 namespace lull {
 namespace {
@@ -24,9 +25,18 @@ void CallKernel(const OpEnv& env, int thread, const PackedMatrix& w, size_t grou
                      env.scratch.matmul(thread));
 }
 
+template <typename Item>
+void TellObserver(const ExecContext& ctx, const OpEnv& env, std::span<const Item> items,
+                  const PackedMatrix* Item::*matrix) {
+  if (env.observer == nullptr) return;
+  for (const Item& item : items)
+    env.observer->Observe(ctx, *(item.*matrix), *item.x, item.row_begin, item.row_end);
+}
+
 }  // namespace
 
 void MatMul(const ExecContext& ctx, OpEnv& env, std::span<const MatMulItem> items) {
+  TellObserver(ctx, env, items, &MatMulItem::w);
   env.plan.Clear();
   for (size_t i = 0; i < items.size(); ++i)
     env.plan.AddItem(env.kernels, i, *items[i].w, 1, items[i].x->has_super_blocks,
@@ -49,6 +59,8 @@ void MatMul(const ExecContext& ctx, OpEnv& env, std::span<const MatMulItem> item
 
 void GatedMatMul(const ExecContext& ctx, OpEnv& env, std::span<const GatedItem> items,
                  GatedFn activation, ActivationBuffer* out) {
+  TellObserver(ctx, env, items, &GatedItem::gate);
+  TellObserver(ctx, env, items, &GatedItem::up);
   env.plan.Clear();
   for (size_t i = 0; i < items.size(); ++i)
     env.plan.AddItem(env.kernels, i, *items[i].gate, 2, items[i].x->has_super_blocks,

@@ -79,12 +79,15 @@ struct AttentionScratch {
   std::vector<float> states;  // of items that two threads compute one after the other
 };
 
+class MatMulObserver;  // ops/matmul_observer.h
+
 // One owner; the ops of one forward pass use it in turn.
 struct OpEnv {
   const Kernels& kernels;
   ThreadScratch& scratch;
   TilePlan& plan;
   AttentionScratch attention = {};
+  MatMulObserver* observer = nullptr;  // of every product; null: none
 };
 
 int NumThreads(const ExecContext& ctx);

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "base/thread_pool.h"
+#include "ops/matmul_observer.h"
 #include "quant/quant_format.h"
 #include "tests/support/random_weights.h"
 
@@ -133,6 +134,40 @@ TEST_P(MatMulTest, GatedEqualsItsParts) {
 }
 
 // A super-block spans the tiles that its values come from.
+TEST_P(MatMulTest, AnObserverIsToldOfEveryProductInOrder) {
+  struct Recorder : MatMulObserver {
+    struct Seen {
+      const uint8_t* w;
+      const float* x;
+      size_t begin, end;
+      bool operator==(const Seen&) const = default;
+    };
+    void Observe(const ExecContext&, const PackedMatrix& w, const ActivationBuffer& x, size_t begin,
+                 size_t end) override {
+      seen.push_back({w.data, x.f32, begin, end});
+    }
+    std::vector<Seen> seen;
+  };
+  Recorder recorder;
+  ThreadScratch scratch(Sizes());
+  ASSERT_TRUE(scratch.Ensure(1).ok());
+  TilePlan plan;
+  OpEnv env{BestKernels(), scratch, plan, {}, &recorder};
+  std::vector<float> out(kRows * 264);
+  const MatMulItem items[] = {{&a_.w, &x_, 0, 5, out.data(), 264},
+                              {&b_.w, &x_, 2, kRows, out.data() + 200, 264}};
+  MatMul({}, env, items);
+  out_.k = 64;
+  out_.rows = kRows;
+  const GatedItem gated{&b_.w, &c_.w, &x_, 1, 9};
+  GatedMatMul({}, env, {&gated, 1}, BestKernels().swiglu, &out_);
+  const std::vector<Recorder::Seen> want = {{a_.w.data, x_.f32, 0, 5},
+                                            {b_.w.data, x_.f32, 2, kRows},
+                                            {b_.w.data, x_.f32, 1, 9},
+                                            {c_.w.data, x_.f32, 1, 9}};
+  EXPECT_EQ(recorder.seen, want);
+}
+
 TEST(GatedMatMulTest, QuantisesToEveryFormThatIsRead) {
   constexpr size_t kRows = 9, kK = 256, kN = 512;
   const Owned gate = RandomMatrix("Q8_0", kN, kK, 4), up = RandomMatrix("Q4_1", kN, kK, 5);
