@@ -68,12 +68,13 @@ def split_near_ties(cos, margins, args):
     return ~near & ~behind, counts
 
 
-def measure(args, model, tokens_path, count, folder, reference, lulls_model=None):
+def measure(args, model, tokens_path, count, folder, reference, lulls_model=None, lora=None):
     """lulls_model: another file for Lull than for llama.cpp and the reference."""
+    lora = ["--lora", lora] if lora else []
     lull, oracle, exact = folder / "lull.f32", folder / "oracle.f32", folder / "exact.f32"
     dump = args.build / "logits_dump"
-    run([dump, lulls_model or model, tokens_path, lull] + (["--isa", args.isa] if args.isa else []))
-    run([args.oracle, model, tokens_path, oracle])
+    run([dump, lulls_model or model, tokens_path, lull] + (["--isa", args.isa] if args.isa else []) + lora)
+    run([args.oracle, model, tokens_path, oracle] + lora)
     a, b = load(lull, count), load(oracle, count)
     cos, counted, row = cosines(a, b), np.ones(count, bool), {"positions": count}
     if reference:
@@ -156,8 +157,12 @@ def measure_tiny(args, folder):
         if args.defects:
             rows += measure_defects(args, arch, kind, model, tokens, folder)
             continue
-        name = f"{arch} {kind} {shape}"
-        rows.append({"model": name, **measure(args, model, tokens, args.count, folder, True)})
+        name, lora = f"{arch} {kind} {shape}", None
+        if args.lora:
+            lora = folder / "lora.gguf"
+            run([args.build / "make_tiny_model", "--adapter-for", model, "--rank", args.lora, "--seed", args.seed,
+                 "--out", lora])
+        rows.append({"model": name, **measure(args, model, tokens, args.count, folder, not lora, None, lora)})
         print(f"{name:32} " + " ".join(f"{k} {v:.6g}" for k, v in rows[-1].items() if k != "model"), flush=True)
     return rows
 
@@ -178,6 +183,8 @@ def main():
     parser.add_argument("--shape", nargs="*", default=["plain"], choices=list(SHAPES))
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--embd", type=int, default=256, help="width of the tiny models")
+    parser.add_argument("--lora", type=int, metavar="RANK", help="both with an adapter of random numbers; then router "
+                        "near-ties are not told apart")
     parser.add_argument("--count", type=int, default=48, help="tokens per tiny model")
     parser.add_argument("--tie", type=float, default=0.02)
     parser.add_argument("--parted-tie", type=float, default=0.05)

@@ -1,10 +1,12 @@
 // Logits of Lull for given token ids:
-//   logits_dump MODEL TOKENS_FILE OUT [--lines] [--isa I] [--threads N] [--chunk C] [--kv f16|bf16|f32|q8_0]
-//     [--activation-type q8_0|q8_k]
+//   logits_dump MODEL TOKENS_FILE OUT [--lines] [--isa I] [--threads N] [--chunk C] [--kv
+//   f16|bf16|f32|q8_0]
+//     [--activation-type q8_0|q8_k] [--lora ADAPTER]
 //   logits_dump MODEL TOKENS_FILE OUT --reference     in double precision, by tests/support
 //   logits_dump MODEL TOKENS_FILE - --time            speed of prefill and decode
-// TOKENS_FILE holds decimal ids separated by white space; OUT gets f32 [tokens, vocab]. With --lines
-// every line is a sequence of its own: the first position whose logits are wanted, then its ids.
+// TOKENS_FILE holds decimal ids separated by white space; OUT gets f32 [tokens, vocab]. With
+// --lines every line is a sequence of its own: the first position whose logits are wanted, then its
+// ids.
 // --reference also prints, per position, the least gap between a chosen and a rejected expert.
 #include <algorithm>
 #include <cstdio>
@@ -19,6 +21,7 @@
 #include "base/thread_pool.h"
 #include "formats/gguf.h"
 #include "kernels/kernels.h"
+#include "model/adapter.h"
 #include "model/loaded_model.h"
 #include "model/runner.h"
 #include "tests/support/naive_forward.h"
@@ -28,7 +31,7 @@ namespace {
 using namespace lull;
 
 struct Options {
-  std::string model, tokens, out, isa;
+  std::string model, tokens, out, isa, lora;
   int threads = 1;
   int chunk = 512;
   KvType kv = KvType::kF16;
@@ -71,6 +74,8 @@ bool Parse(int argc, char** argv, Options* o) {
     if (++i >= argc) return false;
     if (arg == "--isa")
       o->isa = argv[i];
+    else if (arg == "--lora")
+      o->lora = argv[i];
     else if (arg == "--threads")
       o->threads = atoi(argv[i]);
     else if (arg == "--chunk")
@@ -157,11 +162,21 @@ Status Reference(const GgufFile& file, const std::vector<int32_t>& tokens, std::
   return Status::Ok();
 }
 
+Result<std::vector<AdapterUse>> ReadAdapter(const ExecContext& ctx, const std::string& path,
+                                            const LoadedModel& model) {
+  if (path.empty()) return std::vector<AdapterUse>();
+  LULL_ASSIGN_OR_RETURN(const auto file, GgufFile::Open(path));
+  const auto allow = [](int64_t) { return Result<std::shared_ptr<void>>(std::shared_ptr<void>()); };
+  LULL_ASSIGN_OR_RETURN(auto rep, LoadAdapter(ctx, *file, model, allow));
+  return std::vector<AdapterUse>{{std::make_shared<const Adapter>(std::move(rep)), 1.0}};
+}
+
 // Writes the wanted logits of one sequence, `chunk` tokens at a time.
-Status Dump(const ExecContext& ctx, Runner& runner, const TokenSequence& input, size_t chunk,
-            std::ofstream& out) {
+Status Dump(const ExecContext& ctx, Runner& runner, const std::vector<AdapterUse>& adapters,
+            const TokenSequence& input, size_t chunk, std::ofstream& out) {
   const std::vector<int32_t>& tokens = input.tokens;
   LULL_ASSIGN_OR_RETURN(const int sequence, runner.OpenSequence());
+  LULL_RETURN_IF_ERROR(runner.SetAdapters(sequence, adapters));
   std::vector<float> logits(chunk * static_cast<size_t>(runner.vocab_size()));
   for (size_t i = 0; i < tokens.size(); i += chunk) {
     const size_t end = std::min(tokens.size(), i + chunk);
@@ -194,6 +209,7 @@ Status Run(const Options& o) {
   LULL_ASSIGN_OR_RETURN(const auto model, LoadedModel::Load(ctx, *file));
   fprintf(stderr, "%s: %s, loaded in %.3f s\n", kernels->name, model->info().file_type.c_str(),
           model->info().load_s);
+  LULL_ASSIGN_OR_RETURN(const auto adapters, ReadAdapter(ctx, o.lora, *model));
   RunnerOptions options;
   options.kv_type = o.kv;
   options.wide_activations = o.q8_k;
@@ -202,7 +218,7 @@ Status Run(const Options& o) {
   const size_t chunk = static_cast<size_t>(std::min(o.chunk, runner->max_batch_rows()));
   if (o.time) return Time(ctx, *runner, sequences[0].tokens, chunk);
   for (const TokenSequence& sequence : sequences)
-    LULL_RETURN_IF_ERROR(Dump(ctx, *runner, sequence, chunk, out));
+    LULL_RETURN_IF_ERROR(Dump(ctx, *runner, adapters, sequence, chunk, out));
   return Status::Ok();
 }
 
@@ -211,9 +227,10 @@ Status Run(const Options& o) {
 int main(int argc, char** argv) {
   Options options;
   if (!Parse(argc, argv, &options)) {
-    fprintf(stderr,
-            "usage: logits_dump MODEL TOKENS_FILE OUT [--lines] [--isa I] [--threads N] [--chunk C] "
-            "[--kv T] [--reference] [--time]\n");
+    fprintf(
+        stderr,
+        "usage: logits_dump MODEL TOKENS_FILE OUT [--lines] [--isa I] [--threads N] [--chunk C] "
+        "[--kv T] [--reference] [--time]\n");
     return 2;
   }
   const Status status = Run(options);

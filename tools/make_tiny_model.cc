@@ -1,5 +1,7 @@
 // Writes a random-weight GGUF model for tests and experiments.
 //   make_tiny_model --arch llama --type Q4_1 --seed 7 --out x.gguf [--vocab N --embd N ...]
+// Or a low-rank adapter for a model:
+//   make_tiny_model --adapter-for x.gguf --rank 8 --seed 7 --out adapter.gguf
 #include <charconv>
 #include <cstdio>
 #include <cstring>
@@ -7,6 +9,7 @@
 #include <iterator>
 #include <string>
 
+#include "tests/support/tiny_adapter.h"
 #include "tests/support/tiny_model.h"
 
 namespace {
@@ -60,6 +63,12 @@ bool ParseNumber(const char* text, uint64_t* out) {
   return result.ec == std::errc() && result.ptr == end;
 }
 
+int Done(const lull::Status& status) {
+  if (status.ok()) return 0;
+  fprintf(stderr, "%s\n", status.ToString().c_str());
+  return 3;
+}
+
 // Takes argv[i] (and its value) into the spec; false where it is not an option.
 bool TakeOption(int argc, char** argv, int* i, Spec* spec) {
   for (const FlagOption& option : kFlags)
@@ -80,11 +89,16 @@ bool TakeOption(int argc, char** argv, int* i, Spec* spec) {
 
 int main(int argc, char** argv) {
   Spec spec;
-  std::string out, chat_template;
+  std::string out, chat_template, adapter_for;
+  lull::TinyAdapterSpec adapter;
   uint64_t parts = 1;
   for (int i = 1; i < argc; ++i) {
     if (strcmp(argv[i], "--out") == 0 && i + 1 < argc) {
       out = argv[++i];
+    } else if (strcmp(argv[i], "--adapter-for") == 0 && i + 1 < argc) {
+      adapter_for = argv[++i];
+    } else if (strcmp(argv[i], "--rank") == 0 && i + 1 < argc) {
+      if (!ParseNumber(argv[++i], &adapter.rank)) return Usage();
     } else if (strcmp(argv[i], "--template") == 0 && i + 1 < argc) {
       std::ifstream file(argv[++i]);
       chat_template.assign(std::istreambuf_iterator<char>(file), {});
@@ -96,11 +110,13 @@ int main(int argc, char** argv) {
     }
   }
   if (out.empty()) return Usage();
+  if (!adapter_for.empty()) {
+    adapter.seed = spec.seed;
+    return Done(lull::WriteTinyAdapter(adapter_for, adapter, out));
+  }
   lull::GgufWriter writer;
   lull::Status status = lull::BuildTinyModel(spec, &writer);
   if (!chat_template.empty()) writer.AddString("tokenizer.chat_template", chat_template);
   if (status.ok()) status = parts > 1 ? writer.WriteSplit(out, static_cast<uint32_t>(parts)) : writer.Write(out);
-  if (status.ok()) return 0;
-  fprintf(stderr, "%s\n", status.ToString().c_str());
-  return 3;
+  return Done(status);
 }

@@ -50,7 +50,8 @@ class Decoder {
                                                  const DecoderOptions& options);
   ~Decoder();
 
-  Result<int32_t> OpenSequence();
+  // adapters: for all its rows, until it closes.
+  Result<int32_t> OpenSequence(std::span<const AdapterUse> adapters = {});
   void CloseSequence(int32_t sequence);
   Status TruncateSequence(int32_t sequence, int64_t length_tokens);
   int64_t SequenceLength(int32_t sequence) const;

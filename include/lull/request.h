@@ -46,6 +46,14 @@ class TokenConstraint {
 // Who goes first; within a class, accounts share fairly, then the order of arrival counts.
 enum class Priority { kInteractive, kBatch, kBackground };
 
+class Adapter;  // lull/adapter.h
+
+struct AdapterUse {
+  std::shared_ptr<const Adapter> adapter;  // of the model that answers
+  double scale = 1.0;                      // times the adapter's own; 0: as without it
+  bool operator==(const AdapterUse&) const = default;
+};
+
 struct Request {
   std::vector<int32_t> prompt_tokens;  // at least one
   SamplingParams sampling;
@@ -58,8 +66,11 @@ struct Request {
   bool ignore_eog = false;
   std::shared_ptr<TokenConstraint> constraint;  // null: none
   Priority priority = Priority::kInteractive;
-  int64_t deadline_ms = 0;       // from submission to the last token; 0: none
-  std::string account;           // whose fair share it uses, e.g. the name of an API key
+  int64_t deadline_ms = 0;  // from submission to the last token; 0: none
+  std::string account;      // whose fair share it uses, e.g. the name of an API key
+  // Added to the model's matrices for this request alone, in this order; at most kMaxAdapters. They
+  // are held until it ends.
+  std::vector<AdapterUse> adapters;
   bool use_prefix_cache = true;  // reuse, and leave behind, the prompt's K and V
 };
 

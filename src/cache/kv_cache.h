@@ -53,8 +53,10 @@ class KvCache {
   // For an empty sequence: from now on it shares its pages, and it takes over those of the longest
   // prefix of `tokens` that is kept, without the last token, whose logits are still wanted: whole
   // pages are shared, and the beginning of one more copied unless the model has recurrent state.
-  // Returns the length. 0 where there is no prefix cache.
-  int64_t AdoptPrefix(int sequence, std::span<const int32_t> tokens);
+  // Returns the length. 0 where there is no prefix cache. variant: what else than tokens fixes K
+  // and V; only sequences of the same one share.
+  int64_t AdoptPrefix(int sequence, std::span<const int32_t> tokens,
+                      std::span<const uint64_t> variant = {});
   // Forgets positions >= length. kUnsupported where the state to go back to is gone, and for a
   // sequence that shares its pages unless length is 0; after that it shares them no more.
   Status Truncate(int sequence, int64_t length);

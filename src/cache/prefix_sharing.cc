@@ -21,11 +21,12 @@ int64_t PagesFor(int64_t tokens) { return (tokens + kPage - 1) / kPage; }
 
 }  // namespace
 
-int64_t KvCache::AdoptPrefix(int sequence, std::span<const int32_t> tokens) {
+int64_t KvCache::AdoptPrefix(int sequence, std::span<const int32_t> tokens,
+                             std::span<const uint64_t> variant) {
   if (!IsOpen(sequence) || options_.prefix_cache_tokens <= 0) return 0;
   Sequence& s = at(sequence);
   if (s.length > 0 || s.node != nullptr) return 0;
-  std::vector<PrefixNode*> path = {tree_.root()};
+  std::vector<PrefixNode*> path = {tree_.root(variant)};
   for (size_t end = kPageTokens; end < tokens.size(); end += kPageTokens) {
     PrefixNode* next = tree_.Find(path.back(), tokens.subspan(end - kPageTokens, kPageTokens));
     if (next == nullptr) break;
@@ -172,7 +173,7 @@ void KvCache::LeaveTree(Sequence& s) {
 // A node without any page says nothing any more, nor do those above it that then have none.
 void KvCache::RemoveEmpty(PrefixNode* node) {
   const auto gone = [](int32_t page) { return page < 0; };
-  while (node != tree_.root() && node->children.empty() && node->users == 0 &&
+  while (node->depth > 0 && node->children.empty() && node->users == 0 &&
          std::all_of(node->pages.begin(), node->pages.end(), gone)) {
     PrefixNode* parent = node->parent;
     tree_.Remove(node);

@@ -15,8 +15,17 @@ uint64_t HashOf(std::span<const int32_t> tokens) {
 
 }  // namespace
 
-PrefixTree::PrefixTree(size_t num_pools) : num_pools_(num_pools) {
-  root_.pages.assign(num_pools, -1);
+PrefixTree::PrefixTree(size_t num_pools) : num_pools_(num_pools) {}
+
+PrefixNode* PrefixTree::root(std::span<const uint64_t> variant) {
+  std::vector<uint64_t> key(variant.begin(), variant.end());
+  if (const auto found = roots_.find(key); found != roots_.end()) return &found->second;
+  std::erase_if(roots_, [](const auto& entry) {
+    return entry.second.children.empty() && entry.second.users == 0;
+  });
+  PrefixNode& root = roots_[std::move(key)];
+  root.pages.assign(num_pools_, -1);
+  return &root;
 }
 
 PrefixNode* PrefixTree::Find(const PrefixNode* parent, std::span<const int32_t> tokens) const {
@@ -57,7 +66,7 @@ PrefixNode* PrefixTree::Add(PrefixNode* parent, std::span<const int32_t> tokens)
 
 void PrefixTree::Touch(PrefixNode* node) {
   ++clock_;
-  for (; node != &root_; node = node->parent) node->last_use = clock_;
+  for (; node->depth > 0; node = node->parent) node->last_use = clock_;
 }
 
 void PrefixTree::Remove(PrefixNode* node) {

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <span>
 #include <utility>
@@ -17,7 +18,7 @@ struct PrefixNode {
   std::vector<PrefixNode*> children;
   std::vector<int32_t> tokens;
   uint64_t hash = 0;
-  int64_t depth = 0;           // pages from the root to this one, itself included
+  int64_t depth = 0;           // pages from the root to this one, itself included; 0: a root
   std::vector<int32_t> pages;  // per page pool; -1: not there any more
   int64_t users = 0;           // sequences that have come exactly this far
   uint64_t last_use = 0;
@@ -28,8 +29,10 @@ class PrefixTree {
  public:
   explicit PrefixTree(size_t num_pools);
 
-  PrefixNode* root() { return &root_; }
-  size_t size() const { return nodes_.size(); }  // without the root
+  // Where sequences of a variant begin: what else than tokens fixes K and V (adapters); empty: the
+  // model as it is. Stays while it has children or users.
+  PrefixNode* root(std::span<const uint64_t> variant = {});
+  size_t size() const { return nodes_.size(); }  // without roots
   // Null where there is none. Requires: a whole page of tokens.
   PrefixNode* Find(const PrefixNode* parent, std::span<const int32_t> tokens) const;
   // The child that begins with most of the tokens, and with how many; null and 0 where none does.
@@ -37,7 +40,7 @@ class PrefixTree {
                                           std::span<const int32_t> tokens) const;
   PrefixNode* Add(PrefixNode* parent, std::span<const int32_t> tokens);
   void Touch(PrefixNode* node);  // and all before it
-  // Requires: no children, no users, not the root.
+  // Requires: no children, no users, not a root.
   void Remove(PrefixNode* node);
 
   // The one not used for the longest time (of several the last of its path) that satisfies the
@@ -55,7 +58,7 @@ class PrefixTree {
   }
 
  private:
-  PrefixNode root_;
+  std::map<std::vector<uint64_t>, PrefixNode> roots_;
   std::vector<std::unique_ptr<PrefixNode>> nodes_;
   const size_t num_pools_;
   uint64_t clock_ = 0;

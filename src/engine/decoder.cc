@@ -45,8 +45,13 @@ Result<std::unique_ptr<Decoder>> Decoder::Create(const Model& model, Runtime& ru
 Decoder::Decoder(std::unique_ptr<Rep> rep) : rep_(std::move(rep)) {}
 Decoder::~Decoder() = default;
 
-Result<int32_t> Decoder::OpenSequence() {
+Result<int32_t> Decoder::OpenSequence(std::span<const AdapterUse> adapters) {
   LULL_ASSIGN_OR_RETURN(const int sequence, rep_->runner->OpenSequence());
+  const Status status = rep_->runner->SetAdapters(sequence, adapters);
+  if (!status.ok()) {
+    rep_->runner->CloseSequence(sequence);
+    return status;
+  }
   rep_->open.insert(sequence);
   return int32_t{sequence};
 }

@@ -54,6 +54,9 @@ class SharedRunner : public Runner {
     runner_->CloseSequence(sequence);
     TellCached();
   }
+  Status SetAdapters(int sequence, std::span<const AdapterUse> adapters) override {
+    return runner_->SetAdapters(sequence, adapters);
+  }
   int64_t AdoptPrefix(int sequence, std::span<const int32_t> tokens) override {
     const int64_t adopted = runner_->AdoptPrefix(sequence, tokens);
     TellCached();

@@ -1,10 +1,13 @@
 #include "model/runner.h"
 
 #include <algorithm>
+#include <bit>
+#include <cmath>
 #include <string>
 
 #include "base/exact_math.h"
 #include "base/thread_pool.h"
+#include "model/adapter.h"
 #include "model/forward_state.h"
 #include "model/loaded_model.h"
 #include "model/mixer_sizes.h"
@@ -97,9 +100,14 @@ class ModelRunner : public Runner {
   int64_t max_context_tokens() const override { return options_.max_context_tokens; }
   int max_batch_rows() const override { return options_.max_batch_rows; }
   Result<int> OpenSequence() override { return cache_->Open(); }
-  void CloseSequence(int sequence) override { cache_->Close(sequence); }
+  void CloseSequence(int sequence) override {
+    cache_->Close(sequence);
+    if (!cache_->IsOpen(sequence) && HasPlace(sequence)) adapters_of(sequence) = {};
+  }
+  Status SetAdapters(int sequence, std::span<const AdapterUse> adapters) override;
   int64_t AdoptPrefix(int sequence, std::span<const int32_t> tokens) override {
-    return cache_->AdoptPrefix(sequence, tokens);
+    if (!HasPlace(sequence)) return 0;
+    return cache_->AdoptPrefix(sequence, tokens, adapters_of(sequence).variant);
   }
   Status TruncateSequence(int sequence, int64_t length) override {
     return cache_->Truncate(sequence, length);
@@ -125,7 +133,8 @@ class ModelRunner : public Runner {
   static Result<std::unique_ptr<ModelRunner>> Begin(const LoadedModel& model,
                                                     const Kernels& kernels, RunnerOptions options);
   ModelRunner(const LoadedModel& model, const Kernels& kernels, const RunnerOptions& options)
-      : h_(model.hparams()),
+      : model_(model),
+        h_(model.hparams()),
         weights_(model.weights()),
         architecture_(model.architecture()),
         options_(options),
@@ -152,6 +161,19 @@ class ModelRunner : public Runner {
                  std::span<const int32_t> logits_rows, float* logits);
   void ComputeLogits(const ExecContext& ctx, std::span<const int32_t> logits_rows, float* logits);
 
+  // Of an open sequence; most have none.
+  struct SequenceAdapters {
+    std::vector<std::shared_ptr<const Adapter>> held;
+    std::vector<LowRankUse> uses;
+    std::vector<uint64_t> variant;  // of their K and V: ids and scales
+  };
+  bool HasPlace(int sequence) const {
+    return sequence >= 0 && static_cast<size_t>(sequence) < adapters_.size();
+  }
+  SequenceAdapters& adapters_of(int sequence) { return adapters_[static_cast<size_t>(sequence)]; }
+  void BeginLowRank();
+
+  const LoadedModel& model_;
   const Hparams& h_;
   const ModelWeights& weights_;
   const Architecture& architecture_;
@@ -169,6 +191,8 @@ class ModelRunner : public Runner {
   std::vector<int32_t> active_rows_;  // of the last layer
   std::vector<int32_t> logits_source_;
   std::vector<char> sequence_seen_;
+  std::vector<SequenceAdapters> adapters_;  // by sequence
+  std::vector<LowRankRun> low_rank_runs_;
 };
 
 Result<std::unique_ptr<ModelRunner>> ModelRunner::Begin(const LoadedModel& model,
@@ -307,6 +331,7 @@ Status ModelRunner::AllocateBuffers() {
   all_rows_.resize(rows);
   for (size_t i = 0; i < rows; ++i) all_rows_[i] = static_cast<int32_t>(i);
   sequence_seen_.resize(static_cast<size_t>(options_.max_sequences));
+  adapters_.resize(static_cast<size_t>(options_.max_sequences));
   return Status::Ok();
 }
 
@@ -388,6 +413,38 @@ Status ModelRunner::ReserveAll() {
   return Status::Ok();
 }
 
+Status ModelRunner::SetAdapters(int sequence, std::span<const AdapterUse> adapters) {
+  if (!cache_->IsOpen(sequence) || cache_->length(sequence) > 0)
+    return Usage("adapters are set for an open, empty sequence");
+  if (adapters.size() > kMaxAdapters)
+    return Status(ErrorCode::kUsage, std::to_string(adapters.size()) + " adapters for one request",
+                  "adapters", "give at most " + std::to_string(kMaxAdapters));
+  SequenceAdapters set;
+  for (const AdapterUse& use : adapters) {
+    const auto scale = static_cast<float>(use.scale);
+    if (use.adapter == nullptr || use.adapter->rep().model != &model_)
+      return Status(ErrorCode::kUsage, "an adapter of another model", "adapters");
+    if (!std::isfinite(scale))
+      return Status(ErrorCode::kUsage, "the scale of an adapter is no finite number", "adapters");
+    if (scale == 0.0f) continue;  // the bits of the model alone
+    set.held.push_back(use.adapter);
+    set.uses.push_back({&use.adapter->rep().table, scale});
+    set.variant.push_back(use.adapter->info().id);
+    set.variant.push_back(std::bit_cast<uint32_t>(scale));
+  }
+  adapters_of(sequence) = std::move(set);
+  return Status::Ok();
+}
+
+void ModelRunner::BeginLowRank() {
+  low_rank_runs_.clear();
+  for (const SequenceRun& run : s_.runs) {
+    const std::vector<LowRankUse>& uses = adapters_of(run.sequence).uses;
+    if (!uses.empty()) low_rank_runs_.push_back({run.row_begin, run.row_begin + run.rows, uses});
+  }
+  env_.low_rank.Begin(low_rank_runs_);
+}
+
 // Row places, rotary angles, and which rows the last layer still needs.
 void ModelRunner::Prepare(const ExecContext& ctx, std::span<const BatchRow> rows,
                           std::span<const int32_t> logits_rows) {
@@ -414,6 +471,7 @@ void ModelRunner::Prepare(const ExecContext& ctx, std::span<const BatchRow> rows
   s_.active.assign(all_rows_.begin(), all_rows_.begin() + static_cast<std::ptrdiff_t>(rows.size()));
   s_.rows = rows.size();
   s_.pending = {};
+  BeginLowRank();
 }
 
 void ModelRunner::ComputeLogits(const ExecContext& ctx, std::span<const int32_t> logits_rows,
@@ -438,6 +496,7 @@ void ModelRunner::ComputeLogits(const ExecContext& ctx, std::span<const int32_t>
   s_.normed.SetReaders({&weights_.output});
   GatherNorm(ctx, env_, s_.x, add.n, logits_source_.data(), logits_source_.size(),
              weights_.output_norm, h_.rms_eps, &s_.normed);
+  env_.low_rank.Select(logits_rows);
   const MatMulItem head{&weights_.output, &s_.normed, 0, logits_rows.size(), logits, vocab};
   MatMul(ctx, env_, {&head, 1});
   if (h_.final_softcap == 0.0f && h_.logit_divisor == 1.0f) return;

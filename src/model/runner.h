@@ -10,6 +10,7 @@
 #include "base/exec_context.h"
 #include "kernels/kernels.h"
 #include "lull/decoder.h"
+#include "lull/request.h"
 #include "lull/status.h"
 
 namespace lull {
@@ -50,6 +51,9 @@ class Runner {
   // A new, empty sequence; kBusy where max_sequences are open.
   virtual Result<int> OpenSequence() = 0;
   virtual void CloseSequence(int sequence) = 0;  // frees its pages; unknown ids are ignored
+  // For an empty sequence, before AdoptPrefix: what its rows add to the model's matrices, until it
+  // closes. Held meanwhile. kUsage for adapters of another model, or too many.
+  virtual Status SetAdapters(int sequence, std::span<const AdapterUse> adapters) = 0;
   // For an empty sequence: takes over the longest prefix of `tokens` that is kept, without the last
   // token, and leaves its own pages behind when it goes. Returns the length; the bits are those
   // that computing it again would give. 0 without a prefix cache.

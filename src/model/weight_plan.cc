@@ -172,7 +172,46 @@ class WeightPlanner {
   size_t offset_ = 0;
 };
 
+bool HoldsMatrix(const TensorSpec& spec) {
+  const auto* of_model = std::get_if<PackedMatrix ModelWeights::*>(&spec.target);
+  if (of_model != nullptr) return *of_model == &ModelWeights::output;
+  return std::holds_alternative<PackedMatrix LayerWeights::*>(spec.target);
+}
+
+MatrixRole RoleOf(const TensorSpec& spec, int64_t layer, const Hparams& h, const LayerPlan& plan) {
+  MatrixRole role;
+  role.spec = &spec;
+  role.layer = layer;
+  role.k = static_cast<size_t>(spec.dims[0](h, plan));
+  role.rows = static_cast<size_t>(spec.dims[1](h, plan));
+  role.file_rows = spec.all == nullptr ? role.rows : static_cast<size_t>(spec.all(h, plan));
+  if (spec.begin != nullptr) role.file_begin = static_cast<size_t>(spec.begin(h, plan));
+  return role;
+}
+
 }  // namespace
+
+const PackedMatrix* MatrixRole::In(const ModelWeights& weights) const {
+  if (layer < 0) return &(weights.*std::get<PackedMatrix ModelWeights::*>(spec->target));
+  return &(weights.layers[static_cast<size_t>(layer)].*
+           std::get<PackedMatrix LayerWeights::*>(spec->target));
+}
+
+std::vector<MatrixRole> FindMatrixRoles(const Architecture& architecture, const Hparams& hparams,
+                                        const std::string& name) {
+  std::vector<MatrixRole> roles;
+  for (const TensorSpec& spec : architecture.tensors) {
+    if (!HoldsMatrix(spec)) continue;
+    if (spec.when == When::kModel) {
+      if (name == spec.name) roles.push_back(RoleOf(spec, -1, hparams, LayerPlan()));
+      continue;
+    }
+    for (int64_t i = 0; i < hparams.num_layers; ++i)
+      if (Applies(spec.when, hparams, hparams.layers[i]) && name == TensorName(spec, i))
+        roles.push_back(RoleOf(spec, i, hparams, hparams.layers[i]));
+  }
+  return roles;
+}
 
 size_t WeightPlacement::slice_bytes() const { return AlignUp(groups() * group_bytes); }
 

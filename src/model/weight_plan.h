@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "base/sha256.h"
@@ -44,5 +45,18 @@ struct WeightPlan {
 // into both.
 Result<WeightPlan> PlanWeights(const GgufFile& file, const Architecture& architecture,
                                const Hparams& hparams);
+
+// A matrix that lies in the tensor of a name, in whole or in part.
+struct MatrixRole {
+  const TensorSpec* spec = nullptr;
+  int64_t layer = -1;  // -1: the model's
+  size_t k = 0, rows = 0;
+  size_t file_begin = 0, file_rows = 0;  // as of WeightPlacement
+
+  const PackedMatrix* In(const ModelWeights& weights) const;
+};
+// By the architecture's tensor table, whatever the file has. Experts and embeddings are none.
+std::vector<MatrixRole> FindMatrixRoles(const Architecture& architecture, const Hparams& hparams,
+                                        const std::string& name);
 
 }  // namespace lull

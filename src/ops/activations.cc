@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/thread_pool.h"
+#include "ops/op_env.h"
 #include "quant/quant_format.h"
 
 namespace lull {

@@ -7,9 +7,11 @@
 
 #include "base/arena.h"
 #include "kernels/kernels.h"
-#include "ops/op_env.h"
 
 namespace lull {
+
+struct ExecContext;
+struct OpEnv;
 
 // Room for max_rows rows of up to max_k values, in the caller's arena.
 struct ActivationBuffer {

@@ -12,19 +12,6 @@ namespace {
 constexpr size_t kUnitGroups = 2;
 constexpr size_t kUnitRows = 16 * kUnitGroups;
 
-// out[(row - row_begin) * stride + (r - 16 * group_begin)]: the kernel sees a matrix and rows that
-// begin at zero.
-void CallKernel(const OpEnv& env, int thread, const PackedMatrix& w, size_t group_begin,
-                size_t group_end, const ActivationBuffer& x, size_t row_begin, size_t row_end,
-                float* out, size_t stride) {
-  PackedMatrix part = w;
-  part.data += group_begin * w.group_bytes;
-  part.rows = std::min(w.rows, 16 * group_end) - 16 * group_begin;
-  const Activations rows = x.View(row_begin, row_end);
-  env.kernels.matmul(part, 0, group_end - group_begin, rows, 0, rows.rows, out, stride,
-                     env.scratch.matmul(thread));
-}
-
 template <typename Item>
 void TellObserver(const ExecContext& ctx, const OpEnv& env, std::span<const Item> items,
                   const PackedMatrix* Item::*matrix) {
@@ -33,10 +20,8 @@ void TellObserver(const ExecContext& ctx, const OpEnv& env, std::span<const Item
     env.observer->Observe(ctx, *(item.*matrix), *item.x, item.row_begin, item.row_end);
 }
 
-}  // namespace
-
-void MatMul(const ExecContext& ctx, OpEnv& env, std::span<const MatMulItem> items) {
-  TellObserver(ctx, env, items, &MatMulItem::w);
+template <typename AddFn>
+void RunMatMul(const ExecContext& ctx, OpEnv& env, std::span<const MatMulItem> items, AddFn&& add) {
   env.plan.Clear();
   for (size_t i = 0; i < items.size(); ++i)
     env.plan.AddItem(env.kernels, i, *items[i].w, 1, items[i].x->has_super_blocks,
@@ -48,19 +33,65 @@ void MatMul(const ExecContext& ctx, OpEnv& env, std::span<const MatMulItem> item
     env.plan.ForTile(tile, [&](const Strip& strip, size_t begin, size_t end) {
       const MatMulItem& item = items[strip.item];
       bytes += (end - begin) * kUnitGroups * item.w->group_bytes;
-      CallKernel(env, thread, *item.w, begin * kUnitGroups,
-                 std::min(end * kUnitGroups, item.w->groups()), *item.x, strip.row_begin,
-                 strip.row_end, item.out + strip.row_begin * item.out_stride + kUnitRows * begin,
-                 item.out_stride);
+      const size_t first = begin * kUnitGroups;
+      const size_t last = std::min(end * kUnitGroups, item.w->groups());
+      float* out = item.out + strip.row_begin * item.out_stride + kUnitRows * begin;
+      MultiplyGroups(env, thread, *item.w, first, last,
+                     item.x->View(strip.row_begin, strip.row_end), out, item.out_stride);
+      bytes += add(strip, thread, first, last, out);
     });
     ctx.AddBytes(bytes);
   });
+}
+
+// Numbers of a gate's product, and behind it of its up's.
+size_t GateNumber(size_t item) { return 2 * item; }
+
+void ProjectGated(const ExecContext& ctx, OpEnv& env, std::span<const GatedItem> items) {
+  env.low_rank.Clear();
+  for (size_t i = 0; i < items.size(); ++i) {
+    const GatedItem& item = items[i];
+    env.low_rank.AddProduct(GateNumber(i), *item.gate, *item.x, item.row_begin, item.row_end);
+    env.low_rank.AddProduct(GateNumber(i) + 1, *item.up, *item.x, item.row_begin, item.row_end);
+  }
+  env.low_rank.Project(ctx, env);
+}
+
+}  // namespace
+
+// The kernel sees a matrix and rows that begin at zero.
+void MultiplyGroups(const OpEnv& env, int thread, const PackedMatrix& w, size_t group_begin,
+                    size_t group_end, const Activations& x, float* out, size_t stride) {
+  PackedMatrix part = w;
+  part.data += group_begin * w.group_bytes;
+  part.rows = std::min(w.rows, 16 * group_end) - 16 * group_begin;
+  env.kernels.matmul(part, 0, group_end - group_begin, x, 0, x.rows, out, stride,
+                     env.scratch.matmul(thread));
+}
+
+void PlainMatMul(const ExecContext& ctx, OpEnv& env, std::span<const MatMulItem> items) {
+  RunMatMul(ctx, env, items, [](const Strip&, int, size_t, size_t, float*) { return size_t{0}; });
+}
+
+void MatMul(const ExecContext& ctx, OpEnv& env, std::span<const MatMulItem> items) {
+  TellObserver(ctx, env, items, &MatMulItem::w);
+  if (env.low_rank.empty()) return PlainMatMul(ctx, env, items);
+  env.low_rank.Clear();
+  for (size_t i = 0; i < items.size(); ++i)
+    env.low_rank.AddProduct(i, *items[i].w, *items[i].x, items[i].row_begin, items[i].row_end);
+  env.low_rank.Project(ctx, env);
+  RunMatMul(ctx, env, items,
+            [&](const Strip& strip, int thread, size_t first, size_t last, float* out) {
+              return env.low_rank.AddTo(env, thread, strip.item, first, last, strip.row_begin,
+                                        strip.row_end, out, items[strip.item].out_stride);
+            });
 }
 
 void GatedMatMul(const ExecContext& ctx, OpEnv& env, std::span<const GatedItem> items,
                  GatedFn activation, ActivationBuffer* out) {
   TellObserver(ctx, env, items, &GatedItem::gate);
   TellObserver(ctx, env, items, &GatedItem::up);
+  if (!env.low_rank.empty()) ProjectGated(ctx, env, items);
   env.plan.Clear();
   for (size_t i = 0; i < items.size(); ++i)
     env.plan.AddItem(env.kernels, i, *items[i].gate, 2, items[i].x->has_super_blocks,
@@ -80,9 +111,15 @@ void GatedMatMul(const ExecContext& ctx, OpEnv& env, std::span<const GatedItem> 
         const size_t last = std::min(end, unit + step);
         const size_t column = unit * kUnitRows;
         const size_t width = (last - unit) * kUnitRows;
-        for (const auto& [w, result] : {std::pair(item.gate, gate), std::pair(item.up, up)})
-          CallKernel(env, thread, *w, unit * kUnitGroups, last * kUnitGroups, *item.x,
-                     strip.row_begin, strip.row_end, result, width);
+        const Activations x = item.x->View(strip.row_begin, strip.row_end);
+        size_t number = GateNumber(strip.item);
+        for (const auto& [w, result] : {std::pair(item.gate, gate), std::pair(item.up, up)}) {
+          MultiplyGroups(env, thread, *w, unit * kUnitGroups, last * kUnitGroups, x, result, width);
+          if (!env.low_rank.empty())
+            bytes += env.low_rank.AddTo(env, thread, number, unit * kUnitGroups, last * kUnitGroups,
+                                        strip.row_begin, strip.row_end, result, width);
+          ++number;
+        }
         for (size_t r = 0; r < rows; ++r) {
           const size_t row = strip.row_begin + r;
           float* g = gate + r * width;

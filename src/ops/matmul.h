@@ -11,7 +11,8 @@
 
 namespace lull {
 
-// out[row * out_stride + r] = w[r] . x[row] for rows [row_begin, row_end) of x.
+// out[row * out_stride + r] = w[r] . x[row] for rows [row_begin, row_end) of x, and what
+// env.low_rank adds.
 struct MatMulItem {
   const PackedMatrix* w = nullptr;
   const ActivationBuffer* x = nullptr;
@@ -20,8 +21,10 @@ struct MatMulItem {
   float* out = nullptr;
   size_t out_stride = 0;
 };
-// All items in one parallel phase.
+// All items in one parallel phase; one more before it where adapters have a part.
 void MatMul(const ExecContext& ctx, OpEnv& env, std::span<const MatMulItem> items);
+// Without adapters.
+void PlainMatMul(const ExecContext& ctx, OpEnv& env, std::span<const MatMulItem> items);
 
 // out row = act(gate . x) * (up . x), quantised, for the same rows; gate and up have one shape,
 // their rows a multiple of 32.
@@ -38,5 +41,10 @@ using GatedFn = void (*)(const float* gate, const float* up, size_t n, float* ou
 // out->k must be gate->rows. One parallel phase; one more where out is read in super-blocks.
 void GatedMatMul(const ExecContext& ctx, OpEnv& env, std::span<const GatedItem> items,
                  GatedFn activation, ActivationBuffer* out);
+
+// Groups [group_begin, group_end) of 16 rows of w times all of x, on the calling thread:
+// out[row * stride + (r - 16 * group_begin)].
+void MultiplyGroups(const OpEnv& env, int thread, const PackedMatrix& w, size_t group_begin,
+                    size_t group_end, const Activations& x, float* out, size_t stride);
 
 }  // namespace lull

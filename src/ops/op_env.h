@@ -11,6 +11,7 @@
 #include "base/os/os.h"
 #include "kernels/kernels.h"
 #include "lull/status.h"
+#include "ops/low_rank.h"
 #include "ops/tile_plan.h"
 
 namespace lull {
@@ -88,6 +89,7 @@ struct OpEnv {
   TilePlan& plan;
   AttentionScratch attention = {};
   MatMulObserver* observer = nullptr;  // of every product; null: none
+  LowRankRows low_rank = {};  // what adapters add; empty where no row has any
 };
 
 int NumThreads(const ExecContext& ctx);

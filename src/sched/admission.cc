@@ -5,6 +5,7 @@
 
 #include "decode/sampler.h"
 #include "decode/stop.h"
+#include "lull/adapter.h"
 
 namespace lull {
 namespace {
@@ -50,6 +51,10 @@ Status CheckRequest(const Request& request, const RequestLimits& limits) {
       request.priority != Priority::kBackground) {
     return {ErrorCode::kUsage, "no such priority", "priority",
             "give interactive, batch or background"};
+  }
+  if (request.adapters.size() > kMaxAdapters) {
+    return {ErrorCode::kUsage, std::to_string(request.adapters.size()) + " adapters", "adapters",
+            "give at most " + std::to_string(kMaxAdapters)};
   }
   LULL_RETURN_IF_ERROR(CheckSampling(request.sampling, limits.vocab_size));
   return CheckStopStrings(request.stop);

@@ -197,6 +197,8 @@ bool Batcher::TryAdmit(Sequence* sequence) {
   if (!opened.ok() && !alone) return false;
   if (opened.ok()) {
     sequence->runner_sequence = *opened;
+    const Status adapted = runner_.SetAdapters(*opened, sequence->adapters());
+    if (!adapted.ok()) sequence->End(FinishReason::kError, adapted.error());
     const int64_t tokens =
         alone ? sequence->max_kv_tokens() : std::min(sequence->max_kv_tokens(), pages * kPage);
     if (!runner_.HasRoom(*opened, tokens)) {
@@ -328,7 +330,7 @@ bool Batcher::WaitsForPages(const Sequence& sequence) const {
   if (!Shares(sequence) || sequence.computed > 0) return false;
   const std::vector<int32_t>& own = sequence.tokens();
   for (const Sequence* leader : leaders_) {
-    if (!Shares(*leader)) continue;
+    if (!Shares(*leader) || leader->adapters() != sequence.adapters()) continue;
     const std::vector<int32_t>& tokens = leader->tokens();
     const auto differ =
         std::mismatch(own.begin(), own.end() - 1, tokens.begin(), tokens.end()).first;

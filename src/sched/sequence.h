@@ -47,6 +47,7 @@ class Sequence {
     return max_kv_tokens() + 1 - static_cast<int64_t>(tokens_.size());
   }
   bool ignore_eog() const { return request_.ignore_eog; }
+  const std::vector<AdapterUse>& adapters() const { return request_.adapters; }
   bool use_prefix_cache() const { return request_.use_prefix_cache; }
   const std::vector<int32_t>& tokens() const { return tokens_; }  // prompt, then the answer
   int64_t prompt_tokens() const { return prompt_tokens_; }

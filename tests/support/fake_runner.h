@@ -71,6 +71,9 @@ class FakeRunner : public Runner {
     sequences_.erase(it);
     sharing_.erase(sequence);
   }
+  Status SetAdapters(int, std::span<const AdapterUse> adapters) override {
+    return adapters.empty() ? Status::Ok() : Status(ErrorCode::kUsage, "no adapters here");
+  }
   int64_t AdoptPrefix(int sequence, std::span<const int32_t> tokens) override {
     if (!options_.prefix_cache) return 0;
     std::vector<int32_t>& own = sequences_.at(sequence);

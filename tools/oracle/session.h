@@ -97,6 +97,12 @@ struct Session {
     return ok;
   }
 
+  // A low-rank adapter for all that follows.
+  bool Adapt(const char* path, float scale) {
+    llama_adapter_lora* adapter = llama_adapter_lora_init(model, path);
+    return adapter != nullptr && llama_set_adapters_lora(context, &adapter, 1, &scale) == 0;
+  }
+
   void Forget() { llama_memory_clear(llama_get_memory(context), true); }
 };
 
@@ -106,6 +112,8 @@ struct Options {
   Mode mode = Mode::kPlain;
   int threads = 2;
   int new_tokens = 64;
+  std::string lora;
+  float lora_scale = 1.0f;
 
   bool Parse(int argc, char** argv, int first) {
     for (int i = first; i < argc; ++i) {
@@ -115,6 +123,8 @@ struct Options {
       else if (arg == "--exact") mode = Mode::kExact;
       else if (arg == "--threads" && i + 1 < argc) threads = std::stoi(argv[++i]);
       else if (arg == "--new" && i + 1 < argc) new_tokens = std::stoi(argv[++i]);
+      else if (arg == "--lora" && i + 1 < argc) lora = argv[++i];
+      else if (arg == "--lora-scale" && i + 1 < argc) lora_scale = std::stof(argv[++i]);
       else return false;
     }
     return true;

@@ -71,6 +71,7 @@ void KeepActiveRows(ForwardState& s) {
     if (from != i) memcpy(s.x + i * n, s.x + from * n, n * sizeof(float));
   }
   s.rows = s.active.size();
+  s.env->low_rank.Select(s.active);
 }
 
 }  // namespace lull

@@ -1,0 +1,32 @@
+// What an Adapter holds: its matrices packed, found by the matrix of the model that they change.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "base/exec_context.h"
+#include "base/os/os.h"
+#include "formats/gguf.h"
+#include "lull/adapter.h"
+#include "lull/status.h"
+#include "model/loaded_model.h"
+#include "ops/low_rank.h"
+
+namespace lull {
+
+struct Adapter::Rep {
+  AdapterInfo info;
+  const LoadedModel* model = nullptr;  // whose matrices they are
+  LowRankTable table;                  // alpha / rank is in b
+  os::Memory memory;
+  std::shared_ptr<void> held;  // what approve gave, for as long as the adapter lives
+};
+
+// approve: asked for the bytes before they are taken. Under ctx: tiles, checkpoints, cancel. The
+// file may be closed afterwards.
+using ApproveAdapter = std::function<Result<std::shared_ptr<void>>(int64_t bytes)>;
+Result<std::unique_ptr<Adapter::Rep>> LoadAdapter(const ExecContext& ctx, const GgufFile& file,
+                                                  const LoadedModel& model,
+                                                  const ApproveAdapter& approve);
+
+}  // namespace lull
