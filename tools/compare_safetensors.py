@@ -44,6 +44,12 @@ SHAPE = {"vocab_size": VOCAB, "hidden_size": 96, "intermediate_size": 160, "num_
          "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
 LLAMA3 = {"rope_type": "llama3", "rope_theta": 10000.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
           "original_max_position_embeddings": 64}
+YARN = {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 32}
+LONGROPE = {"rope_type": "longrope", "rope_theta": 10000.0, "short_factor": [1.0 + i / 16 for i in range(16)],
+            "long_factor": [1.0 + i for i in range(16)]}
+IMAGES = {"vision_config": {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
+                            "image_size": 28, "patch_size": 14}, "mm_tokens_per_image": 4, "image_token_index": 5,
+          "boi_token_index": 3, "eoi_token_index": 4}
 LINEAR = {"rope_type": "linear", "rope_theta": 50000.0, "factor": 4.0}
 
 # Name: model_type and what its configuration has beside SHAPE. "dtype": of the files, F32 where it is missing.
@@ -55,11 +61,31 @@ CASES = {
     "llama, linear scaling": ("llama", {"rope_parameters": LINEAR}),
     "llama, biases": ("llama", {"attention_bias": True}),
     "mistral": ("mistral", {"sliding_window": None}),
+    "mistral, window": ("mistral", {"sliding_window": 11}),
+    "mixtral": ("mixtral", {"num_local_experts": 5, "num_experts_per_tok": 2}),
     "granite": ("granite", {"embedding_multiplier": 3.0, "residual_multiplier": 0.4, "attention_multiplier": 0.1,
                             "logits_scaling": 2.0}),
+    "granitemoe": ("granitemoe", {"head_dim": None, "hidden_size": 192, "num_local_experts": 5, "num_experts_per_tok": 2,
+                                  "embedding_multiplier": 3.0, "attention_multiplier": 0.1}),
+    "granitemoeshared": ("granitemoeshared", {"head_dim": None, "hidden_size": 192, "num_local_experts": 5,
+                                              "num_experts_per_tok": 2, "shared_intermediate_size": 96,
+                                              "logits_scaling": 2.0}),
     "olmo2": ("olmo2", {"head_dim": None, "hidden_size": 192}),
     "qwen2": ("qwen2", {"head_dim": None, "hidden_size": 192}),
     "qwen3": ("qwen3", {}),
+    "qwen3, YaRN": ("qwen3", {"rope_parameters": YARN}),
+    "qwen3_moe": ("qwen3_moe", {"num_experts": 5, "num_experts_per_tok": 2, "moe_intermediate_size": 64, "norm_topk_prob": True}),
+    "smollm3": ("smollm3", {"num_hidden_layers": 5}),
+    "phi3": ("phi3", {"head_dim": None, "hidden_size": 192, "sliding_window": 2047}),
+    "phi3, longrope, short": ("phi3", {"head_dim": None, "hidden_size": 192, "rope_parameters": LONGROPE,
+                                       "original_max_position_embeddings": 200, "max_position_embeddings": 1024}),
+    "phi3, longrope, long": ("phi3", {"head_dim": None, "hidden_size": 192, "rope_parameters": LONGROPE,
+                                      "original_max_position_embeddings": 24, "max_position_embeddings": 1024}),
+    "phi3, part of a head": ("phi3", {"head_dim": None, "hidden_size": 192, "partial_rotary_factor": 0.75}),
+    "gemma2": ("gemma2", {"sliding_window": 11, "query_pre_attn_scalar": 24, "num_hidden_layers": 4}),
+    "gemma3_text": ("gemma3_text", {"sliding_window": 11, "query_pre_attn_scalar": 24, "num_hidden_layers": 7}),
+    "gemma3, with images": ("gemma3", {"sliding_window": 11, "query_pre_attn_scalar": 24, "num_hidden_layers": 7, "images": IMAGES}),
+    "gemma3_text, other layers": ("gemma3_text", {"sliding_window": 11, "layer_types": ["full_attention"] + ["sliding_attention"] * 2}),
 }
 
 
@@ -89,9 +115,11 @@ def randomize(model, seed):
 def compute(folder, seed):
     """Ids of a prompt and its greedy continuation, and the logits at every position: of the folder as it was saved."""
     import torch
-    from transformers import AutoModelForCausalLM
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
-    ids = [random.Random(seed).randrange(VOCAB) for _ in range(PROMPT)]
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
+    reader = AutoModelForCausalLM if not hasattr(AutoConfig.from_pretrained(folder), "text_config") else AutoModelForImageTextToText
+    model = reader.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+    source = random.Random(seed)
+    ids = [source.randrange(VOCAB) for _ in range(PROMPT)]
     with torch.no_grad():
         for _ in range(CONTINUATION):
             ids.append(int(model(torch.tensor([ids]), use_cache=False).logits[0, -1].argmax()))
@@ -101,11 +129,16 @@ def compute(folder, seed):
 
 def make_folder(folder, model_type, changes, seed):
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
     shape = {key: value for key, value in {**SHAPE, **changes}.items() if value is not None or key not in SHAPE}
     dtype = shape.pop("dtype", "float32")
     torch.manual_seed(seed)
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(model_type, **shape), dtype=torch.float32)
+    images = shape.pop("images", None)
+    if images is None:
+        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(model_type, **shape), dtype=torch.float32)
+    else:
+        config = AutoConfig.for_model(model_type, text_config=shape, **images)
+        model = AutoModelForImageTextToText.from_config(config, dtype=torch.float32)
     randomize(model, seed)
     model.to(getattr(torch, dtype)).save_pretrained(folder)
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer_json()))
@@ -132,7 +165,7 @@ def cosines(a, b):
 def to_old_keys(config):
     """config.json as the library wrote it before it joined what rotation needs."""
     rope = config.pop("rope_parameters", None)
-    if rope is None or "full_attention" in rope:
+    if rope is None or "rope_theta" not in rope:
         return config
     config["rope_theta"] = rope.pop("rope_theta")
     config["rope_scaling"] = None if rope["rope_type"] == "default" else rope

@@ -1,18 +1,19 @@
 #include "convert/convert.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
-#include <cstring>
+#include <map>
 #include <memory>
-#include <numbers>
 #include <vector>
 
-#include "base/f16.h"
 #include "base/json_text.h"
+#include "convert/float_type.h"
 #include "convert/hf_architecture.h"
+#include "convert/hf_config.h"
 #include "convert/hf_folder.h"
+#include "convert/hf_rope.h"
 #include "convert/hf_tokenizer.h"
+#include "convert/passage.h"
 #include "formats/gguf.h"
 #include "formats/gguf_writer.h"
 
@@ -20,79 +21,42 @@ namespace lull {
 namespace {
 
 using Json = nlohmann::json;
+using Rows = HfTensor::Rows;
 
-struct FloatType {
-  const char* name;  // in both formats
-  uint32_t type_id;
-  uint32_t file_type;  // general.file_type
-  size_t bytes;
-};
-constexpr FloatType kFloatTypes[] = {{"F32", 0, 0, 4}, {"F16", 1, 1, 2}, {"BF16", 30, 32, 2}};
-
-const FloatType* FindFloatType(std::string_view name) {
-  for (const FloatType& type : kFloatTypes)
-    if (name == type.name) return &type;
-  return nullptr;
-}
-
-float LoadFloat(const FloatType& type, const uint8_t* from) {
-  if (type.bytes == 4) {
-    float value = 0;
-    memcpy(&value, from, 4);
-    return value;
-  }
-  uint16_t bits = 0;
-  memcpy(&bits, from, 2);
-  return type.type_id == 1 ? F16ToF32(bits) : Bf16ToF32(bits);
-}
-
-void StoreFloat(const FloatType& type, float value, uint8_t* to) {
-  if (type.bytes == 4) {
-    memcpy(to, &value, 4);
-    return;
-  }
-  const uint16_t bits = type.type_id == 1 ? F32ToF16(value) : F32ToBf16(value);
-  memcpy(to, &bits, 2);
-}
-
-// One tensor on its way: where its rows lie and what they become.
-struct Passage {
-  std::span<const uint8_t> data;
-  FloatType from, to;
-  uint64_t row = 0;                // values that stay together
-  uint64_t rows_each = 1;          // of these in a row of the GGUF file
-  uint64_t head = 0;               // rows of a head whose halves are interleaved; 0: as they are
-  std::shared_ptr<bool> overflow;  // a finite value became infinite
-
-  uint64_t SourceRow(uint64_t row_index) const {
-    if (head == 0) return row_index;
-    const uint64_t in_head = row_index % head;
-    return row_index - in_head + in_head / 2 + (in_head % 2) * (head / 2);
-  }
-
-  void Copy(uint64_t first, uint64_t count, uint8_t* out) const {
-    for (uint64_t r = first * rows_each; r < (first + count) * rows_each; ++r) {
-      const uint8_t* in = data.data() + SourceRow(r) * row * from.bytes;
-      if (from.type_id == to.type_id) {
-        memcpy(out, in, row * to.bytes);
-      } else {
-        for (uint64_t i = 0; i < row; ++i) {
-          const float value = LoadFloat(from, in + i * from.bytes);
-          StoreFloat(to, value, out + i * to.bytes);
-          if (std::isfinite(value) && !std::isfinite(LoadFloat(to, out + i * to.bytes)))
-            *overflow = true;
-        }
-      }
-      out += row * to.bytes;
+// The numbers in the holes of "a.{}.b.{}.c" that make it `name`; false where none do.
+bool Match(std::string_view pattern, std::string_view name, std::vector<uint64_t>* numbers) {
+  numbers->clear();
+  while (!pattern.empty()) {
+    if (pattern.starts_with("{}")) {
+      const size_t digits = std::min(name.find_first_not_of("0123456789"), name.size());
+      if (digits == 0 || digits > 4) return false;
+      numbers->push_back(std::stoull(std::string(name.substr(0, digits))));
+      pattern.remove_prefix(2);
+      name.remove_prefix(digits);
+      continue;
     }
+    if (name.empty() || name[0] != pattern[0]) return false;
+    pattern.remove_prefix(1);
+    name.remove_prefix(1);
   }
+  return name.empty();
+}
+
+// A tensor of the GGUF file, and what it is made of: by expert where there are several.
+struct Target {
+  const HfTensor* row = nullptr;
+  std::map<uint64_t, const SafetensorsTensor*> sources;
 };
 
 class Converter {
  public:
   Converter(const HfFolder& folder, const HfArchitecture& architecture,
             const ConvertOptions& options)
-      : folder_(folder), architecture_(architecture), options_(options) {}
+      : folder_(folder),
+        config_(folder),
+        architecture_(architecture),
+        options_(options),
+        output_{architecture.gguf, writer_} {}
 
   Result<ConvertSummary> Convert(const std::string& path) {
     writer_.AddString("general.architecture", architecture_.gguf);
@@ -102,11 +66,13 @@ class Converter {
     LULL_RETURN_IF_ERROR(AddKeys(HfCommonKeys()));
     LULL_RETURN_IF_ERROR(AddKeys(architecture_.keys));
     LULL_RETURN_IF_ERROR(AddHeads());
-    LULL_RETURN_IF_ERROR(AddRope());
-    LULL_ASSIGN_OR_RETURN(const uint64_t vocab, Uint("vocab_size"));
+    if (architecture_.window_period > 0) LULL_RETURN_IF_ERROR(AddWindows());
+    if (architecture_.more != nullptr) LULL_RETURN_IF_ERROR(architecture_.more(config_, &output_));
+    LULL_ASSIGN_OR_RETURN(const uint64_t vocab, config_.Uint("vocab_size"));
     LULL_RETURN_IF_ERROR(CheckVocab(vocab));
     LULL_RETURN_IF_ERROR(AddHfTokenizer(folder_, vocab, &writer_));
-    LULL_RETURN_IF_ERROR(AddTensors());
+    LULL_RETURN_IF_ERROR(FindTargets());
+    for (const auto& [name, target] : targets_) LULL_RETURN_IF_ERROR(AddTarget(name, target));
     const FloatType* main = FindFloatType(main_type_);
     if (main != nullptr) writer_.AddUint32("general.file_type", main->file_type);
     LULL_RETURN_IF_ERROR(Write(path));
@@ -114,10 +80,7 @@ class Converter {
   }
 
  private:
-  std::string Key(const char* name) const { return std::string(architecture_.gguf) + "." + name; }
-  Status Bad(const std::string& message, const std::string& key) const {
-    return Status(ErrorCode::kInvalidInput, message, folder_.path + "/config.json: " + key);
-  }
+  std::string Key(const char* name) const { return output_.Key(name); }
   Status BadTensor(ErrorCode code, const std::string& message, const std::string& name) const {
     return Status(code, message, folder_.path + ": tensor " + GgufQuote(name));
   }
@@ -129,187 +92,181 @@ class Converter {
       return BadTensor(ErrorCode::kInvalidModel, "it is missing", "model.embed_tokens.weight");
     const std::vector<uint64_t>& shape = embedding->second->shape;
     if (shape.size() != 2 || shape[0] != vocab || vocab == 0 || shape[1] == 0)
-      return Bad("not the number of rows of the embedding", "vocab_size");
+      return config_.Bad("not the number of rows of the embedding", "vocab_size");
     return Status();
-  }
-
-  Result<uint64_t> Uint(const char* key) const {
-    const Json& value = JsonField(folder_.config, key);
-    if (!value.is_number_unsigned() || value.get<uint64_t>() > UINT32_MAX)
-      return Bad("a number from 0 to 4294967295 is needed there", key);
-    return value.get<uint64_t>();
   }
 
   Status AddKeys(std::span<const HfKey> keys) {
     for (const HfKey& key : keys) {
-      const Json& value = JsonField(folder_.config, key.config);
-      if (value.is_null() && !key.required) continue;
+      if (!config_.Has(key.config) && !key.required) continue;
       if (key.kind == HfKey::Kind::kUint) {
-        LULL_ASSIGN_OR_RETURN(const uint64_t number, Uint(key.config));
+        LULL_ASSIGN_OR_RETURN(const uint64_t number, config_.Uint(key.config));
         writer_.AddUint32(Key(key.gguf), static_cast<uint32_t>(number));
-      } else {
-        if (!value.is_number() || !(std::abs(value.get<double>()) <= 1e30))
-          return Bad("a number is needed there", key.config);
-        writer_.AddFloat32(Key(key.gguf), value.get<float>());
+        continue;
       }
+      LULL_ASSIGN_OR_RETURN(double number, config_.Number(key.config));
+      if (key.kind == HfKey::Kind::kInverseRoot) {
+        if (!(number > 0.0)) return config_.Bad("a positive number is needed there", key.config);
+        number = 1.0 / std::sqrt(number);
+      }
+      writer_.AddFloat32(Key(key.gguf), static_cast<float>(number));
     }
     return Status();
   }
 
   Status AddHeads() {
-    LULL_ASSIGN_OR_RETURN(heads_, Uint("num_attention_heads"));
-    LULL_ASSIGN_OR_RETURN(const uint64_t hidden, Uint("hidden_size"));
+    LULL_ASSIGN_OR_RETURN(heads_, config_.Uint("num_attention_heads"));
+    LULL_ASSIGN_OR_RETURN(const uint64_t hidden, config_.Uint("hidden_size"));
     kv_heads_ = heads_;
-    if (!JsonField(folder_.config, "num_key_value_heads").is_null()) {
-      LULL_ASSIGN_OR_RETURN(kv_heads_, Uint("num_key_value_heads"));
+    if (config_.Has("num_key_value_heads")) {
+      LULL_ASSIGN_OR_RETURN(kv_heads_, config_.Uint("num_key_value_heads"));
     } else {
       writer_.AddUint32(Key("attention.head_count_kv"), static_cast<uint32_t>(heads_));
     }
-    if (heads_ == 0 || kv_heads_ == 0) return Bad("no heads", "num_attention_heads");
+    if (heads_ == 0 || kv_heads_ == 0) return config_.Bad("no heads", "num_attention_heads");
     head_dim_ = hidden / heads_;
-    if (!JsonField(folder_.config, "head_dim").is_null()) {
-      LULL_ASSIGN_OR_RETURN(head_dim_, Uint("head_dim"));
+    if (config_.Has("head_dim")) {
+      LULL_ASSIGN_OR_RETURN(head_dim_, config_.Uint("head_dim"));
     } else if (hidden % heads_ != 0) {
-      return Bad("it does not divide hidden_size, and head_dim is missing", "num_attention_heads");
+      return config_.Bad("it does not divide hidden_size, and head_dim is missing",
+                         "num_attention_heads");
     }
-    if (head_dim_ == 0 || head_dim_ % 2 != 0) return Bad("heads of an odd width", "head_dim");
+    if (head_dim_ == 0 || head_dim_ % 2 != 0)
+      return config_.Bad("heads of an odd width", "head_dim");
     writer_.AddUint32(Key("attention.key_length"), static_cast<uint32_t>(head_dim_));
     writer_.AddUint32(Key("attention.value_length"), static_cast<uint32_t>(head_dim_));
-    writer_.AddUint32(Key("rope.dimension_count"), static_cast<uint32_t>(head_dim_));
+    LULL_ASSIGN_OR_RETURN(rope_dims_,
+                          AddHfRope(config_, head_dim_, architecture_.local_rope, &output_));
     return Status();
   }
 
-  // rope_theta and rope_scaling, or both in rope_parameters.
-  Status AddRope() {
-    const Json& both = JsonField(folder_.config, "rope_parameters");
-    const Json& old = JsonField(folder_.config, "rope_scaling");
-    const Json& scaling = old.is_object() ? old : both;
-    const Json& theta = JsonField(folder_.config, "rope_theta");
-    const Json& base = theta.is_null() ? JsonField(both, "rope_theta") : theta;
-    if (!base.is_null() && !base.is_number()) return Bad("a number is needed there", "rope_theta");
-    rope_base_ = base.is_null() ? 10000.0 : base.get<double>();
-    if (!(rope_base_ >= 1.0 && rope_base_ <= 1e30)) return Bad("out of range", "rope_theta");
-    writer_.AddFloat32(Key("rope.freq_base"), static_cast<float>(rope_base_));
-    std::string type = JsonText(scaling, "rope_type");
-    if (type.empty()) type = JsonText(scaling, "type");
-    if (scaling.is_null() || type == "default") return Status();
-    if (type == "linear") return AddLinearRope(scaling);
-    if (type == "llama3") return AddLlama3Rope(scaling);
-    return Status(ErrorCode::kUnsupported,
-                  "rotary scaling " + GgufQuote(type) + " is not converted",
-                  folder_.path + "/config.json: rope_scaling", "linear and llama3 are");
-  }
-
-  Result<double> Positive(const Json& object, const char* name) const {
-    const Json& value = JsonField(object, name);
-    if (!value.is_number() || !(value.get<double>() > 0.0))
-      return Bad("a positive number is needed there", std::string("rope_scaling.") + name);
-    return value.get<double>();
-  }
-
-  Status AddLinearRope(const Json& scaling) {
-    LULL_ASSIGN_OR_RETURN(const double factor, Positive(scaling, "factor"));
-    writer_.AddString(Key("rope.scaling.type"), "linear");
-    writer_.AddFloat32(Key("rope.scaling.factor"), static_cast<float>(factor));
-    return Status();
-  }
-
-  // Long wavelengths are stretched by the factor, short ones not at all, and those between by a
-  // blend: one divisor for each pair of a head, as a tensor.
-  Status AddLlama3Rope(const Json& scaling) {
-    LULL_ASSIGN_OR_RETURN(const double factor, Positive(scaling, "factor"));
-    LULL_ASSIGN_OR_RETURN(const double low, Positive(scaling, "low_freq_factor"));
-    LULL_ASSIGN_OR_RETURN(const double high, Positive(scaling, "high_freq_factor"));
-    LULL_ASSIGN_OR_RETURN(const double context,
-                          Positive(scaling, "original_max_position_embeddings"));
-    if (high <= low) return Bad("not above low_freq_factor", "rope_scaling.high_freq_factor");
-    std::vector<uint8_t> bytes(head_dim_ / 2 * sizeof(float));
-    for (uint64_t i = 0; i < head_dim_ / 2; ++i) {
-      const double exponent = 2.0 * static_cast<double>(i) / static_cast<double>(head_dim_);
-      const double wavelength = 2.0 * std::numbers::pi * std::pow(rope_base_, exponent);
-      const double share = std::clamp((context / wavelength - low) / (high - low), 0.0, 1.0);
-      const auto divisor = static_cast<float>(1.0 / ((1.0 - share) / factor + share));
-      memcpy(&bytes[i * sizeof(float)], &divisor, sizeof(float));
+  // Which layers have a window, where it is not all but every so many.
+  Status AddWindows() {
+    LULL_ASSIGN_OR_RETURN(const uint64_t window, config_.Uint("sliding_window"));
+    LULL_ASSIGN_OR_RETURN(const uint64_t layers, config_.Uint("num_hidden_layers"));
+    if (window == 0 || layers > 4096) return config_.Bad("out of range", "sliding_window");
+    writer_.AddUint32(Key("attention.sliding_window"), static_cast<uint32_t>(window));
+    uint64_t period = architecture_.window_period;
+    constexpr char kPeriod[] = "sliding_window_pattern|_sliding_window_pattern";
+    if (config_.Has(kPeriod)) {
+      LULL_ASSIGN_OR_RETURN(period, config_.Uint(kPeriod));
     }
-    writer_.AddTensor("rope_freqs.weight", 0, {head_dim_ / 2}, std::move(bytes));
+    if (period == 0) return config_.Bad("out of range", kPeriod);
+    const Json& types = config_.Field("layer_types");
+    if (types.is_array() && types.size() != layers)
+      return config_.Bad("not one for each layer", "layer_types");
+    std::vector<bool> windowed, usual;
+    for (uint64_t i = 0; i < layers; ++i) {
+      usual.push_back((i + 1) % architecture_.window_period != 0);
+      windowed.push_back(types.is_array() ? types[i] == "sliding_attention"
+                                          : (i + 1) % period != 0);
+    }
+    if (windowed != usual) writer_.AddBoolArray(Key("attention.sliding_window_pattern"), windowed);
     return Status();
   }
 
-  // The row of the table that a name fits, and the layer in it, "" where it has none.
-  const HfTensor* Find(const std::string& name, std::string* layer) const {
-    for (const HfTensor& tensor : architecture_.tensors) {
-      const std::string_view pattern = tensor.name;
-      const size_t hole = pattern.find("{}");
-      layer->clear();
-      if (hole == std::string_view::npos) {
-        if (name == pattern) return &tensor;
-        continue;
-      }
-      const std::string_view before = pattern.substr(0, hole), after = pattern.substr(hole + 2);
-      if (!name.starts_with(before) || !name.ends_with(after) ||
-          name.size() <= before.size() + after.size())
-        continue;
-      *layer = name.substr(before.size(), name.size() - before.size() - after.size());
-      const bool number =
-          layer->size() <= 4 && layer->find_first_not_of("0123456789") == std::string::npos;
-      if (number) return &tensor;
-    }
-    return nullptr;
-  }
-
-  Status AddTensors() {
-    const Json& tied = JsonField(folder_.config, "tie_word_embeddings");
+  // Which tensors of the folder go where.
+  Status FindTargets() {
+    const Json& tied = config_.Field("tie_word_embeddings");
     const bool one_head = tied.is_boolean() && tied.get<bool>();
     if (!one_head && !folder_.tensors.contains("lm_head.weight"))
       return BadTensor(ErrorCode::kInvalidModel,
                        "it is missing, and tie_word_embeddings is not true", "lm_head.weight");
+    std::vector<uint64_t> numbers;
     for (const auto& [name, tensor] : folder_.tensors) {
       if (name.ends_with(".rotary_emb.inv_freq")) continue;  // follows from the config
       if (one_head && name == "lm_head.weight") continue;    // the embedding once more
-      std::string layer;
-      const HfTensor* row = Find(name, &layer);
-      if (row == nullptr)
+      bool found = false;
+      for (const HfTensor& row : architecture_.tensors) {
+        if (!Match(row.name, name, &numbers)) continue;
+        found = true;
+        std::string gguf = row.gguf;
+        if (const size_t hole = gguf.find("{}"); hole != std::string::npos)
+          gguf.replace(hole, 2, std::to_string(numbers[0]));
+        Target& target = targets_[gguf];
+        target.row = &row;
+        target.sources[numbers.size() > 1 ? numbers[1] : 0] = tensor;
+      }
+      if (!found)
         return BadTensor(ErrorCode::kUnsupported,
                          std::string("no such tensor is known of ") + architecture_.model_type,
                          name);
-      std::string gguf = row->gguf;
-      if (const size_t hole = gguf.find("{}"); hole != std::string::npos)
-        gguf.replace(hole, 2, layer);
-      LULL_RETURN_IF_ERROR(AddTensor(*tensor, *row, gguf));
     }
     return Status();
   }
 
-  Status AddTensor(const SafetensorsTensor& tensor, const HfTensor& row, const std::string& name) {
-    const FloatType* from = FindFloatType(tensor.dtype);
-    if (from == nullptr)
+  Status CheckSources(const std::string& name, const Target& target) const {
+    const SafetensorsTensor& first = *target.sources.begin()->second;
+    if (target.sources.rbegin()->first + 1 != target.sources.size())
+      return BadTensor(ErrorCode::kInvalidModel, "an expert is missing", name);
+    for (const auto& [expert, source] : target.sources)
+      if (source->dtype != first.dtype || source->shape != first.shape)
+        return BadTensor(ErrorCode::kInvalidModel, "not of the type or shape of the first expert",
+                         source->name);
+    if (FindFloatType(first.dtype) == nullptr)
       return BadTensor(ErrorCode::kUnsupported,
-                       "weights of type " + tensor.dtype + " are not converted", tensor.name);
-    if (tensor.shape.empty() || tensor.shape.size() > 2 || tensor.data.empty())
-      return BadTensor(ErrorCode::kInvalidModel, "neither a vector nor a matrix", tensor.name);
-    const bool vector = tensor.shape.size() == 1;
-    const FloatType* to = vector                  ? FindFloatType("F32")
-                          : options_.type.empty() ? from
-                                                  : FindFloatType(options_.type);
-    Passage passage{
-        tensor.data, *from,    *to, vector ? 1 : tensor.shape[1], vector ? tensor.shape[0] : 1,
-        0,           overflow_};
-    if (row.rows != HfTensor::Rows::kAsTheyAre) {
-      const uint64_t heads = row.rows == HfTensor::Rows::kInterleavedQ ? heads_ : kv_heads_;
-      if (tensor.shape[0] != heads * head_dim_)
+                       "weights of type " + first.dtype + " are not converted", first.name);
+    const size_t most = target.sources.size() > 1 ? 2 : 3;
+    if (first.shape.empty() || first.shape.size() > most || first.data.empty())
+      return BadTensor(ErrorCode::kInvalidModel, "neither a vector nor a matrix", first.name);
+    return Status();
+  }
+
+  // Which units of a matrix, and in which order.
+  Status SetRows(const SafetensorsTensor& source, Rows rows, Passage* passage) const {
+    if (rows == Rows::kInterleavedQ || rows == Rows::kInterleavedK) {
+      const uint64_t heads = rows == Rows::kInterleavedQ ? heads_ : kv_heads_;
+      if (passage->units_all != heads * head_dim_)
         return BadTensor(ErrorCode::kInvalidModel,
-                         std::to_string(tensor.shape[0]) + " rows for " + std::to_string(heads) +
+                         std::to_string(passage->units_all) + " rows for " + std::to_string(heads) +
                              " heads of " + std::to_string(head_dim_),
-                         tensor.name);
-      passage.head = head_dim_;
+                         source.name);
+      if (rope_dims_ != head_dim_)
+        return config_.Unsupported("heads that turn in part", "partial_rotary_factor");
+      passage->head = head_dim_;
     }
-    if (!vector && main_type_.empty()) main_type_ = to->name;
-    std::vector<uint64_t> dims(tensor.shape.rbegin(), tensor.shape.rend());
-    writer_.AddTensor(name, to->type_id, std::move(dims),
+    if (rows == Rows::kFirstHalf || rows == Rows::kSecondHalf) {
+      if (passage->units_all % 2 != 0)
+        return BadTensor(ErrorCode::kInvalidModel, "an odd number of rows", source.name);
+      passage->units = passage->units_all / 2;
+      if (rows == Rows::kSecondHalf) passage->begin = passage->units;
+    }
+    return Status();
+  }
+
+  Status AddTarget(const std::string& name, const Target& target) {
+    LULL_RETURN_IF_ERROR(CheckSources(name, target));
+    const SafetensorsTensor& source = *target.sources.begin()->second;
+    const std::vector<uint64_t>& shape = source.shape;
+    const bool vector = shape.size() == 1;
+    Passage passage;
+    for (const auto& [expert, part] : target.sources) passage.parts.push_back(part->data);
+    passage.from = *FindFloatType(source.dtype);
+    const std::string type = vector || target.row->f32 ? "F32" : options_.type;
+    passage.to = type.empty() ? passage.from : *FindFloatType(type);
+    passage.values = target.row->values;
+    passage.overflow = overflow_;
+    passage.width = vector ? 1 : shape.back();
+    passage.units = passage.units_all = vector ? shape[0] : shape[shape.size() - 2];
+    LULL_RETURN_IF_ERROR(SetRows(source, target.row->rows, &passage));
+    const uint64_t matrices = shape.size() == 3 ? shape[0] : 1;
+    passage.units_part = matrices * passage.units;
+    passage.units_each = vector ? passage.units : 1;
+    std::vector<uint64_t> dims{vector ? passage.units : passage.width};
+    if (!vector) dims.push_back(passage.units);
+    if (shape.size() == 3 || IsOfExperts(*target.row))
+      dims.push_back(matrices * target.sources.size());
+    if (!vector && !target.row->f32 && main_type_.empty()) main_type_ = passage.to.name;
+    writer_.AddTensor(name, passage.to.type_id, std::move(dims),
                       [passage](uint64_t first, uint64_t count, uint8_t* out) {
                         passage.Copy(first, count, out);
                       });
     return Status();
+  }
+
+  static bool IsOfExperts(const HfTensor& row) {
+    const std::string_view name = row.name;
+    return name.find("{}") != name.rfind("{}");
   }
 
   Status Write(const std::string& path) {
@@ -326,11 +283,13 @@ class Converter {
   }
 
   const HfFolder& folder_;
+  const HfConfig config_;
   const HfArchitecture& architecture_;
   const ConvertOptions& options_;
   GgufWriter writer_;
-  uint64_t heads_ = 0, kv_heads_ = 0, head_dim_ = 0;
-  double rope_base_ = 0.0;
+  HfOutput output_;
+  uint64_t heads_ = 0, kv_heads_ = 0, head_dim_ = 0, rope_dims_ = 0;
+  std::map<std::string, Target> targets_;  // by name
   std::string main_type_;
   std::shared_ptr<bool> overflow_ = std::make_shared<bool>(false);
 };
@@ -343,7 +302,7 @@ Result<ConvertSummary> ConvertHfFolder(const std::string& folder, const std::str
     return Status(ErrorCode::kUsage, "no type " + GgufQuote(options.type), "type",
                   "F32, F16 or BF16");
   LULL_ASSIGN_OR_RETURN(const std::unique_ptr<HfFolder> opened, HfFolder::Open(folder));
-  LULL_ASSIGN_OR_RETURN(const HfArchitecture* architecture, FindHfArchitecture(*opened));
+  LULL_ASSIGN_OR_RETURN(const HfArchitecture* architecture, FindHfArchitecture(opened.get()));
   return Converter(*opened, *architecture, options).Convert(path);
 }
 

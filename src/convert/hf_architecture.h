@@ -5,27 +5,33 @@
 #include <span>
 #include <string_view>
 
+#include "convert/hf_config.h"
 #include "convert/hf_folder.h"
+#include "convert/passage.h"
 #include "lull/status.h"
 
 namespace lull {
 
 struct HfKey {
-  enum class Kind { kUint, kFloat };
-  const char* config;
-  const char* gguf;  // behind "<architecture>."
+  // kInverseRoot: a float, one by its square root.
+  enum class Kind { kUint, kFloat, kInverseRoot };
+  const char* config;  // "a|b": the first that is there
+  const char* gguf;    // behind "<architecture>."
   Kind kind = Kind::kUint;
   bool required = true;
 };
 
-// {} stands for the layer in both names.
+// {} stands for the layer in both names; a second one for the expert: those of a layer become one
+// tensor, in their order. Several rows may take of one tensor.
 struct HfTensor {
   // Rotated rows of Q and K: each head's first and second half interleaved, as GGUF's "llama" and
   // its kin rotate neighbours.
-  enum class Rows { kAsTheyAre, kInterleavedQ, kInterleavedK };
+  enum class Rows { kAsTheyAre, kInterleavedQ, kInterleavedK, kFirstHalf, kSecondHalf };
   const char* name;
   const char* gguf;
   Rows rows = Rows::kAsTheyAre;
+  HfValues values = HfValues::kSame;
+  bool f32 = false;  // whatever the type asked for
 };
 
 // A key that changes the numbers where it is not this (JSON text). Missing is the same.
@@ -40,11 +46,20 @@ struct HfArchitecture {
   std::span<const HfKey> keys;  // beside those of all
   std::span<const HfTensor> tensors;
   std::span<const HfNeutral> neutral;
+  // What the library takes for keys that config.json lacks, as JSON text.
+  const char* defaults = "{}";
+  // Layers with a window: all but every so many; 0: no layers of two kinds.
+  uint64_t window_period = 0;
+  bool local_rope = false;  // those rotate by a base of their own
+  // Keys and checks that no row says, and the names of what it reads.
+  Status (*more)(const HfConfig& config, HfOutput* out) = nullptr;
+  std::span<const char* const> more_reads{};
 };
 
-// kUnsupported where the folder's model_type has no row, or its config says something that would
-// change the model's numbers and that is not converted.
-Result<const HfArchitecture*> FindHfArchitecture(const HfFolder& folder);
+// The row of the folder's model_type; the folder gets what its config lacks, and of a folder of
+// several models the one of text is left. kUnsupported where there is no row, or the config says
+// something that would change the model's numbers and that is not converted.
+Result<const HfArchitecture*> FindHfArchitecture(HfFolder* folder);
 
 // Of all architectures.
 std::span<const HfKey> HfCommonKeys();

@@ -19,7 +19,7 @@ using Json = nlohmann::json;
 constexpr uint64_t kMaxTextBytes = uint64_t{256} << 20;  // the largest tokenizers have 35 MB
 constexpr char kIndex[] = "model.safetensors.index.json";
 // Part of the key: another number where the same folder converts to another file.
-constexpr char kConverterVersion[] = "1";
+constexpr char kConverterVersion[] = "2";
 
 Result<std::string> ReadText(const fs::path& path) {
   std::error_code ec;

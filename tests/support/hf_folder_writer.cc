@@ -33,11 +33,54 @@ const std::map<std::string, std::string> kNames = {
     {"ffn_down.weight", "mlp.down_proj.weight"},
 };
 
-std::string HubName(const std::string& name) {
+// Of single architectures, before those. {}: the expert.
+const std::map<std::string, std::map<std::string, std::string>> kOwnNames = {
+    {"qwen3moe",
+     {{"ffn_gate_inp.weight", "mlp.gate.weight"},
+      {"ffn_gate_exps.weight", "mlp.experts.{}.gate_proj.weight"},
+      {"ffn_up_exps.weight", "mlp.experts.{}.up_proj.weight"},
+      {"ffn_down_exps.weight", "mlp.experts.{}.down_proj.weight"}}},
+    {"granitemoe",
+     {{"ffn_gate_inp.weight", "block_sparse_moe.router.layer.weight"},
+      {"ffn_gate_exps.weight", "block_sparse_moe.input_linear.weight"},
+      {"ffn_down_exps.weight", "block_sparse_moe.output_linear.weight"},
+      {"ffn_gate_shexp.weight", "shared_mlp.input_linear.weight"},
+      {"ffn_down_shexp.weight", "shared_mlp.output_linear.weight"}}},
+    {"gemma2", {{"ffn_norm.weight", "pre_feedforward_layernorm.weight"}}},
+    {"gemma3", {{"ffn_norm.weight", "pre_feedforward_layernorm.weight"}}},
+};
+const std::map<std::string, std::string> kModelTypes = {
+    {"qwen3moe", "qwen3_moe"}, {"granitemoe", "granitemoeshared"}, {"gemma3", "gemma3_text"}};
+
+// Keys of config.json and of GGUF, where a file has them.
+const std::pair<const char*, const char*> kUintKeys[] = {
+    {"num_experts", "expert_count"},
+    {"num_experts_per_tok", "expert_used_count"},
+    {"moe_intermediate_size", "expert_feed_forward_length"},
+    {"shared_intermediate_size", "expert_shared_feed_forward_length"}};
+const std::pair<const char*, const char*> kFloatKeys[] = {
+    {"embedding_multiplier", "embedding_scale"},
+    {"residual_multiplier", "residual_scale"},
+    {"attention_multiplier", "attention.scale"},
+    {"logits_scaling", "logit_scale"},
+    {"attn_logit_softcapping", "attn_logit_softcapping"},
+    {"final_logit_softcapping", "final_logit_softcapping"}};
+
+std::string HubName(const std::string& arch, const std::string& name) {
   if (!name.starts_with("blk.")) return kNames.at(name);
   const size_t dot = name.find('.', 4);
-  return "model.layers." + name.substr(4, dot - 4) + "." + kNames.at(name.substr(dot + 1));
+  const std::string inner = name.substr(dot + 1);
+  const auto own = kOwnNames.find(arch);
+  const bool is_own = own != kOwnNames.end() && own->second.contains(inner);
+  return "model.layers." + name.substr(4, dot - 4) + "." +
+         (is_own ? own->second.at(inner) : kNames.at(inner));
 }
+
+struct HubTensor {
+  std::string name, dtype;
+  std::vector<uint64_t> shape;
+  std::string bytes;
+};
 
 class FolderWriter {
  public:
@@ -76,7 +119,7 @@ class FolderWriter {
 
   Json Config() const {
     Json config = {
-        {"model_type", arch_},
+        {"model_type", kModelTypes.contains(arch_) ? kModelTypes.at(arch_) : arch_},
         {"architectures", {"Tiny"}},
         {"torch_dtype", "bfloat16"},
         {"hidden_act", "silu"},
@@ -92,14 +135,19 @@ class FolderWriter {
         {"rope_theta", gguf_.GetFloat(arch_ + ".rope.freq_base").value()},
         {"rope_scaling", nullptr},
         {"tie_word_embeddings", gguf_.FindTensor("output.weight") == nullptr}};
-    const std::pair<const char*, const char*> kScales[] = {
-        {"embedding_multiplier", "embedding_scale"},
-        {"residual_multiplier", "residual_scale"},
-        {"attention_multiplier", "attention.scale"},
-        {"logits_scaling", "logit_scale"}};
-    for (const auto& [name, key] : kScales)
-      if (arch_ == "granite") config[name] = gguf_.GetFloat(arch_ + "." + key).value();
+    for (const auto& [name, key] : kFloatKeys)
+      if (gguf_.Has(arch_ + "." + key)) config[name] = gguf_.GetFloat(arch_ + "." + key).value();
+    for (const auto& [name, key] : kUintKeys)
+      if (gguf_.Has(arch_ + "." + key)) config[name] = Uint(key);
+    if (arch_ == "qwen3moe") config["norm_topk_prob"] = true;
+    if (arch_.starts_with("gemma")) {
+      config["hidden_act"] = "gelu_pytorch_tanh";
+      config["query_pre_attn_scalar"] = HeadDim();
+      config["sliding_window"] = Uint("attention.sliding_window");
+    }
     if (spec_.config.is_object()) config.merge_patch(spec_.config);
+    if (spec_.images)
+      return {{"model_type", arch_}, {"text_config", config}, {"vision_config", {{"layers", 1}}}};
     return config;
   }
 
@@ -134,7 +182,10 @@ class FolderWriter {
     std::string bytes(reinterpret_cast<const char*>(tensor.data.data()), tensor.data.size());
     const bool turned = tensor.name.find("attn_q.") != std::string::npos ||
                         tensor.name.find("attn_k.") != std::string::npos;
-    if ((arch_ != "llama" && arch_ != "granite") || !turned) return bytes;
+    if (arch_.starts_with("gemma") && tensor.name.find("norm.") != std::string::npos)
+      return LessOne(bytes);
+    const bool neighbours = arch_ == "llama" || arch_ == "smollm3" || arch_.starts_with("granite");
+    if (!neighbours || !turned) return bytes;
     const uint64_t rows = tensor.dims.back(), row_bytes = bytes.size() / rows, head = HeadDim();
     for (uint64_t row = 0; row < rows; ++row) {
       const uint64_t in_head = row % head, half = head / 2;
@@ -144,23 +195,81 @@ class FolderWriter {
     return bytes;
   }
 
+  static std::string LessOne(std::string bytes) {
+    for (size_t i = 0; i < bytes.size(); i += sizeof(float)) {
+      float value = 0;
+      memcpy(&value, &bytes[i], sizeof(float));
+      value -= 1.0f;
+      memcpy(&bytes[i], &value, sizeof(float));
+    }
+    return bytes;
+  }
+
+  static HubTensor Split(const HubTensor& whole, uint64_t index) {
+    HubTensor part = whole;
+    part.name.replace(part.name.rfind("{}"), 2, std::to_string(index));
+    part.shape.erase(part.shape.begin());
+    const size_t size = whole.bytes.size() / whole.shape[0];
+    part.bytes = whole.bytes.substr(index * size, size);
+    return part;
+  }
+
+  // The rows of the gates and behind them those of the ups, for every expert.
+  static void Join(HubTensor* gates, const std::string& ups) {
+    const uint64_t experts = gates->shape.size() == 3 ? gates->shape[0] : 1;
+    const size_t size = ups.size() / experts;
+    std::string joined;
+    for (uint64_t e = 0; e < experts; ++e)
+      joined += gates->bytes.substr(e * size, size) + ups.substr(e * size, size);
+    gates->bytes = std::move(joined);
+    gates->shape[gates->shape.size() - 2] *= 2;
+  }
+
+  std::vector<HubTensor> HubTensors() const {
+    std::vector<HubTensor> tensors;
+    for (const GgufTensor& tensor : gguf_.tensors()) {
+      const bool up_of_granite =
+          arch_ == "granitemoe" && tensor.name.find("ffn_up_") != std::string::npos;
+      if (up_of_granite) continue;
+      HubTensor hub{HubName(arch_, tensor.name),
+                    GgufTypeName(tensor.type_id),
+                    {tensor.dims.rbegin(), tensor.dims.rend()},
+                    Rows(tensor)};
+      if (const size_t gate = tensor.name.find("ffn_gate_");
+          arch_ == "granitemoe" && hub.name.ends_with("input_linear.weight")) {
+        std::string up = tensor.name;
+        Join(&hub, Rows(*gguf_.FindTensor(up.replace(gate, 9, "ffn_up_"))));
+      }
+      if (hub.name.find("{}") == std::string::npos) {
+        tensors.push_back(std::move(hub));
+        continue;
+      }
+      for (uint64_t e = 0; e < hub.shape[0]; ++e) tensors.push_back(Split(hub, e));
+    }
+    return tensors;
+  }
+
   void WriteWeights() {
     const auto files = static_cast<size_t>(spec_.files);
     std::vector<Json> headers(files, Json{{"__metadata__", {{"format", "pt"}}}});
     std::vector<std::string> data(files);
     Json map;
-    for (size_t i = 0; i < gguf_.tensors().size(); ++i) {
-      const GgufTensor& tensor = gguf_.tensors()[i];
-      const std::string name = HubName(tensor.name);
-      const size_t begin = data[i % files].size();
-      data[i % files] += Rows(tensor);
-      headers[i % files][name] = {
-          {"dtype", GgufTypeName(tensor.type_id)},
-          {"shape", std::vector<uint64_t>(tensor.dims.rbegin(), tensor.dims.rend())},
-          {"data_offsets", {begin, data[i % files].size()}}};
-      map[name] = FileName(i % files);
+    size_t i = 0;
+    std::vector<HubTensor> tensors = HubTensors();
+    if (spec_.images) {
+      for (HubTensor& tensor : tensors) tensor.name = "language_model." + tensor.name;
+      tensors.push_back({"vision_tower.layers.0.weight", "F32", {1}, std::string(4, '\0')});
     }
-    for (size_t i = 0; i < files; ++i) {
+    for (const HubTensor& tensor : tensors) {
+      const size_t begin = data[i % files].size();
+      data[i % files] += tensor.bytes;
+      headers[i % files][tensor.name] = {{"dtype", tensor.dtype},
+                                         {"shape", tensor.shape},
+                                         {"data_offsets", {begin, data[i % files].size()}}};
+      map[tensor.name] = FileName(i % files);
+      ++i;
+    }
+    for (i = 0; i < files; ++i) {
       const std::string header = headers[i].dump();
       const uint64_t length = header.size();
       Put(FileName(i), std::string(reinterpret_cast<const char*>(&length), 8) + header + data[i]);

@@ -13,10 +13,11 @@ namespace lull {
 struct HfFolderSpec {
   int files = 1;          // more: with an index
   nlohmann::json config;  // merged over what the file says; null removes
+  bool images = false;    // gemma3: beside a model that reads images
 };
 
-// gguf: llama, granite, olmo2, qwen2 or qwen3 with matrices of F32, F16 or BF16 and a "gpt2"
-// tokenizer of pre "smollm". folder: exists.
+// gguf: llama, smollm3, granite, granitemoe, olmo2, qwen2, qwen3, qwen3moe, gemma2 or gemma3 with
+// matrices of F32, F16 or BF16 and a "gpt2" tokenizer of pre "smollm". folder: exists.
 Status WriteHfFolder(const GgufFile& gguf, const HfFolderSpec& spec, const std::string& folder);
 
 }  // namespace lull

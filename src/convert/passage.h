@@ -1,0 +1,39 @@
+// One tensor on its way from safetensors to GGUF: which rows become which, and of what type.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "convert/float_type.h"
+
+namespace lull {
+
+// What becomes of each value.
+enum class HfValues { kSame, kPlusOne, kMinusExp };
+
+// Units are what stays together: rows of a matrix, single values of a vector.
+struct Passage {
+  std::vector<std::span<const uint8_t>> parts;  // one behind the other in the file, of one size
+  FloatType from, to;
+  HfValues values = HfValues::kSame;
+  uint64_t width = 1;              // values of a unit
+  uint64_t units_each = 1;         // in a row of the GGUF file
+  uint64_t units_part = 0;         // that one part gives
+  uint64_t units = 0;              // that a matrix of a part gives ...
+  uint64_t units_all = 0;          // ... of so many
+  uint64_t begin = 0;              // ... from this one on,
+  uint64_t step = 1;               // every so many
+  uint64_t head = 0;               // units of a head whose halves are interleaved; 0: as they are
+  std::shared_ptr<bool> overflow;  // set where a finite value became infinite
+
+  // Rows [first, first + count) of the GGUF file's tensor.
+  void Copy(uint64_t first, uint64_t count, uint8_t* out) const;
+
+ private:
+  const uint8_t* Unit(uint64_t unit) const;
+  void CopyValues(const uint8_t* in, uint8_t* out) const;
+};
+
+}  // namespace lull
