@@ -19,7 +19,7 @@ lull_module(chat      LAYER 3 DEPS base LIBS nlohmann_json::nlohmann_json)
 lull_module(grammar   LAYER 3 DEPS base tokenizer LIBS nlohmann_json::nlohmann_json
             TEST_LIBS lull_test_support)
 lull_module(convert   LAYER 3 DEPS base formats tokenizer TEST_LIBS lull_test_support)
-lull_module(quantize  LAYER 3 DEPS base quant)
+lull_module(quantize  LAYER 3 DEPS base formats quant TEST_LIBS lull_test_support)
 lull_module(kernels   LAYER 3 DEPS base simd quant)
 lull_module(ops       LAYER 4 DEPS base quant kernels TEST_LIBS lull_test_support)
 lull_module(cache     LAYER 5 DEPS base kernels)
@@ -29,12 +29,12 @@ lull_module(decode    LAYER 7 DEPS base)
 set_source_files_properties(${PROJECT_SOURCE_DIR}/src/decode/logits.cc PROPERTIES
                             COMPILE_OPTIONS -fno-trapping-math)
 lull_module(sched     LAYER 8 DEPS base tokenizer model decode)
-lull_module(engine    LAYER 9 DEPS base budget formats tokenizer chat grammar kernels model decode sched TEST_LIBS lull_test_support)
+lull_module(engine    LAYER 9 DEPS base budget formats tokenizer chat grammar kernels quantize ops model decode sched TEST_LIBS lull_test_support)
 lull_module(service   LAYER 12 DEPS base doctor evidence formats chat engine LIBS nlohmann_json::nlohmann_json Boost::headers OpenSSL::SSL
             TEST_LIBS lull_test_support)
 lull_module(bench     LAYER 12 DEPS base evidence LIBS nlohmann_json::nlohmann_json Boost::headers)
 lull_module(roof      LAYER 12 DEPS base simd)
-lull_module(cli       LAYER 13 DEPS base doctor evidence store formats convert engine service roof bench LIBS nlohmann_json::nlohmann_json
+lull_module(cli       LAYER 13 DEPS base doctor evidence store formats convert quantize engine service roof bench LIBS nlohmann_json::nlohmann_json
             TEST_LIBS lull_test_support)
 
 include(cmake/dash.cmake)
@@ -55,7 +55,7 @@ target_link_libraries(make_model PRIVATE lull_test_support)
 option(LULL_FUZZ "Build the libFuzzer targets (clang only)" OFF)
 if(LULL_FUZZ)
   foreach(pair guard:lull_service gguf:lull_test_support budget:lull_budget chat_template:lull_chat character_map:lull_tokenizer pack:lull_model grammar:lull_grammar
-               status_text:lull_cli tool_calls:lull_service evidence:lull_evidence hub:lull_store safetensors:lull_formats)
+               status_text:lull_cli tool_calls:lull_service evidence:lull_evidence hub:lull_store safetensors:lull_formats importance:lull_quantize)
     string(REPLACE ":" ";" pair ${pair})
     list(GET pair 0 parser)
     list(GET pair 1 library)

@@ -305,6 +305,21 @@ std::optional<GgufValueType> GgufFile::TypeOf(std::string_view key) const {
   return entry->type;
 }
 
+std::string_view GgufFile::RawValue(std::string_view key) const {
+  const GgufEntry* entry = rep_->first().Find(key);
+  const uint8_t* const begin = rep_->Value(*entry);
+  const auto bytes = [begin](const uint8_t* end) {
+    return std::string_view(reinterpret_cast<const char*>(begin), static_cast<size_t>(end - begin));
+  };
+  if (entry->type == GgufValueType::kString) return bytes(begin + 8 + LoadString(begin).size());
+  if (entry->type != GgufValueType::kArray) return bytes(begin + GgufValueWidth(entry->type));
+  const ArrayView array = LoadArray(begin);
+  if (array.type != GgufValueType::kString) return bytes(array.data + array.count * GgufValueWidth(array.type));
+  const uint8_t* end = array.data;
+  for (uint64_t i = 0; i < array.count; ++i) end += 8 + LoadString(end).size();
+  return bytes(end);
+}
+
 uint64_t GgufFile::OffsetOf(std::string_view key) const {
   const GgufEntry* entry = rep_->first().Find(key);
   return entry == nullptr ? 0 : entry->offset;

@@ -77,6 +77,8 @@ class GgufFile {
   std::optional<GgufValueType> TypeOf(std::string_view key) const;
   // Human-readable value, long arrays and strings shortened. For `inspect`.
   std::string Describe(std::string_view key) const;
+  // The value as the file stores it, behind its type id. Requires: the key is there.
+  std::string_view RawValue(std::string_view key) const;
   // Byte offset of the key's value in its file, for messages.
   uint64_t OffsetOf(std::string_view key) const;
   // Completes an error about this file whose `where` is no more than a key's or tensor's name (or

@@ -152,6 +152,13 @@ void GgufWriter::AddStringArray(std::string_view key, std::span<const std::strin
   AddEncoded(key, std::move(out));
 }
 
+void GgufWriter::CopyKey(const GgufFile& from, std::string_view key) {
+  std::string out;
+  Append(&out, static_cast<uint32_t>(*from.TypeOf(key)));
+  out += from.RawValue(key);
+  AddEncoded(key, std::move(out));
+}
+
 void GgufWriter::RemoveKey(std::string_view key) {
   std::erase_if(keys_, [&](const Key& existing) { return existing.name == key; });
 }

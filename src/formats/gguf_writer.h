@@ -47,6 +47,8 @@ class GgufWriter {
   void AddFloat64Array(std::string_view key, std::span<const double> values);
   void AddBoolArray(std::string_view key, const std::vector<bool>& values);
   void AddStringArray(std::string_view key, std::span<const std::string> values);
+  // A key as another file has it, byte for byte. Requires: it is there.
+  void CopyKey(const GgufFile& from, std::string_view key);
   void RemoveKey(std::string_view key);
 
   // dims[0] is the row length. Errors (name used twice, wrong size, unknown type) come from Write.

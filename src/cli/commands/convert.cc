@@ -2,6 +2,7 @@
 
 #include <cstdio>
 
+#include "base/os/interrupt.h"
 #include "cli/command.h"
 #include "cli/output.h"
 
@@ -21,10 +22,11 @@ class ConvertCommand : public Command {
         ->check(CLI::IsMember({"F32", "F16", "BF16"}));
   }
   Status Run() override {
+    const os::InterruptFlag interrupt;
     ProgressBar bar;
-    options_.progress = [&bar](uint64_t done, uint64_t total) {
+    options_.progress = [&](uint64_t done, uint64_t total) {
       bar.Update("converting", done, total, "MiB");
-      return true;
+      return !interrupt.raised();
     };
     const Result<ConvertSummary> summary = ConvertHfFolder(folder_, out_, options_);
     bar.Finish();
