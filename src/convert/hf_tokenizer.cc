@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <string>
 #include <string_view>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/json_text.h"
@@ -15,7 +17,17 @@ namespace {
 using Json = nlohmann::json;
 
 // Values of tokenizer.ggml.token_type.
-enum TokenType : int32_t { kNormal = 1, kControl = 3, kUserDefined = 4, kUnused = 5 };
+enum TokenType : int32_t {
+  kNormal = 1,
+  kUnknown = 2,
+  kControl = 3,
+  kUserDefined = 4,
+  kUnused = 5,
+  kByte = 6
+};
+
+constexpr char kVisibleSpace[] = "\xE2\x96\x81";  // U+2581
+constexpr float kNoMerge = -1e9f;                 // score of a token that no merge makes
 
 // What a ByteLevel step splits by where it does (use_regex).
 constexpr char kByteLevelPattern[] =
@@ -43,10 +55,19 @@ class TokenizerConverter {
     if (JsonText(model_, "type") != "BPE")
       return Unsupported("a tokenizer of type " + GgufQuote(JsonText(model_, "type")),
                          "model.type");
+    const bool pieces = IsTrue(model_, "byte_fallback");
     LULL_RETURN_IF_ERROR(CheckModel());
-    LULL_RETURN_IF_ERROR(AddPretokenizer());
-    LULL_RETURN_IF_ERROR(AddTokens());
-    LULL_RETURN_IF_ERROR(AddMerges());
+    LULL_RETURN_IF_ERROR(pieces ? AddSpaces() : AddPretokenizer());
+    LULL_RETURN_IF_ERROR(SetTokens());
+    LULL_RETURN_IF_ERROR(ReadMerges());
+    if (pieces) {
+      SetPieceTypes();
+      writer_->AddFloat32Array("tokenizer.ggml.scores", Scores());
+    } else {
+      LULL_RETURN_IF_ERROR(AddMerges());
+    }
+    writer_->AddStringArray("tokenizer.ggml.tokens", texts_);
+    writer_->AddInt32Array("tokenizer.ggml.token_type", types_);
     AddSpecialIds();
     if (!folder_.chat_template.empty())
       writer_->AddString("tokenizer.chat_template", folder_.chat_template);
@@ -58,22 +79,59 @@ class TokenizerConverter {
     return folder_.path + "/tokenizer.json: " + what;
   }
   Status Unsupported(const std::string& what, const std::string& where) const {
-    return Status(ErrorCode::kUnsupported, what + " is not converted", Where(where),
-                  "byte-level BPE with a known pre-tokenizer is");
+    return Status(
+        ErrorCode::kUnsupported, what + " is not converted", Where(where),
+        "byte-level BPE with a known pre-tokenizer is, and BPE of pieces as SentencePiece");
   }
   Status Invalid(const std::string& message, const std::string& where) const {
     return Status(ErrorCode::kInvalidInput, message, Where(where));
   }
 
   Status CheckModel() const {
-    if (IsTrue(model_, "byte_fallback"))
-      return Unsupported("a tokenizer with byte fallback (SentencePiece)", "model.byte_fallback");
     for (const char* name : {"continuing_subword_prefix", "end_of_word_suffix"})
       if (!JsonText(model_, name).empty()) return Unsupported(name, std::string("model.") + name);
-    // NFC changes no text that is composed already; GGUF has no word for it.
-    const Json& normalizer = JsonField(json_, "normalizer");
-    if (!normalizer.is_null() && JsonText(normalizer, "type") != "NFC")
-      return Unsupported("the normalizer " + GgufQuote(JsonText(normalizer, "type")), "normalizer");
+    return Status();
+  }
+
+  // The steps of a normalizer or pre-tokenizer: those of a Sequence, or itself; none where null.
+  static std::vector<Json> StepsOf(const Json& object, const char* list) {
+    if (!object.is_object()) return {};
+    if (JsonText(object, "type") != "Sequence") return {object};
+    const Json& steps = JsonField(object, list);
+    return steps.is_array() ? steps.get<std::vector<Json>>() : std::vector<Json>();
+  }
+
+  // How spaces are marked in BPE of pieces: by a normalizer or by a pre-tokenizer.
+  Status AddSpaces() {
+    bool marked = false, prefix = false;
+    for (const Json& step : StepsOf(JsonField(json_, "normalizer"), "normalizers")) {
+      const std::string type = JsonText(step, "type");
+      const bool replaces = JsonText(JsonField(step, "pattern"), "String") == " " &&
+                            JsonText(step, "content") == kVisibleSpace;
+      const bool prepends = JsonText(step, "prepend") == kVisibleSpace;
+      if (type == "Replace" && replaces) {
+        marked = true;
+      } else if (type == "Prepend" && prepends && !marked) {
+        prefix = true;
+      } else {
+        return Unsupported("the normalizer " + GgufQuote(type) + " of pieces", "normalizer");
+      }
+    }
+    for (const Json& step : StepsOf(JsonField(json_, "pre_tokenizer"), "pretokenizers")) {
+      const std::string type = JsonText(step, "type");
+      // Finds no space any more.
+      if (marked && type == "Split" && JsonText(JsonField(step, "pattern"), "String") == " ")
+        continue;
+      if (type != "Metaspace" || JsonText(step, "replacement") != kVisibleSpace ||
+          IsTrue(step, "split", true))
+        return Unsupported("the pre-tokenizer " + GgufQuote(type) + " of pieces", "pre_tokenizer");
+      marked = true;
+      prefix = prefix || JsonText(step, "prepend_scheme") != "never";
+    }
+    if (!marked) return Unsupported("pieces whose spaces are not marked", "normalizer");
+    writer_->AddString("tokenizer.ggml.model", "llama");
+    writer_->AddString("tokenizer.ggml.pre", "default");
+    writer_->AddBool("tokenizer.ggml.add_space_prefix", prefix);
     return Status();
   }
 
@@ -117,6 +175,10 @@ class TokenizerConverter {
   }
 
   Status AddPretokenizer() {
+    // NFC changes no text that is composed already; GGUF has no word for it.
+    const Json& normalizer = JsonField(json_, "normalizer");
+    if (!normalizer.is_null() && JsonText(normalizer, "type") != "NFC")
+      return Unsupported("the normalizer " + GgufQuote(JsonText(normalizer, "type")), "normalizer");
     LULL_RETURN_IF_ERROR(AddStep(JsonField(json_, "pre_tokenizer")));
     if (!bytes_) return Unsupported("BPE that is not byte-level", "pre_tokenizer");
     const std::string_view name = Pretokenizer::NameOf(passes_, IsTrue(model_, "ignore_merges"));
@@ -143,7 +205,7 @@ class TokenizerConverter {
     return Status();
   }
 
-  Status AddTokens() {
+  Status SetTokens() {
     const Json& vocab = JsonField(model_, "vocab");
     if (!vocab.is_object()) return Invalid("no vocabulary", "model.vocab");
     for (uint64_t id = 0; id < vocab_; ++id) texts_.push_back("[PAD" + std::to_string(id) + "]");
@@ -155,32 +217,70 @@ class TokenizerConverter {
       const TokenType type = IsTrue(token, "special") ? kControl : kUserDefined;
       LULL_RETURN_IF_ERROR(SetToken(JsonField(token, "id"), JsonText(token, "content"), type));
     }
-    writer_->AddStringArray("tokenizer.ggml.tokens", texts_);
-    writer_->AddInt32Array("tokenizer.ggml.token_type", types_);
     return Status();
   }
 
   // "a b", or ["a", "b"] as newer files have it.
-  Status AddMerges() {
+  Status ReadMerges() {
     const Json& merges = JsonField(model_, "merges");
     if (!merges.is_array()) return Invalid("no merges", "model.merges");
-    std::vector<std::string> lines;
-    lines.reserve(merges.size());
+    merges_.reserve(merges.size());
     for (const Json& merge : merges) {
-      if (merge.is_string()) {
-        lines.push_back(merge.get<std::string>());
+      const std::string number = std::to_string(merges_.size());
+      if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string()) {
+        merges_.emplace_back(merge[0].get<std::string>(), merge[1].get<std::string>());
         continue;
       }
-      if (!merge.is_array() || merge.size() != 2 || !merge[0].is_string() || !merge[1].is_string())
-        return Invalid("merge " + std::to_string(lines.size()) + " is no pair", "model.merges");
-      lines.push_back(merge[0].get<std::string>() + " " + merge[1].get<std::string>());
+      const std::string text = merge.is_string() ? merge.get<std::string>() : "";
+      const size_t space = text.find(' ');
+      if (space == std::string::npos)
+        return Invalid("merge " + number + " is no pair", "model.merges");
+      merges_.emplace_back(text.substr(0, space), text.substr(space + 1));
+    }
+    return Status();
+  }
+
+  Status AddMerges() {
+    std::vector<std::string> lines;
+    lines.reserve(merges_.size());
+    for (const auto& [left, right] : merges_) {
       // Bytes have other signs than a space; a second one would shift the border.
-      if (std::count(lines.back().begin(), lines.back().end(), ' ') != 1)
-        return Invalid("merge " + std::to_string(lines.size() - 1) + " has a space in a part",
+      if (left.find(' ') != std::string::npos || right.find(' ') != std::string::npos)
+        return Invalid("merge " + std::to_string(lines.size()) + " has a space in a part",
                        "model.merges");
+      lines.push_back(left + " " + right);
     }
     writer_->AddStringArray("tokenizer.ggml.merges", lines);
     return Status();
+  }
+
+  // Pieces merge by the score of what comes out: the rank of the first merge that makes it, since
+  // all that make the same follow each other.
+  std::vector<float> Scores() const {
+    std::unordered_map<std::string, float> scores;
+    scores.reserve(merges_.size());
+    for (size_t rank = 0; rank < merges_.size(); ++rank)
+      scores.emplace(merges_[rank].first + merges_[rank].second, -static_cast<float>(rank));
+    std::vector<float> result;
+    result.reserve(texts_.size());
+    for (const std::string& text : texts_) {
+      const auto found = scores.find(text);
+      result.push_back(found == scores.end() ? kNoMerge : found->second);
+    }
+    return result;
+  }
+
+  // What spells bytes, and what stands for anything else.
+  void SetPieceTypes() {
+    const std::string unknown = JsonText(model_, "unk_token");
+    for (size_t id = 0; id < texts_.size(); ++id) {
+      const std::string& text = texts_[id];
+      if (types_[id] == kUnused) continue;
+      if (!unknown.empty() && text == unknown) types_[id] = kUnknown;
+      const bool byte = text.size() == 6 && text.starts_with("<0x") && text.ends_with(">") &&
+                        text.find_first_not_of("0123456789ABCDEF", 3) == 5;
+      if (byte && types_[id] == kNormal) types_[id] = kByte;
+    }
   }
 
   // A text, or an object with it.
@@ -235,6 +335,7 @@ class TokenizerConverter {
   bool bytes_ = false;
   std::vector<std::string> passes_, texts_;
   std::vector<int32_t> types_;
+  std::vector<std::pair<std::string, std::string>> merges_;
   std::string bos_;
 };
 

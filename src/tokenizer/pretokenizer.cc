@@ -92,7 +92,8 @@ constexpr std::string_view kTinyAya =
 constexpr std::string_view kYoutu =
     MARKED_WORD CONTRACTION "?|\\p{N}|" OTHER "[\\r\\n/]*|" LINES_AND_SPACES;
 constexpr std::string_view kYoutuScripts =
-    "[가-힣ㄱ-ㆎ]+|[！…“”‘’—：；，、-〿︰-﹏]+|[ㄅ-ㄯ]+|[一-龥぀-ゟ゠-"
+    "[가-힣ㄱ-ㆎ]+|[！…“”‘’—：；，、-〿︰-﹏]+|[ㄅ-ㄯ]+|[一-龥぀-"
+    "ゟ゠-"
     "ヿ]"
     "+";
 constexpr std::string_view kKimi =
@@ -111,10 +112,12 @@ constexpr std::string_view kDeepSeekLetters =
     "A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-"
     "ჅᎠ-"
     "Ᏽ"
-    "ᏸ-ᏽᲐ-ᲺᲽ-Ჿᴀ-ᴫᵫ-ᵷᵹ-ᶚḀ-ἕἘ-Ἕἠ-ὅὈ-Ὅὐ-ὗὙὛὝὟ-ώᾀ-ᾴᾶ-ᾼιῂ-ῄῆ-ῌῐ-"
+    "ᏸ-ᏽᲐ-ᲺᲽ-Ჿᴀ-ᴫᵫ-ᵷᵹ-ᶚḀ-ἕἘ-Ἕἠ-ὅὈ-Ὅὐ-ὗὙὛὝὟ-ώᾀ-ᾴᾶ-ᾼιῂ-ῄῆ-"
+    "ῌῐ-"
     "ΐῖ-"
     "Ί"
-    "ῠ-Ῥῲ-ῴῶ-ῼℂℇℊ-ℓℕℙ-ℝℤΩℨK-ℭℯ-ℴℹℼ-ℿⅅ-ⅉⅎↃↄⰀ-ⱻⱾ-ⳤⳫ-ⳮⳲⳳꙀ-ꙭꚀ-ꚛꜢ-"
+    "ῠ-Ῥῲ-ῴῶ-ῼℂℇℊ-ℓℕℙ-ℝℤΩℨK-ℭℯ-ℴℹℼ-ℿⅅ-ⅉⅎↃↄⰀ-ⱻⱾ-ⳤⳫ-ⳮⳲⳳꙀ-ꙭꚀ-"
+    "ꚛꜢ-"
     "ꝯꝱ-"
     "ꞇ"
     "Ꞌ-ꞎꭰ-ꮿﬀ-ﬆﬓ-ﬗＡ-Ｚａ-ｚ𐐀-𐑏𐒰-𐓓𐓘-𐓻𐲀-𐲲𐳀-𐳲𑢠-"
@@ -126,6 +129,33 @@ constexpr std::string_view kDeepSeekPunctuation = "\\s?[!-/:-~！-／：-～‘-
 // the first group takes the text before it along.
 constexpr std::string_view kThirds = "@thirds";
 constexpr std::string_view kThirdsJoined = "@thirds-joined";
+
+// Patterns as the models' own tokenizer files have them, where a row has another text for it: what
+// the reference implementation makes of the case of letters, or the same said in another way.
+#define CASED_UPPER "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
+#define CASED_LOWER "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
+#define BEFORE "[^\\r\\n\\p{L}\\p{N}]?"
+struct Published {
+  std::string_view pattern, row;
+};
+constexpr Published kPublished[] = {
+    {BEFORE CASED_UPPER "*" CASED_LOWER "+" CONTRACTION "?|" BEFORE CASED_UPPER "+" CASED_LOWER
+                        "*" CONTRACTION "?|\\p{N}{1,3}|" OTHER "[\\r\\n/]*|" LINES_AND_SPACES,
+     kGpt4o},
+    {BEFORE CASED_UPPER "*" CASED_LOWER "+|" BEFORE CASED_UPPER "+" CASED_LOWER "*|\\p{N}|" OTHER
+                        "[\\r\\n/]*|" LINES_AND_SPACES,
+     kTekken},
+    {"'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*|"
+     "\\s*[\\r\\n]|" SPACES,
+     kBailing},
+    {CONTRACTION "|" WORD "|\\p{N}{1}| ?[^\\s\\p{L}\\p{N}\r\n]+|\\s*[\r\n]+|" SPACES, kSeedCoder},
+};
+
+std::string_view RowPattern(std::string_view pattern) {
+  for (const Published& published : kPublished)
+    if (published.pattern == pattern) return published.row;
+  return pattern;
+}
 
 std::vector<Row> Rows() {
   return {
@@ -186,7 +216,10 @@ std::string_view Pretokenizer::NameOf(std::span<const std::string> passes, bool 
   for (const Row& row : Rows()) {
     const bool plain = (row.flags & ~uint32_t{kIgnoreMerges | kAddBos}) == 0;
     if (!plain || row.name.empty() || ignore_merges != ((row.flags & kIgnoreMerges) != 0)) continue;
-    if (std::equal(passes.begin(), passes.end(), row.passes.begin(), row.passes.end()))
+    const auto same = [](const std::string& pass, std::string_view of_row) {
+      return RowPattern(pass) == of_row;
+    };
+    if (std::equal(passes.begin(), passes.end(), row.passes.begin(), row.passes.end(), same))
       return row.name;
   }
   return {};

@@ -30,7 +30,8 @@ class Pretokenizer {
   static Result<Pretokenizer> Create(std::string_view name);
   // The names of pretokenizer_list.inc.
   static std::vector<std::string_view> Names();
-  // The name of one that splits by these patterns in turn and works on bytes; "" where none does.
+  // The name of one that splits by these patterns in turn, as tokenizer.json has them, and works on
+  // bytes; "" where none does.
   static std::string_view NameOf(std::span<const std::string> passes, bool ignore_merges);
 
   const PretokenizerTraits& traits() const { return traits_; }

@@ -257,7 +257,7 @@ TEST(Convert, RefusesByNameWhatWouldChangeTheNumbers) {
       {"config.json", {{"head_dim", 6}}, "heads of 6"},
       {"config.json", {{"rms_norm_eps", "small"}}, "rms_norm_eps"},
       {"tokenizer.json", {{"model", {{"type", "Unigram"}}}}, "Unigram"},
-      {"tokenizer.json", {{"model", {{"byte_fallback", true}}}}, "byte fallback"},
+      {"tokenizer.json", {{"model", {{"byte_fallback", true}}}}, "of pieces"},
       {"tokenizer.json", {{"model", {{"ignore_merges", true}}}}, "the patterns"},
       {"tokenizer.json", {{"model", {{"merges", {"a b", {"a"}}}}}}, "is no pair"},
       {"tokenizer.json", {{"model", {{"vocab", {{"more", 1}}}}}}, "have the id 1"},
@@ -303,6 +303,76 @@ TEST(Convert, KnowsPreTokenizersByTheirPatterns) {
   c.Patch("tokenizer.json", llama3);
   ASSERT_TRUE(c.status.ok()) << c.status.ToString();
   EXPECT_EQ(c.result->GetString("tokenizer.ggml.pre").value(), "llama3");
+  // Case beyond ASCII: the reference implementation's name for it.
+  Json gpt4o = split(
+      R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+)"
+      R"((?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+)"
+      R"([\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+)"
+      R"([\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)");
+  gpt4o["model"]["ignore_merges"] = false;
+  c.Patch("tokenizer.json", gpt4o);
+  ASSERT_TRUE(c.status.ok()) << c.status.ToString();
+  EXPECT_EQ(c.result->GetString("tokenizer.ggml.pre").value(), "gpt-4o");
+}
+
+// A vocabulary of pieces, as Llama 2 and Gemma have them.
+Json PiecesPatch(const Json& normalizer, const Json& pre_tokenizer) {
+  return {{"normalizer", normalizer},
+          {"pre_tokenizer", pre_tokenizer},
+          {"model",
+           {{"byte_fallback", true},
+            {"unk_token", "<unk>"},
+            {"merges", {"\u2581 a", {"a", "b"}, "\u2581a b", {"\u2581", "ab"}, {"b", " "}}}}}};
+}
+
+TEST(Convert, PiecesMergeByTheRankOfTheFirstMergeThatMakesThem) {
+  Converted c({.type = "F32", .tokenizer = "gpt2"});
+  const Json replace = {{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", "\u2581"}};
+  const Json prepend = {{"type", "Prepend"}, {"prepend", "\u2581"}};
+  Json patch = PiecesPatch({{"type", "Sequence"}, {"normalizers", {prepend, replace}}}, nullptr);
+  const std::string path = c.folder + "/tokenizer.json";
+  std::ifstream in(path);
+  Json json = Json::parse(in);
+  Json vocab = Json::object();
+  const char* texts[] = {"<unk>", "<0x00>",  "<0xFF>", "\u2581",   "a",
+                         "b",     "\u2581a", "ab",     "\u2581ab", "zz"};
+  for (size_t i = 0; i < std::size(texts); ++i) vocab[texts[i]] = 20 + i;
+  json["model"]["vocab"] = vocab;
+  std::ofstream(path) << json;
+  c.Patch("tokenizer.json", patch);
+  ASSERT_TRUE(c.status.ok()) << c.status.ToString();
+  EXPECT_EQ(c.result->GetString("tokenizer.ggml.model").value(), "llama");
+  EXPECT_TRUE(c.result->GetBool("tokenizer.ggml.add_space_prefix").value());
+  EXPECT_FALSE(c.result->Has("tokenizer.ggml.merges"));
+  const auto types = c.result->GetIntArray("tokenizer.ggml.token_type").value();
+  EXPECT_EQ(types[20], 2);
+  EXPECT_EQ(types[21], 6);
+  EXPECT_EQ(types[22], 6);
+  EXPECT_EQ(types[24], 1);
+  const auto scores = c.result->GetFloatArray("tokenizer.ggml.scores").value();
+  EXPECT_EQ(scores[26], 0.0f);   // _a
+  EXPECT_EQ(scores[27], -1.0f);  // ab
+  EXPECT_EQ(scores[28], -2.0f);  // _ab: the first of two
+  EXPECT_LT(scores[29], -1e6f);  // no merge makes it
+  EXPECT_LT(scores[23], -1e6f);
+
+  const Json metaspace = {{"type", "Metaspace"},
+                          {"replacement", "\u2581"},
+                          {"prepend_scheme", "never"},
+                          {"split", false}};
+  c.Patch("tokenizer.json", PiecesPatch(nullptr, metaspace));
+  ASSERT_TRUE(c.status.ok()) << c.status.ToString();
+  EXPECT_FALSE(c.result->GetBool("tokenizer.ggml.add_space_prefix").value());
+  const Json spaces = {
+      {"type", "Split"}, {"pattern", {{"String", " "}}}, {"behavior", "MergedWithPrevious"}};
+  c.Patch("tokenizer.json", PiecesPatch(replace, spaces));
+  ASSERT_TRUE(c.status.ok()) << c.status.ToString();
+  EXPECT_FALSE(c.result->GetBool("tokenizer.ggml.add_space_prefix").value());
+  for (const Json& bad : {PiecesPatch(nullptr, nullptr), PiecesPatch({{"type", "NFKC"}}, metaspace),
+                          PiecesPatch(nullptr, {{"type", "Metaspace"}, {"split", true}})}) {
+    c.Patch("tokenizer.json", bad);
+    EXPECT_EQ(c.status.code(), ErrorCode::kUnsupported) << c.status.ToString();
+  }
 }
 
 TEST(Convert, RefusesFoldersThatAreNotWhole) {
