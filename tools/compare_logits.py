@@ -28,7 +28,7 @@ import numpy as np
 
 ARCHS = ["llama", "gemma3", "lfm2", "lfm2moe", "qwen2", "qwen3", "qwen3moe", "smollm3", "granite", "granitemoe", "olmo2",
          "gemma2", "phi3", "mistral3", "gpt-oss", "mamba", "mamba2", "granitehybrid", "qwen35", "qwen35moe",
-         "gemma4-e", "gemma4-moe", "deepseek2", "glm4"]
+         "gemma4-e", "gemma4-moe", "deepseek2", "glm4", "cohere2"]
 # Beside the shape of the tiny models' own: rows that no block of 256 divides, 25 heads, an odd vocabulary; one KV head and
 # the embedding as the head.
 SHAPES = {"plain": [], "odd": ["--embd", 1600, "--heads", 25, "--kv-heads", 5, "--ffn", 1056, "--vocab", 331],

@@ -20,18 +20,19 @@ namespace {
                            ns::kMacsPerUs,     ns::kMacsPerUs,         \
                            ns::QuantizeRow,    ns::QuantizeSuperRow,   \
                            ns::MatMul,         ns::MatMulScratchBytes, \
-                           ns::RmsNorm,        ns::AddVectors,         \
-                           ns::MulScalar,      ns::SwiGlu,             \
-                           ns::GeGlu,          ns::ClampedSwiGlu,      \
-                           ns::FmaScalar,      ns::Rope,               \
-                           ns::ShortConv,      ns::Softmax,            \
-                           ns::SigmoidVector,  ns::SoftCap,            \
-                           ns::SiluVector,     ns::ExpVector,          \
-                           ns::SoftplusVector, ns::DiagonalScan,       \
-                           ns::ScalarScan,     ns::DeltaStep,          \
-                           ns::KvWrite,        ns::KvWiden,            \
-                           ns::AttentionBegin, ns::AttentionPages,     \
-                           ns::AttentionEnd,   ns::ArgMax};
+                           ns::RmsNorm,        ns::LayerNorm,          \
+                           ns::AddVectors,     ns::MulScalar,          \
+                           ns::SwiGlu,         ns::GeGlu,              \
+                           ns::ClampedSwiGlu,  ns::FmaScalar,          \
+                           ns::Rope,           ns::ShortConv,          \
+                           ns::Softmax,        ns::SigmoidVector,      \
+                           ns::SoftCap,        ns::SiluVector,         \
+                           ns::ExpVector,      ns::SoftplusVector,     \
+                           ns::DiagonalScan,   ns::ScalarScan,         \
+                           ns::DeltaStep,      ns::KvWrite,            \
+                           ns::KvWiden,        ns::AttentionBegin,     \
+                           ns::AttentionPages, ns::AttentionEnd,       \
+                           ns::ArgMax};
 #include "simd/isa_list.inc"
 #undef LULL_ISA_ROW
 

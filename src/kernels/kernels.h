@@ -90,6 +90,8 @@ struct AttentionState {
   float* l = nullptr;  // [num_rows, num_q], running sum
 };
 
+using NormFn = void (*)(const float* x, const float* weight, float eps, size_t n, float* out);
+
 struct Kernels {
   Isa isa;
   const char* name;  // "scalar", "avx2", "avx2vnni", "avx512", "amx"
@@ -111,7 +113,9 @@ struct Kernels {
   size_t (*matmul_scratch_bytes)(const PackedMatrix& w);
 
   // out = x / sqrt(mean(x^2) + eps) * weight. In place allowed. weight may be null (all ones).
-  void (*rms_norm)(const float* x, const float* weight, float eps, size_t n, float* out);
+  NormFn rms_norm;
+  // The same of x - mean(x).
+  NormFn layer_norm;
   void (*add)(const float* a, const float* b, size_t n, float* out);  // out = a + b
   void (*mul_scalar)(const float* x, float s, size_t n, float* out);
   void (*swiglu)(const float* gate, const float* up, size_t n, float* out);  // silu(gate) * up

@@ -81,6 +81,7 @@ struct Architecture {
   bool latent_attention = false;  // keys and values of a width of their own, in one latent
   bool attention_free = false;    // no layer has attention, and files say nothing of it
   bool norm_values = false;       // each head of V is normed, without a weight
+  bool layer_norm = false;        // the residual's norms subtract the mean
   bool whole_head_norms = false;  // of Q and K: over all heads together, not head by head
   GateFn gate;
   RouterFn router = RouterFn::kSoftmax;  // where the file does not say

@@ -72,7 +72,8 @@ struct ForwardState {
 
   float* gate = nullptr;   // [rows, width], what an attention's or a delta net's output is gated by
   float* dt = nullptr;     // [rows, channels] or [rows, 2 heads], of recurrences
-  float* dense = nullptr;  // [rows, embedding], of a dense network beside experts
+  float* dense = nullptr;  // [rows, embedding], of a dense network beside experts, or attention
+                           // beside the network
   float* per_layer = nullptr;            // [rows, layers, values]
   float* per_layer_projected = nullptr;  // [rows, layers, values]
   ActivationBuffer low_rank;             // [rows, rank], of Mamba
@@ -101,6 +102,9 @@ void ParallelMoeBlock(const ExecContext& ctx, ForwardState& s, size_t layer);
 void PerLayerInputs(const ExecContext& ctx, ForwardState& s, std::span<const int32_t> tokens);
 void PerLayerBlock(const ExecContext& ctx, ForwardState& s, size_t layer);
 void FfnBlock(const ExecContext& ctx, ForwardState& s, size_t layer);
+// Reads the residual without what attention is about to add to it. Neither has a norm or a bias
+// behind it.
+void ParallelFfnBlock(const ExecContext& ctx, ForwardState& s, size_t layer);
 void MoeBlock(const ExecContext& ctx, ForwardState& s, size_t layer);
 
 // Adds what is pending, normalises into s.normed.

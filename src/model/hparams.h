@@ -20,6 +20,7 @@ inline size_t Size(int64_t n) { return static_cast<size_t>(n); }
 struct LayerPlan {
   Mixer mixer = Mixer::kAttention;
   bool feed_forward = true;
+  bool parallel = false;         // the feed-forward reads what attention reads, not its output
   bool moe = false;              // mixture of experts instead of a dense feed-forward
   bool shared_expert = false;    // beside the chosen experts, one for every token
   int64_t kv_heads = 0;          // 0 where the mixer is not attention
@@ -59,7 +60,7 @@ struct Hparams {
   int64_t rope_dims_local = 0;
   int64_t shared_kv_layers = 0;     // the last ones read K and V of earlier layers
   int64_t per_layer_embedding = 0;  // values that each layer gets of each token; 0: none
-  float rms_eps = 0.0f;
+  float rms_eps = 0.0f;             // of all norms, layer norms too
   float rope_base = 10000.0f;
   float rope_base_local = 0.0f;  // 0: the architecture's own
   RopeScaling rope_scaling = RopeScaling::kLinear;

@@ -16,9 +16,13 @@ constexpr HparamSpec kCommonHparams[] = {
     {"context_length", &Hparams::context, true, 1, 1 << 24},
     {"embedding_length", &Hparams::embedding, true, 32, 1 << 17, 32},
     {"vocab_size", &Hparams::vocab, false, 1, 1 << 24},
-    {"attention.layer_norm_rms_epsilon", &Hparams::rms_eps, true, 1e-12,
-     1},  // 0 makes NaN of a zero row
 };
+
+// 0 makes NaN of a zero row.
+constexpr HparamSpec kRmsEpsilon = {"attention.layer_norm_rms_epsilon", &Hparams::rms_eps, true,
+                                    1e-12, 1};
+constexpr HparamSpec kLayerNormEpsilon = {"attention.layer_norm_epsilon", &Hparams::rms_eps, true,
+                                          1e-12, 1};
 
 // Of architectures that have attention.
 constexpr HparamSpec kAttentionHparams[] = {
@@ -78,10 +82,14 @@ std::string Number(double value) {
 class Reader {
  public:
   Reader(const GgufFile& file, const Architecture& architecture)
-      : file_(file), architecture_(architecture), prefix_(std::string(architecture.name) + ".") {}
+      : file_(file),
+        architecture_(architecture),
+        epsilon_(architecture.layer_norm ? kLayerNormEpsilon : kRmsEpsilon),
+        prefix_(std::string(architecture.name) + ".") {}
 
   Result<Hparams> Read() {
     LULL_RETURN_IF_ERROR(ReadSpecs(kCommonHparams));
+    LULL_RETURN_IF_ERROR(ReadSpec(epsilon_));
     if (!architecture_.attention_free) LULL_RETURN_IF_ERROR(ReadSpecs(kAttentionHparams));
     LULL_RETURN_IF_ERROR(ReadSpecs(architecture_.hparams));
     LULL_RETURN_IF_ERROR(CheckUnknownKeys());
@@ -178,7 +186,8 @@ class Reader {
 
   bool InSchema(std::string_view suffix) const {
     const auto matches = [&](const HparamSpec& spec) { return suffix == spec.key; };
-    return std::any_of(std::begin(kCommonHparams), std::end(kCommonHparams), matches) ||
+    return matches(epsilon_) ||
+           std::any_of(std::begin(kCommonHparams), std::end(kCommonHparams), matches) ||
            (!architecture_.attention_free &&
             std::any_of(std::begin(kAttentionHparams), std::end(kAttentionHparams), matches)) ||
            std::any_of(architecture_.hparams.begin(), architecture_.hparams.end(), matches);
@@ -351,6 +360,7 @@ class Reader {
 
   const GgufFile& file_;
   const Architecture& architecture_;
+  const HparamSpec& epsilon_;
   const std::string prefix_;
   Hparams h_;
 };

@@ -140,6 +140,7 @@ class ModelRunner : public Runner {
         options_(options),
         scratch_(ScratchSizes(model, kernels)),
         env_{kernels, scratch_, plan_} {
+    if (architecture_.layer_norm) env_.norm = kernels.layer_norm;
     env_.observer = options.observer;
   }
 
@@ -257,7 +258,7 @@ void ModelRunner::PlanBuffers(ArenaPlan* plan_out) {
     longest = std::max(longest, static_cast<size_t>(layer.ffn_length));
     ffn = std::max({ffn, static_cast<size_t>(layer.dense_ffn_length),
                     static_cast<size_t>(h_.per_layer_embedding)});
-    parallel |= layer.dense_ffn_length > 0;
+    parallel |= layer.dense_ffn_length > 0 || layer.parallel;
     if (layer.shared_expert) ffn = std::max(ffn, static_cast<size_t>(h_.shared_ffn_length));
   }
   const bool moe = expert_ffn > 0;
@@ -533,7 +534,7 @@ MixerBlock BlockOf(Mixer mixer) {
 }
 
 auto FeedForwardOf(const LayerPlan& layer) {
-  if (!layer.moe) return FfnBlock;
+  if (!layer.moe) return layer.parallel ? ParallelFfnBlock : FfnBlock;
   return layer.dense_ffn_length > 0 ? ParallelMoeBlock : MoeBlock;
 }
 

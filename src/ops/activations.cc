@@ -10,17 +10,18 @@
 namespace lull {
 namespace {
 
-void NormRow(const Kernels& kernels, const float* x, const float* norm, float eps, size_t row,
+void NormRow(const OpEnv& env, const float* x, const float* norm, float eps, size_t row,
              ActivationBuffer* out) {
   if (norm != nullptr) {
-    kernels.rms_norm(x, norm, eps, out->k, out->Row(row));
+    env.norm(x, norm, eps, out->k, out->Row(row));
   } else {
     memcpy(out->Row(row), x, out->k * sizeof(float));
   }
-  out->QuantizeRow(kernels, row);
+  out->QuantizeRow(env.kernels, row);
 }
 
-void AddDelta(const Kernels& kernels, const ResidualNormArgs& args, size_t row, float* tmp) {
+void AddDelta(const OpEnv& env, const ResidualNormArgs& args, size_t row, float* tmp) {
+  const Kernels& kernels = env.kernels;
   float* x = args.x + row * args.n;
   const float* delta = args.delta + row * args.n;
   if (args.delta_bias != nullptr) {
@@ -28,7 +29,7 @@ void AddDelta(const Kernels& kernels, const ResidualNormArgs& args, size_t row, 
     delta = tmp;
   }
   if (args.delta_norm != nullptr) {
-    kernels.rms_norm(delta, args.delta_norm, args.eps, args.n, tmp);
+    env.norm(delta, args.delta_norm, args.eps, args.n, tmp);
     delta = tmp;
   }
   if (args.delta_scale == 1.0f) {
@@ -157,9 +158,9 @@ void ResidualNorm(const ExecContext& ctx, OpEnv& env, const ResidualNormArgs& ar
   ParallelFor(ctx, tiles.tiles, [&](size_t tile, int thread) {
     const size_t end = std::min(args.rows, (tile + 1) * tiles.per_tile);
     for (size_t row = tile * tiles.per_tile; row < end; ++row) {
-      if (args.delta != nullptr) AddDelta(env.kernels, args, row, env.scratch.row(thread));
+      if (args.delta != nullptr) AddDelta(env, args, row, env.scratch.row(thread));
       if (args.out != nullptr)
-        NormRow(env.kernels, args.x + row * args.n, args.norm, args.eps, row, args.out);
+        NormRow(env, args.x + row * args.n, args.norm, args.eps, row, args.out);
     }
   });
 }
@@ -172,7 +173,7 @@ void GatherNorm(const ExecContext& ctx, OpEnv& env, const float* x, size_t n, co
   ParallelFor(ctx, tiles.tiles, [&](size_t tile, int) {
     const size_t end = std::min(rows, (tile + 1) * tiles.per_tile);
     for (size_t row = tile * tiles.per_tile; row < end; ++row)
-      NormRow(env.kernels, x + static_cast<size_t>(source[row]) * n, norm, eps, row, out);
+      NormRow(env, x + static_cast<size_t>(source[row]) * n, norm, eps, row, out);
   });
 }
 

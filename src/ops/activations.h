@@ -47,14 +47,15 @@ struct ActivationBuffer {
   Activations View(size_t row_begin, size_t row_end) const;
 };
 
-// x += delta (+ bias, or through its own norm), then out = norm(x), quantised.
+// x += delta (+ bias, or through its own norm), then out = norm(x), quantised. Norms are
+// env.norm's.
 struct ResidualNormArgs {
   float* x = nullptr;  // [rows, n], updated in place where delta is set
   size_t rows = 0;
   size_t n = 0;
   const float* delta = nullptr;       // [rows, n] or null
   const float* delta_bias = nullptr;  // [n] or null
-  const float* delta_norm = nullptr;  // [n] or null: x += rms_norm(delta) * delta_norm
+  const float* delta_norm = nullptr;  // [n] or null: x += norm(delta) * delta_norm
   const float* norm = nullptr;        // [n]; null: out = x
   float eps = 0.0f;
   ActivationBuffer* out = nullptr;  // null: only the addition

@@ -89,7 +89,8 @@ struct OpEnv {
   TilePlan& plan;
   AttentionScratch attention = {};
   MatMulObserver* observer = nullptr;  // of every product; null: none
-  LowRankRows low_rank = {};  // what adapters add; empty where no row has any
+  LowRankRows low_rank = {};           // what adapters add; empty where no row has any
+  NormFn norm = kernels.rms_norm;      // of the residual
 };
 
 int NumThreads(const ExecContext& ctx);

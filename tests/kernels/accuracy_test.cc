@@ -142,6 +142,23 @@ TEST(Accuracy, RmsNorm) {
   }
 }
 
+TEST(Accuracy, LayerNorm) {
+  const Kernels& k = BestKernels();
+  for (size_t n : OddSizes()) {
+    auto x = RandomFloats(n, 21, 5.0f);
+    const auto weight = RandomFloats(n, 22);
+    for (float& v : x) v += 3.0f;
+    std::vector<float> out(n);
+    k.layer_norm(x.data(), weight.data(), 1e-5f, n, out.data());
+    double mean = 0, squares = 0;
+    for (float v : x) mean += v / static_cast<double>(n);
+    for (float v : x) squares += (v - mean) * (v - mean);
+    const double inverse = 1 / std::sqrt(squares / static_cast<double>(n) + 1e-5);
+    for (size_t i = 0; i < n; ++i)
+      ASSERT_NEAR((x[i] - mean) * inverse * weight[i], out[i], 4e-6) << "n " << n << " i " << i;
+  }
+}
+
 TEST(Accuracy, Softmax) {
   const Kernels& k = BestKernels();
   for (size_t n : OddSizes()) {

@@ -66,6 +66,9 @@ TEST(IsaEquality, NormAndSoftmax) {
     });
     CompareFloats(
         n, [&](const Kernels& k, float* out) { k.rms_norm(x.data(), nullptr, 1e-6f, n, out); });
+    CompareFloats(n, [&](const Kernels& k, float* out) {
+      k.layer_norm(x.data(), weight.data(), 1e-5f, n, out);
+    });
     CompareFloats(n, [&](const Kernels& k, float* out) { k.softmax(x.data(), n, out); });
     const auto mild = RandomFloats(n, 7, 4.0f);
     CompareFloats(n, [&](const Kernels& k, float* out) { k.softmax(mild.data(), n, out); });
@@ -79,6 +82,10 @@ TEST(IsaEquality, InPlace) {
       std::vector<float> apart(n), same = x;
       k->rms_norm(x.data(), weight.data(), 1e-5f, n, apart.data());
       k->rms_norm(same.data(), weight.data(), 1e-5f, n, same.data());
+      ExpectSameBits(apart, same, k->name);
+      same = x;
+      k->layer_norm(x.data(), weight.data(), 1e-5f, n, apart.data());
+      k->layer_norm(same.data(), weight.data(), 1e-5f, n, same.data());
       ExpectSameBits(apart, same, k->name);
       same = x;
       k->softmax(x.data(), n, apart.data());

@@ -80,7 +80,7 @@ double Naive::Magnitude() const {
 
 void Naive::Rope(double* head, int64_t position, double base, bool scaled) const {
   const bool neox = !Is({"llama", "smollm3", "granite", "granitemoe", "granitehybrid", "mistral3",
-                         "deepseek2", "glm4"});
+                         "deepseek2", "glm4", "cohere2"});
   const double magnitude = scaled ? Magnitude() : 1.0;
   const size_t half = rope_dims_ / 2;
   for (size_t i = 0; i < half; ++i) {
@@ -110,17 +110,18 @@ void Naive::NormHeads(Vec& x, const Vec& norm) const {
 
 bool Naive::Local(size_t layer) const {
   if (Int("attention.sliding_window", 0) == 0) return false;
-  if (!Is({"gemma2", "gemma3", "gemma4", "olmo2", "gpt-oss"})) return false;
+  if (!Is({"gemma2", "gemma3", "gemma4", "olmo2", "gpt-oss", "cohere2"})) return false;
   const auto pattern = file_.GetIntArray(arch_ + ".attention.sliding_window_pattern");
   if (pattern.ok()) return pattern.value()[layer] != 0;
-  const int64_t usual = Is({"gemma3"}) ? 6 : Is({"olmo2"}) ? 4 : 2;
+  const int64_t usual = Is({"gemma3"}) ? 6 : Is({"olmo2", "cohere2"}) ? 4 : 2;
   const auto period = static_cast<size_t>(Int("attention.sliding_window_pattern", usual));
   return layer % period != period - 1;
 }
 
 int64_t Naive::Window(size_t layer) const {
   const int64_t window = Int("attention.sliding_window", 0);
-  if (Is({"gemma2", "gemma3", "gemma4", "olmo2", "gpt-oss"})) return Local(layer) ? window : 0;
+  if (Is({"gemma2", "gemma3", "gemma4", "olmo2", "gpt-oss", "cohere2"}))
+    return Local(layer) ? window : 0;
   return Is({"phi3"}) ? 0 : window;
 }
 
@@ -159,7 +160,8 @@ std::vector<Vec> Naive::Attention(size_t layer, const std::vector<Vec>& normed) 
                           ? Float("rope.freq_base_swa", 10000.0)
                           : Float("rope.freq_base", 10000.0);
   const auto rotates = file_.GetBool(arch_ + ".rope.scaling.finetuned");
-  const bool turns = !(Is({"smollm3"}) && layer % 4 == 3) && (!rotates.ok() || rotates.value());
+  const bool turns = !(Is({"smollm3"}) && layer % 4 == 3) && !(Is({"cohere2"}) && !Local(layer)) &&
+                     (!rotates.ok() || rotates.value());
   double scale = 1.0 / std::sqrt(static_cast<double>(head_dim_));
   if (arch_ == "gemma3" && Int("block_count", 0) == 62)
     scale = 1.0 / std::sqrt(static_cast<double>(embd_ / heads_));
@@ -363,7 +365,7 @@ NaiveResult Naive::Run(const std::vector<int32_t>& tokens) {
   head_dim_ =
       static_cast<size_t>(Int("attention.key_length", static_cast<int64_t>(embd_ / heads_)));
   rope_dims_ = static_cast<size_t>(Int("rope.dimension_count", static_cast<int64_t>(head_dim_)));
-  eps_ = Float("attention.layer_norm_rms_epsilon", 0);
+  eps_ = Float("attention.layer_norm_rms_epsilon", Float("attention.layer_norm_epsilon", 0));
   const auto layers = static_cast<size_t>(Int("block_count", 0));
   const Matrix& embedding = Load("token_embd.weight");
   for (const char* name :
@@ -400,7 +402,9 @@ NaiveResult Naive::Run(const std::vector<int32_t>& tokens) {
       add(t, mixed[t], "post_attention_norm.weight");
       if (!Has(layer, "ffn_down.weight") && !moe) continue;
       const Vec h =
-          Norm(x[t], Name(layer, before ? "post_attention_norm.weight" : "ffn_norm.weight"));
+          Is({"cohere2"})
+              ? normed[t]
+              : Norm(x[t], Name(layer, before ? "post_attention_norm.weight" : "ffn_norm.weight"));
       const bool beside = Has(layer, "post_ffw_norm_1.weight");
       double* margin = &result.router_margin[t];
       add(t,
@@ -422,11 +426,13 @@ NaiveResult Naive::Run(const std::vector<int32_t>& tokens) {
                                                                   : "token_embd_norm.weight");
   const Matrix& head =
       Load(file_.FindTensor("output.weight") ? "output.weight" : "token_embd.weight");
-  const double cap = Float("final_logit_softcapping", 0.0);
+  const double cap = Float("final_logit_softcapping", 0.0), scale = Float("logit_scale", 1.0);
   for (const Vec& row : x) {
-    Vec logits = head.Times(RmsNorm(row.data(), embd_, norm, eps_).data());
-    for (double& value : logits)
-      value /= Float("logit_scale", 1.0), value = cap == 0.0 ? value : cap * std::tanh(value / cap);
+    Vec logits = head.Times(ResidualNorm(row, norm).data());
+    for (double& value : logits) {
+      value *= Is({"cohere2"}) ? scale : 1 / scale;
+      if (cap != 0.0) value = cap * std::tanh(value / cap);
+    }
     result.logits.insert(result.logits.end(), logits.begin(), logits.end());
   }
   return result;

@@ -95,7 +95,15 @@ class Naive {
   double Temperature(size_t position) const;
   Vec Norm(const Vec& x, const std::string& weight) {
     const Vec& w = Vector(weight);
-    return w.empty() ? x : RmsNorm(x.data(), x.size(), w, eps_);
+    return w.empty() ? x : ResidualNorm(x, w);
+  }
+  Vec ResidualNorm(Vec x, const Vec& weight) const {
+    if (Is({"cohere2"})) {
+      double sum = 0;
+      for (const double value : x) sum += value;
+      for (double& value : x) value -= sum / static_cast<double>(x.size());
+    }
+    return RmsNorm(x.data(), x.size(), weight, eps_);
   }
   void NormHeads(Vec& x, const Vec& norm) const;
   Vec TakeGates(Vec* q) const;

@@ -26,6 +26,11 @@ void GraniteKeys(const TinyModelSpec& spec, GgufWriter* writer) {
   writer->AddFloat32(spec.arch + ".attention.scale", 0.11f);
 }
 
+void Cohere2Keys(const TinyModelSpec& spec, GgufWriter* writer) {
+  writer->AddFloat32(spec.arch + ".logit_scale", 1.25f);
+  writer->AddString(spec.arch + ".rope.scaling.type", "none");
+}
+
 void GraniteMoeKeys(const TinyModelSpec& spec, GgufWriter* writer) {
   GraniteKeys(spec, writer);
   writer->AddUint32(spec.arch + ".expert_shared_feed_forward_length", static_cast<uint32_t>(spec.ffn));
@@ -216,6 +221,8 @@ const std::vector<TinyArch>& TinyArchs() {
        .latent = true},
       {.name = "glm4", .rope_base = 1e4, .half_rotation = true, .post_norms = true,
        .qkv_bias = true, .fused_gate_up = true},
+      {.name = "cohere2", .layers = 4, .sliding_window = true, .layer_norm = true,
+       .parallel = true, .always_tied = true, .add_keys = Cohere2Keys, .score_gain = 0.9f},
   };
   return archs;
 }

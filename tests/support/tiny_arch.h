@@ -38,6 +38,8 @@ struct TinyArch {
   bool wide_heads = false;       // twice embd / heads
   bool head_dim_keys = false;    // key_length and value_length, also where they follow
   bool pre_norms = true;         // before the half-blocks
+  bool layer_norm = false;       // norms subtract the mean; the key of epsilon is another
+  bool parallel = false;         // one norm for both half-blocks
   bool post_norms = false;       // behind them, on what they add
   bool head_norms = false;       // of each head of Q and K
   bool whole_norms = false;      // of Q and K over all heads

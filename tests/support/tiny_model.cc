@@ -187,7 +187,8 @@ void Builder::AddMetadata() {
   if (arch_.feed_forward) put("feed_forward_length", spec_.ffn);
   if (arch_.attention_period > 0) AddAttentionMetadata();
   put("vocab_size", spec_.vocab);
-  writer_->AddFloat32(Key("attention.layer_norm_rms_epsilon"), static_cast<float>(spec_.rms_eps));
+  writer_->AddFloat32(Key(arch_.layer_norm ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon"),
+                      static_cast<float>(spec_.rms_eps));
   if (arch_.experts) {
     put("expert_count", spec_.experts);
     put("expert_used_count", spec_.experts_used);
@@ -457,7 +458,7 @@ void Builder::AddTensors() {
     if (arch_.pre_norms) AddNorm(Name(layer, "attn_norm.weight"), spec_.embd);
     AddMixer(layer);
     if (!arch_.feed_forward) continue;
-    if (arch_.pre_norms) AddNorm(Name(layer, arch_.ffn_norm), spec_.embd);
+    if (arch_.pre_norms && !arch_.parallel) AddNorm(Name(layer, arch_.ffn_norm), spec_.embd);
     if (arch_.experts && !(arch_.dense_lead && layer < spec_.dense_lead)) {
       AddExperts(layer);
     } else {

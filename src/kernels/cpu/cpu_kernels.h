@@ -13,6 +13,7 @@
   void QuantizeSuperRow(const float* x, size_t k, int8_t* q, float* scale, int16_t* sums32,    \
                         int16_t* sums16);                                                      \
   void RmsNorm(const float* x, const float* weight, float eps, size_t n, float* out);          \
+  void LayerNorm(const float* x, const float* weight, float eps, size_t n, float* out);        \
   void AddVectors(const float* a, const float* b, size_t n, float* out);                       \
   void MulScalar(const float* x, float s, size_t n, float* out);                               \
   void FmaScalar(const float* x, float s, size_t n, float* out);                               \

@@ -1,4 +1,4 @@
-// RMS norm. docs/design/arithmetic.md, "Norms".
+// RMS norm and layer norm. docs/design/arithmetic.md, "Norms".
 namespace lull::LULL_ISA {
 
 void RmsNorm(const float* x, const float* weight, float eps, size_t n, float* out) {
@@ -23,6 +23,17 @@ void RmsNorm(const float* x, const float* weight, float eps, size_t n, float* ou
     StoreF32Partial(out + i, weight == nullptr ? v : Mul(v, LoadF32Partial(weight + i, n - i)),
                     n - i);
   }
+}
+
+void LayerNorm(const float* x, const float* weight, float eps, size_t n, float* out) {
+  F32 sum = ZeroF32();
+  size_t i = 0;
+  for (; i + 16 <= n; i += 16) sum = Add(sum, LoadF32(x + i));
+  if (i < n) sum = Add(sum, LoadF32Partial(x + i, n - i));
+  const F32 mean = Set1(SumLanes(sum) / static_cast<float>(n));
+  for (i = 0; i + 16 <= n; i += 16) StoreF32(out + i, Sub(LoadF32(x + i), mean));
+  if (i < n) StoreF32Partial(out + i, Sub(LoadF32Partial(x + i, n - i), mean), n - i);
+  RmsNorm(out, weight, eps, n, out);
 }
 
 }  // namespace lull::LULL_ISA

@@ -1,3 +1,5 @@
+#include <utility>
+
 #include "model/forward_state.h"
 
 namespace lull {
@@ -14,6 +16,18 @@ void FfnBlock(const ExecContext& ctx, ForwardState& s, size_t layer) {
   const MatMulItem down{&w.down, &s.gated, 0, s.rows, s.delta, w.down.rows};
   MatMul(ctx, *s.env, {&down, 1});
   s.pending = {s.delta, nullptr, w.ffn_post_norm};
+}
+
+void ParallelFfnBlock(const ExecContext& ctx, ForwardState& s, size_t layer) {
+  const auto n = static_cast<size_t>(s.h->embedding);
+  const PendingDelta attention = s.pending;
+  std::swap(s.delta, s.dense);  // the network writes where attention's output is not
+  s.pending = {};
+  FfnBlock(ctx, s, layer);
+  ForRows(ctx, s.rows, ElementwiseNs(s.env->kernels, 3 * n), [&](size_t row, int) {
+    float* out = s.delta + row * n;
+    s.env->kernels.add(out, attention.delta + row * n, n, out);
+  });
 }
 
 }  // namespace lull
