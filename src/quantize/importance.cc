@@ -94,7 +94,8 @@ class DatReader {
   }
   bool ReadFloats(std::vector<float>* floats) {
     int32_t count = 0;
-    if (!ReadCount(&count) || static_cast<size_t>(count) > bytes_.size() / sizeof(float))
+    if (!ReadCount(&count) || count == 0 ||
+        static_cast<size_t>(count) > bytes_.size() / sizeof(float))
       return false;
     floats->resize(static_cast<size_t>(count));
     memcpy(floats->data(), bytes_.data(), floats->size() * sizeof(float));

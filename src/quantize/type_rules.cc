@@ -178,7 +178,9 @@ class Chooser {
       choice.note = std::string("rows of ") + std::to_string(tensor.dims[0]) +
                     " do not divide into " + wanted->name + "'s blocks of " +
                     std::to_string(wanted->block_k);
-    if (choice.format->gguf_type_id == tensor.type_id) {
+    const bool gains =
+        choice.format == wanted || Width(choice.format->gguf_type_id) <= Width(tensor.type_id);
+    if (choice.format->gguf_type_id == tensor.type_id || !gains) {
       choice.format = nullptr;
       return choice;
     }

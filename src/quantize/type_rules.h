@@ -38,8 +38,8 @@ struct TypeChoices {
 };
 
 // Matrices are quantised; vectors, norms, routers, convolutions and position embeddings stay as
-// they are. Rows that a type's blocks do not divide take a type that does. What a mix adds to its
-// main type is left out where it would be wider than what the file has.
+// they are. Rows that a type's blocks do not divide take a type that does. That one, and what a mix
+// adds to its main type, are left out where they are wider than what the file has.
 //
 // kUsage for unknown types and patterns that are none; kUnsupported where a matrix has a type that
 // cannot be read.

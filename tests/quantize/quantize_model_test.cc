@@ -295,6 +295,11 @@ TEST_F(Rules, AMixAddsNothingThatTheSourceHasNot) {
   EXPECT_EQ(types["output.weight"], "Q4_K");
   EXPECT_EQ(types["blk.0.ffn_down.weight"], "Q4_K");
   EXPECT_EQ(Types(*file, {.type = "Q8_0"})["output.weight"], "Q8_0");  // what was asked for
+  const auto narrow = Shapes(96, /*tied=*/true, FindQuantFormatByName("Q4_1")->gguf_type_id);
+  types = Types(*narrow, {.type = "Q4_K_M"});
+  EXPECT_EQ(types["blk.0.attn_q.weight"], "Q4_1");  // not the Q5_0 that Q4_K gives way to
+  EXPECT_EQ(types["token_embd.weight"], "Q4_1");
+  EXPECT_EQ(Types(*narrow, {.type = "Q2_K"})["blk.9.attn_q.weight"], "IQ4_NL");
 }
 
 TEST_F(QuantizeModel, SourcesThatCannotBeReadAreNamed) {

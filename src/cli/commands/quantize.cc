@@ -185,6 +185,13 @@ class QuantizeCommand : public Command {
   }
 
   void Warn(const QuantizePlan& plan) const {
+    size_t again = 0;
+    for (const TensorChoice& choice : plan.choices.tensors)
+      again += choice.format != nullptr &&
+               FindQuantFormat(choice.tensor->type_id)->activations != ActivationForm::kF32;
+    if (again > 0)
+      fprintf(stderr, "lull: %zu matrices are quantised already: what they lost stays lost\n",
+              again);
     if (plan.without_importance.empty()) return;
     fprintf(stderr, "lull: the importance matrix says nothing of %zu matrices, %s among them\n",
             plan.without_importance.size(), plan.without_importance.front().c_str());
