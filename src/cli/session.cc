@@ -8,7 +8,7 @@
 
 #include "base/os/file_lock.h"
 #include "cli/output.h"
-#include "convert/convert.h"
+#include "convert/converted_models.h"
 #include "convert/hf_folder.h"
 #include "store/store.h"
 
@@ -104,39 +104,34 @@ Result<RuntimeOptions> RuntimeFlags::ToOptions() const {
 
 namespace {
 
-namespace fs = std::filesystem;
-
-// The GGUF file of a folder of safetensors, converted where that was not done yet. Whoever comes
-// second waits, and finds the file.
-Result<std::string> ConvertedModel(const std::string& folder) {
-  LULL_ASSIGN_OR_RETURN(const std::string key, HfFolderKey(folder));
-  const fs::path place = fs::path(ModelsFolder()) / ".converted" / key;
-  std::error_code ec;
-  fs::path name = fs::canonical(folder, ec).filename();
-  name += ".gguf";
-  const std::string path = (place / name).string();
-  if (fs::exists(path, ec)) return path;
-  fs::create_directories(place, ec);
-  if (ec)
-    return Status(ErrorCode::kIo, "cannot create folder: " + ec.message(), place.string(),
-                  "set LULL_HOME to a folder you can write to");
-  LULL_ASSIGN_OR_RETURN(const auto lock, os::FileLock::Acquire((place / ".lock").string()));
-  if (fs::exists(path, ec)) return path;
+// The GGUF file of a folder of safetensors.
+Result<std::string> Converted(const std::string& folder, const std::string& name) {
   ProgressBar bar;
-  ConvertOptions options;
-  options.progress = [&bar](uint64_t done, uint64_t total) {
+  ConvertedModels::Watch watch;
+  watch.progress = [&bar](uint64_t done, uint64_t total) {
     bar.Update("converting", done, total, "MiB");
-    return true;
   };
-  LULL_RETURN_IF_ERROR(ConvertHfFolder(folder, path, options).status());
-  return path;
+  watch.waiting = [&bar] { bar.Update("waiting for another conversion", 0, 0, "MiB"); };
+  return Conversions().Get(folder, name, watch);
 }
 
 }  // namespace
 
+ConvertedModels Conversions() {
+  return ConvertedModels((std::filesystem::path(ModelsFolder()) / ".converted").string());
+}
+
+std::string ResolveFolder(const std::string& model) {
+  if (IsHfFolder(model)) return model;
+  const Result<std::string> path = Store(ModelsFolder()).Resolve(model);
+  return path.ok() && IsHfFolder(*path) ? *path : std::string();
+}
+
 Result<std::string> ResolveModel(const std::string& model) {
-  if (IsHfFolder(model)) return ConvertedModel(model);
-  return Store(ModelsFolder()).Resolve(model);
+  if (IsHfFolder(model)) return Converted(model, "");
+  LULL_ASSIGN_OR_RETURN(std::string path, Store(ModelsFolder()).Resolve(model));
+  if (IsHfFolder(path)) return Converted(path, model);
+  return path;
 }
 
 Result<std::unique_ptr<Runtime>> OpenRuntime(const RuntimeFlags& flags) {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "convert/converted_models.h"
 #include "lull/model.h"
 #include "lull/runtime.h"
 #include "lull/status.h"
@@ -49,7 +50,11 @@ struct Session {
 
 // The runtime that the flags ask for; says where it has fewer threads than asked for.
 Result<std::unique_ptr<Runtime>> OpenRuntime(const RuntimeFlags& flags);
-// The path a MODEL argument means.
+// What folders of safetensors became.
+ConvertedModels Conversions();
+// The folder of safetensors a MODEL argument means, by path or by name; "" where it means none.
+std::string ResolveFolder(const std::string& model);
+// The path a MODEL argument means; of a folder of safetensors what it is converted to.
 Result<std::string> ResolveModel(const std::string& model);
 // Tokenizer and template alone.
 Result<std::unique_ptr<Model>> OpenVocabulary(const std::string& model);

@@ -2,6 +2,9 @@
 
 #include <chrono>
 #include <filesystem>
+#include <utility>
+
+#include "cli/session.h"
 
 namespace lull {
 namespace {
@@ -32,6 +35,9 @@ AvailableModel Describe(const StoredModel& stored) {
   AvailableModel model;
   model.name = stored.name;
   model.path = stored.path;
+  if (stored.kind == ModelKind::kSafetensors)
+    if (std::string converted = Conversions().Find(stored.path); !converted.empty())
+      model.path = std::move(converted);
   model.bytes = static_cast<int64_t>(stored.bytes);
   model.modified_unix_s =
       stored.pulled_unix_s > 0 ? stored.pulled_unix_s : ModifiedUnixS(stored.path);

@@ -61,7 +61,7 @@ class Converter {
   Result<ConvertSummary> Convert(const std::string& path) {
     writer_.AddString("general.architecture", architecture_.gguf);
     writer_.AddString("general.type", "model");
-    writer_.AddString("general.name", folder_.name);
+    writer_.AddString("general.name", options_.name.empty() ? folder_.name : options_.name);
     writer_.AddUint32("general.quantization_version", 2);
     LULL_RETURN_IF_ERROR(AddKeys(HfCommonKeys()));
     LULL_RETURN_IF_ERROR(AddKeys(architecture_.keys));

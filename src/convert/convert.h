@@ -12,6 +12,7 @@ namespace lull {
 struct ConvertOptions {
   // Of matrices: "F32", "F16", "BF16"; "": as the folder has them. Vectors become F32, always.
   std::string type;
+  std::string name;  // general.name; "": the folder's
   // Bytes of the file written so far, and of all; false gives up, which leaves no file.
   std::function<bool(uint64_t done, uint64_t total)> progress;
   bool durable = true;  // false: do not wait for the disk

@@ -54,6 +54,12 @@ TEST(Folder, RunsAsTheFileItWasMadeOf) {
   for (const auto& entry : fs::recursive_directory_iterator(world.directory.File("home")))
     files += entry.path().extension() == ".gguf";
   EXPECT_EQ(files, 1u);
+
+  EXPECT_EQ(world.Lull("list --json").json()["converted"].size(), 1u);
+  EXPECT_EQ(world.Lull("rm " + world.directory.File("Tiny")).exit_code, 0);
+  EXPECT_EQ(world.Lull("list --json").json()["converted"].size(), 0u);
+  EXPECT_TRUE(fs::exists(world.directory.File("Tiny/config.json")));
+  EXPECT_NE(world.Lull("rm " + world.directory.File("Tiny")).exit_code, 0);
 }
 
 TEST(Folder, ConvertWritesAFileThatRuns) {

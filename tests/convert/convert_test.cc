@@ -41,7 +41,7 @@ class Converted {
   }
   void Run(const std::string& type = "") {
     const auto summary =
-        ConvertHfFolder(folder, directory.File("out.gguf"), {type, nullptr, /*durable=*/false});
+        ConvertHfFolder(folder, directory.File("out.gguf"), {type, "", nullptr, /*durable=*/false});
     status = summary.status();
     if (!status.ok()) return;
     auto opened = GgufFile::Open(directory.File("out.gguf"));
@@ -395,7 +395,7 @@ TEST(Convert, RefusesFoldersThatAreNotWhole) {
 TEST(Convert, SurvivesEveryValueOfAnotherKind) {
   const Converted c({.type = "F32", .tokenizer = "gpt2"});
   const Json others[] = {nullptr, -1, 7, 1e300, "x", true, Json::array({1}), Json::object()};
-  const ConvertOptions unwritten = {"", [](uint64_t, uint64_t) { return false; }, false};
+  const ConvertOptions unwritten = {"", "", [](uint64_t, uint64_t) { return false; }, false};
   for (const char* name : {"config.json", "tokenizer.json", "tokenizer_config.json"}) {
     std::ifstream in(c.folder + "/" + name);
     const Json good = Json::parse(in);

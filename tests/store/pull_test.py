@@ -6,11 +6,13 @@
 import hashlib
 import http.client
 import json
+import math
 import os
 import pathlib
 import random
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -160,6 +162,47 @@ def safetensors_folders(setting):
     check(names == ["config.json", "empty.json", "model.safetensors", "tokenizer.json"], str(names))
     check((pathlib.Path(path) / "config.json").read_bytes() == b"{}", "other bytes")
     check("safetensors" in setting.run("show", "hf:o/tensors")[1], "show")
+    setting.sound()
+
+
+def tiny_llama():
+    """The files of a folder: a Llama of one layer, all weights zero, and single bytes as tokens."""
+    width, printable = 32, [b for b in range(256) if 0x21 <= b <= 0x7E or (b >= 0xA1 and b != 0xAD)]
+    signs = [chr(b) for b in printable] + [chr(0x100 + i) for i in range(256 - len(printable))]
+    config = {"model_type": "llama", "hidden_size": width, "intermediate_size": width, "num_hidden_layers": 1, "num_attention_heads": 1,
+              "vocab_size": 257, "max_position_embeddings": 64, "rms_norm_eps": 1e-5, "tie_word_embeddings": True, "bos_token_id": 0}
+    tokenizer = {"added_tokens": [{"id": 0, "content": "<s>", "special": True}], "pre_tokenizer": {"type": "ByteLevel"},
+                 "model": {"type": "BPE", "vocab": {sign: i + 1 for i, sign in enumerate(signs)}, "merges": []}}
+    layer = "model.layers.0."
+    shapes = {"model.embed_tokens.weight": [257, width], "model.norm.weight": [width], layer + "input_layernorm.weight": [width],
+              layer + "post_attention_layernorm.weight": [width]}
+    for name in ("self_attn.q", "self_attn.k", "self_attn.v", "self_attn.o", "mlp.gate", "mlp.up", "mlp.down"):
+        shapes[f"{layer}{name}_proj.weight"] = [width, width]
+    header, end = {}, 0
+    for name, shape in shapes.items():
+        size = 2 * math.prod(shape)
+        header[name] = {"dtype": "F16", "shape": shape, "data_offsets": [end, end + size]}
+        end += size
+    text = json.dumps(header).encode()
+    return {"config.json": json.dumps(config).encode(), "tokenizer.json": json.dumps(tokenizer).encode(),
+            "model.safetensors": struct.pack("<Q", len(text)) + text + bytes(end)}
+
+
+def a_pulled_folder_runs_by_its_name(setting):
+    for name, data in tiny_llama().items():
+        setting.hub.add("o/tiny", name, data)
+    setting.pulled("hf:o/tiny")
+    for name in ("hf:o/tiny", "hf:o/tiny"):
+        code, out, err = setting.run("run", name, "--raw", "--json", "-n", "2", "-t", "1", "--temp", "0", "hi")
+        check(code == 0 and len(json.loads(out)["tokens"]) == 2, out + err)
+    converted = json.loads(setting.run("list", "--json")[1])["converted"]
+    check(len(converted) == 1 and "/views/" in converted[0]["folder"], str(converted))
+    check(pathlib.Path(converted[0]["path"]).name == "tiny.gguf", str(converted))
+    out = setting.folder / "out.gguf"
+    check(setting.run("convert", "hf:o/tiny", "--out", str(out))[0] == 0 and out.exists(), "convert by name")
+    check(setting.run("rm", "hf:o/tiny")[0] == 0, "rm")
+    check(json.loads(setting.run("list", "--json")[1]) == {"models": [], "converted": []}, "rm leaves something")
+    check(not pathlib.Path(converted[0]["path"]).exists(), "the converted file is left")
     setting.sound()
 
 
@@ -423,7 +466,8 @@ def a_server_pulls_copies_and_removes(setting):
     setting.sound()
 
 
-CASES = [pulls_and_runs, a_server_pulls_copies_and_removes, chooses_a_file, split_files, safetensors_folders, heals_what_passes,
+CASES = [pulls_and_runs, a_server_pulls_copies_and_removes, chooses_a_file, split_files, safetensors_folders,
+         a_pulled_folder_runs_by_its_name, heals_what_passes,
          says_what_does_not_pass, continues_where_it_stopped, keeps_the_token_to_itself,
          refuses_what_is_hostile, lists_of_many_pages, copies_and_removes, catalogue_files_take_part,
          several_at_once, the_same_by_several_processes, killed_and_taken_up]

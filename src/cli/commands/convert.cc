@@ -1,10 +1,13 @@
 #include "convert/convert.h"
 
 #include <cstdio>
+#include <utility>
 
 #include "base/os/interrupt.h"
 #include "cli/command.h"
 #include "cli/output.h"
+#include "cli/session.h"
+#include "convert/hf_folder.h"
 
 namespace lull {
 namespace {
@@ -16,7 +19,8 @@ class ConvertCommand : public Command {
     return "Write a folder of config.json, tokenizer.json and safetensors as a GGUF file";
   }
   void AddOptions(CLI::App& app) override {
-    app.add_option("folder", folder_, "the model's folder")->required();
+    app.add_option("folder", folder_, "the model's folder, or the name of one that was pulled")
+        ->required();
     app.add_option("-o,--out", out_, "the file to write")->required();
     app.add_option("--type", options_.type, "F32, F16 or BF16 (default: as the folder has it)")
         ->check(CLI::IsMember({"F32", "F16", "BF16"}));
@@ -28,6 +32,10 @@ class ConvertCommand : public Command {
       bar.Update("converting", done, total, "MiB");
       return !interrupt.raised();
     };
+    if (!IsHfFolder(folder_)) {
+      const std::string folder = ResolveFolder(folder_);
+      if (!folder.empty()) options_.name = std::exchange(folder_, folder);
+    }
     const Result<ConvertSummary> summary = ConvertHfFolder(folder_, out_, options_);
     bar.Finish();
     if (!summary.ok()) return summary.status();

@@ -90,7 +90,7 @@ class ServeCommand : public Command {
     LULL_ASSIGN_OR_RETURN(const Guard guard, guard_.ToGuard(http_));
     LULL_ASSIGN_OR_RETURN(hub_.keep_alive_ms, ParseKeepAliveFlag());
     LULL_ASSIGN_OR_RETURN(const HubOptions origin, HubFlags().ToOptions());
-    if (IsHfFolder(model_)) {
+    if (!ResolveFolder(model_).empty()) {
       LULL_ASSIGN_OR_RETURN(model_, ResolveModel(model_));
     }
     // Forked before there are threads, weights and the sandbox: it stays as small as this is now.
