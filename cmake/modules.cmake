@@ -97,6 +97,12 @@ target_link_options(lull_planted PRIVATE LINKER:--wrap=_ZN4lull2os12ProcessCpuNs
 add_test(NAME planted_faults COMMAND python3 ${PROJECT_SOURCE_DIR}/tests/evidence/planted.py $<TARGET_FILE:lull>
          $<TARGET_FILE:lull_planted>)
 set_tests_properties(planted_faults PROPERTIES LABELS evidence_slow TIMEOUT 1500 SKIP_RETURN_CODE 77 RUN_SERIAL ON)
+# A real file of safetensors, where its package can be fetched.
+add_executable(safetensors_dump tools/safetensors_dump.cc)
+target_link_libraries(safetensors_dump PRIVATE lull_formats)
+add_test(NAME real_safetensors COMMAND python3 ${PROJECT_SOURCE_DIR}/tests/formats/real_safetensors_test.py
+         $<TARGET_FILE:safetensors_dump> $<TARGET_FILE:lull>)
+set_tests_properties(real_safetensors PROPERTIES LABELS slow TIMEOUT 600 SKIP_RETURN_CODE 77)
 add_executable(tokenize_dump EXCLUDE_FROM_ALL tools/tokenize_dump.cc)
 target_link_libraries(tokenize_dump PRIVATE lull_tokenizer)
 add_executable(render_template EXCLUDE_FROM_ALL tools/render_template.cc)

@@ -248,7 +248,8 @@ class TokenizerConverter {
       if (left.find(' ') != std::string::npos || right.find(' ') != std::string::npos)
         return Invalid("merge " + std::to_string(lines.size()) + " has a space in a part",
                        "model.merges");
-      lines.push_back(left + " " + right);
+      lines.push_back(left);
+      lines.back().append(" ").append(right);
     }
     writer_->AddStringArray("tokenizer.ggml.merges", lines);
     return Status();
