@@ -36,6 +36,8 @@ class Adapter {
   ~Adapter();
 
   const AdapterInfo& info() const;
+  // Whether it was loaded for this model, as it is loaded now.
+  bool Fits(const Model& model) const;
 
   struct Rep;  // for Lull's own modules
   explicit Adapter(std::unique_ptr<Rep> rep);

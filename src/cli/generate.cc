@@ -58,6 +58,7 @@ struct Collector {
 Result<Generation> Generate(Engine& engine, const std::vector<int32_t>& prompt_tokens,
                             const GenerationFlags& flags, const TextFn& on_text) {
   Request request;
+  request.adapters = flags.adapters;
   request.prompt_tokens = prompt_tokens;
   request.sampling = flags.sampling;
   request.max_new_tokens = flags.max_new_tokens;

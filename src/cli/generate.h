@@ -18,6 +18,7 @@ struct GenerationFlags {
   int logprobs = 0;
   bool ignore_eog = false;
   std::vector<int32_t> shown_tokens;  // no flag: see Request
+  std::vector<AdapterUse> adapters;   // no flag: AdapterFlags
 
   void AddTo(CLI::App& app);
 };

@@ -29,4 +29,8 @@ Result<std::shared_ptr<const Adapter>> Adapter::Load(const std::string& path, co
   return std::shared_ptr<const Adapter>(std::make_shared<Adapter>(std::move(*loaded)));
 }
 
+bool Adapter::Fits(const Model& model) const {
+  return model.rep().loaded != nullptr && model.rep().loaded->id() == rep_->model_id;
+}
+
 }  // namespace lull

@@ -65,7 +65,7 @@ class AdapterLoader {
       (p.is_b ? pair.b : pair.a) = MatrixOf(p, rep->memory.data());
     }
     rep->info.matrices = static_cast<int64_t>(rep->table.size());
-    rep->model = &model_;
+    rep->model_id = model_.id();
     static std::atomic<uint64_t> last_id{0};
     rep->info.id = ++last_id;
     return rep;

@@ -16,8 +16,8 @@ namespace lull {
 
 struct Adapter::Rep {
   AdapterInfo info;
-  const LoadedModel* model = nullptr;  // whose matrices they are
-  LowRankTable table;                  // alpha / rank is in b
+  uint64_t model_id = 0;  // LoadedModel::id() of whose matrices they are
+  LowRankTable table;     // alpha / rank is in b
   os::Memory memory;
   std::shared_ptr<void> held;  // what approve gave, for as long as the adapter lives
 };

@@ -1,6 +1,7 @@
 #include "model/loaded_model.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <map>
 #include <string>
@@ -225,6 +226,12 @@ ModelInfo Describe(const GgufFile& file, const Architecture& architecture, const
 }
 
 }  // namespace
+
+LoadedModel::LoadedModel()
+    : id_([] {
+        static std::atomic<uint64_t> last{0};
+        return ++last;
+      }()) {}
 
 Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ExecContext& ctx, const GgufFile& file,
                                                        PackUse use, const Hooks& hooks) {

@@ -45,6 +45,7 @@ class LoadedModel {
                                                    const Hooks& hooks = {});
 
   const ModelInfo& info() const { return info_; }
+  uint64_t id() const { return id_; }  // of this load; no other of the process has it
   const Architecture& architecture() const { return *architecture_; }
   const Hparams& hparams() const { return hparams_; }
   const ModelWeights& weights() const { return weights_; }
@@ -55,11 +56,12 @@ class LoadedModel {
   const PackFile* pack() const { return pack_.get(); }  // null: repacked
 
  private:
-  LoadedModel() = default;
+  LoadedModel();
   // Why a pack that is there is not used; "" where it is, or there is none.
   Result<std::string> MapPack(const ExecContext& ctx, const GgufFile& file, PackUse use);
   Status Repack(const ExecContext& ctx, const GgufFile& file, const WeightPlan& plan,
                 const std::function<void()>& give_way);
+  const uint64_t id_;
   const Architecture* architecture_ = nullptr;
   Hparams hparams_;
   ModelWeights weights_;

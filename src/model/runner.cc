@@ -423,7 +423,7 @@ Status ModelRunner::SetAdapters(int sequence, std::span<const AdapterUse> adapte
   SequenceAdapters set;
   for (const AdapterUse& use : adapters) {
     const auto scale = static_cast<float>(use.scale);
-    if (use.adapter == nullptr || use.adapter->rep().model != &model_)
+    if (use.adapter == nullptr || use.adapter->rep().model_id != model_.id())
       return Status(ErrorCode::kUsage, "an adapter of another model", "adapters");
     if (!std::isfinite(scale))
       return Status(ErrorCode::kUsage, "the scale of an adapter is no finite number", "adapters");

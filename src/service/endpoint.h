@@ -20,18 +20,20 @@
 namespace lull {
 
 class LoadSampler;
+class ServedAdapters;
 
 // What endpoints share. Outlives every request.
 struct Service {
   ModelHub* hub = nullptr;
   Runtime* runtime = nullptr;
-  Worker* worker = nullptr;         // runs the endpoints that tokenize
-  ModelCatalog* catalog = nullptr;  // null: no models but those of the hub
-  Worker* store_worker = nullptr;   // fetches and removes models, which takes its time
-  ModelCards model_cards;           // of files, loaded or not
-  LoadSampler* load = nullptr;      // what /dash shows of the last minute; null: not kept
-  std::string evidence_path;        // whose last record /dash shows; "": none
-  std::vector<Finding> warnings;    // of this machine, as /dash shows them
+  Worker* worker = nullptr;            // runs the endpoints that tokenize
+  ModelCatalog* catalog = nullptr;     // null: no models but those of the hub
+  ServedAdapters* adapters = nullptr;  // of the server's own model; null: it has none
+  Worker* store_worker = nullptr;      // fetches and removes models, which takes its time
+  ModelCards model_cards;              // of files, loaded or not
+  LoadSampler* load = nullptr;         // what /dash shows of the last minute; null: not kept
+  std::string evidence_path;           // whose last record /dash shows; "": none
+  std::vector<Finding> warnings;       // of this machine, as /dash shows them
   int64_t start_unix_s = 0;
   double default_temperature = 1.0;
   double ollama_temperature = 0.8;  // of /api/chat and /api/generate: Ollama's default

@@ -60,7 +60,7 @@ Status SyntaxError(WorkMeter* work, const std::string& text) {
 
 }  // namespace
 
-Result<Json> ParseJson(const std::string& text, const JsonLimits& limits, const ExecContext& ctx) {
+Result<Json> ParseAnyJson(const std::string& text, const JsonLimits& limits, const ExecContext& ctx) {
   WorkMeter work(ctx);
   const JsonShape shape = ShapeOf(&work, text);
   if (shape.depth > limits.max_depth)
@@ -78,9 +78,13 @@ Result<Json> ParseJson(const std::string& text, const JsonLimits& limits, const 
   Json json = Json::parse(PacedChars(&work, text.data()),
                           PacedChars(&work, text.data() + text.size()), nullptr, false);
   if (json.is_discarded()) return SyntaxError(&work, text);
-  if (!json.is_object())
-    return Status(ErrorCode::kInvalidInput, "the body is not a JSON object", "body");
   return json;
+}
+
+Result<Json> ParseJson(const std::string& text, const JsonLimits& limits, const ExecContext& ctx) {
+  LULL_ASSIGN_OR_RETURN(Json json, ParseAnyJson(text, limits, ctx));
+  if (json.is_object()) return json;
+  return Status(ErrorCode::kInvalidInput, "the body is not a JSON object", "body");
 }
 
 const Json* JsonFields::Get(const char* name) {
@@ -91,6 +95,10 @@ const Json* JsonFields::Get(const char* name) {
 
 void JsonFields::Fail(const char* name, const std::string& message) {
   if (status_.ok()) status_ = Status(ErrorCode::kUsage, std::string(name) + ": " + message, name);
+}
+
+void JsonFields::Fail(const Error& error) {
+  if (status_.ok()) status_ = error;
 }
 
 double JsonFields::Number(const char* name, double fallback, double min, double max) {

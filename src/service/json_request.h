@@ -27,6 +27,10 @@ struct JsonLimits {
 Result<Json> ParseJson(const std::string& text, const JsonLimits& limits = {},
                        const ExecContext& ctx = ExecContext());
 
+// The same of a body that need not be an object.
+Result<Json> ParseAnyJson(const std::string& text, const JsonLimits& limits = {},
+                          const ExecContext& ctx = ExecContext());
+
 class JsonFields {
  public:
   explicit JsonFields(const Json& object) : object_(object) {}
@@ -39,6 +43,7 @@ class JsonFields {
   const Json* Get(const char* name);  // any type; null where absent or null
   void Ignore(const char* name);      // accepted without effect
   void Fail(const char* name, const std::string& message);
+  void Fail(const Error& error);
 
   // The first error; fields that nobody reads are none.
   const Status& FirstError() const { return status_; }

@@ -23,6 +23,7 @@ struct ServedModel {
   std::shared_ptr<Engine> engine;  // never destroyed from within its own events
   int64_t created_unix_s = 0;
   int64_t resident_bytes = 0;  // weights and KV pool
+  bool own = false;            // the server's own, which adapters are of
   AvailableModel file;         // empty where the hub was not told
 };
 using ServedModelPtr = std::shared_ptr<const ServedModel>;
@@ -74,7 +75,7 @@ class SingleModelHub : public ModelHub {
  public:
   SingleModelHub(std::string id, Model& model, Engine& engine, int64_t created_unix_s)
       : served_(std::make_shared<ServedModel>(ServedModel{
-            std::move(id), Borrowed(model), Borrowed(engine), created_unix_s, 0, {}})) {}
+            std::move(id), Borrowed(model), Borrowed(engine), created_unix_s, 0, true, {}})) {}
   using ModelHub::Acquire;
   void Acquire(const ModelQuery&, AcquireFn fn) override { fn(served_); }
   std::vector<ModelResidency> Residents() const override { return {{served_, false, -1}}; }

@@ -311,6 +311,7 @@ struct OnDemandHub::Core : std::enable_shared_from_this<Core> {
     auto entry = std::make_unique<Entry>();
     entry->name = file.name;
     entry->served = std::move(*result);
+    entry->served.own = file.name == options.own;
     entry->keep_alive_ms = file.name == options.own ? -1 : options.keep_alive_ms;
     entry->expires = In(entry->keep_alive_ms);
     entry->doomed = stop;

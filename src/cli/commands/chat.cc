@@ -2,6 +2,7 @@
 #include <iostream>
 
 #include "base/os/os.h"
+#include "cli/adapter_flags.h"
 #include "cli/answer_printer.h"
 #include "cli/command.h"
 #include "cli/generate.h"
@@ -18,12 +19,14 @@ class ChatCommand : public Command {
   void AddOptions(CLI::App& app) override {
     app.add_option("model", model_, "path or name")->required();
     app.add_option("--system", system_, "system message");
+    adapters_.AddTo(app);
     runtime_.AddTo(app);
     generation_.AddTo(app);
   }
 
   Status Run() override {
     LULL_ASSIGN_OR_RETURN(Session session, Session::Open(model_, runtime_));
+    LULL_ASSIGN_OR_RETURN(generation_.adapters, adapters_.Load(*session.model, *session.runtime));
     EngineOptions options;
     options.max_sequences = 1;
     LULL_ASSIGN_OR_RETURN(const auto engine,
@@ -68,6 +71,7 @@ class ChatCommand : public Command {
   }
 
   std::string model_, system_;
+  AdapterFlags adapters_;
   RuntimeFlags runtime_;
   GenerationFlags generation_;
 };

@@ -5,6 +5,7 @@
 #include <iterator>
 
 #include "base/os/os.h"
+#include "cli/adapter_flags.h"
 #include "cli/answer_printer.h"
 #include "cli/command.h"
 #include "cli/generate.h"
@@ -42,6 +43,7 @@ class RunCommand : public Command {
     app.add_option("--kv-type", kv_type_, "f16, bf16, f32 or q8_0 (int8)");
     app.add_option("--activation-type", activation_type_, kActivationTypeHelp);
     app.add_option("-c,--ctx", context_tokens_, "context length in tokens");
+    adapters_.AddTo(app);
     runtime_.AddTo(app);
     generation_.AddTo(app);
   }
@@ -50,6 +52,7 @@ class RunCommand : public Command {
     const int64_t start_ns = os::MonotonicNs();
     LULL_RETURN_IF_ERROR(ReadPrompt());
     LULL_ASSIGN_OR_RETURN(Session session, Session::Open(model_, runtime_));
+    LULL_ASSIGN_OR_RETURN(generation_.adapters, adapters_.Load(*session.model, *session.runtime));
     LULL_ASSIGN_OR_RETURN(const ChatPrompt prompt, MakePrompt(*session.model));
     LULL_ASSIGN_OR_RETURN(const std::vector<int32_t> tokens,
                           session.model->TokenizePrompt(prompt.text));
@@ -160,6 +163,7 @@ class RunCommand : public Command {
   std::string activation_type_ = "q8_0";
   int64_t context_tokens_ = 0;
   bool raw_ = false;
+  AdapterFlags adapters_;
   RuntimeFlags runtime_;
   GenerationFlags generation_;
 };

@@ -1,3 +1,4 @@
+#include "cli/adapter_flags.h"
 #include "cli/command.h"
 #include "cli/output.h"
 #include "cli/session.h"
@@ -47,6 +48,7 @@ class ScoreCommand : public Command {
         ->check(CLI::Range(1, 1000));
     app.add_option("--kv-type", kv_type_, "f16, bf16, f32 or q8_0 (int8)");
     app.add_option("--activation-type", activation_type_, kActivationTypeHelp);
+    adapters_.AddTo(app);
     runtime_.AddTo(app);
   }
 
@@ -54,6 +56,7 @@ class ScoreCommand : public Command {
   Status Run() override {
     LULL_ASSIGN_OR_RETURN(const std::vector<int32_t> tokens, ReadTokens(tokens_file_));
     LULL_ASSIGN_OR_RETURN(Session session, Session::Open(model_, runtime_));
+    LULL_ASSIGN_OR_RETURN(const auto adapters, adapters_.Load(*session.model, *session.runtime));
     LULL_RETURN_IF_ERROR(CheckTokens(tokens, session.model->info().vocab_size));
     DecoderOptions options;
     options.kv_type = kv_type_;
@@ -61,7 +64,7 @@ class ScoreCommand : public Command {
     options.max_context_tokens = static_cast<int64_t>(tokens.size());
     LULL_ASSIGN_OR_RETURN(const auto decoder,
                           Decoder::Create(*session.model, *session.runtime, options));
-    LULL_ASSIGN_OR_RETURN(const int32_t sequence, decoder->OpenSequence());
+    LULL_ASSIGN_OR_RETURN(const int32_t sequence, decoder->OpenSequence(adapters));
     const size_t vocab = static_cast<size_t>(session.model->info().vocab_size);
     std::vector<float> logits(vocab * kRowsAtOnce);
     Json positions = Json::array(), targets = Json::array();
@@ -103,6 +106,7 @@ class ScoreCommand : public Command {
   std::string kv_type_ = "f16";
   std::string activation_type_ = "q8_0";
   int top_ = 10;
+  AdapterFlags adapters_;
   RuntimeFlags runtime_;
 };
 

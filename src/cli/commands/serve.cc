@@ -5,6 +5,7 @@
 #include "base/os/limits.h"
 #include "base/os/os.h"
 #include "base/os/sandbox.h"
+#include "cli/adapter_flags.h"
 #include "cli/command.h"
 #include "cli/guard_flags.h"
 #include "cli/hub_flags.h"
@@ -79,6 +80,7 @@ class ServeCommand : public Command {
                    "temperature where a request names none (default 1; of Ollama's API 0.8)");
     app.add_option("--evidence", evidence_, "file of bench records whose last one /dash shows");
     guard_.AddTo(app, &http_);
+    adapters_.AddTo(app);
     app.add_flag("--no-sandbox", no_sandbox_, "keep rights that a server does not need");
     runtime_.courteous = true;
     runtime_.AddTo(app);
@@ -123,6 +125,7 @@ class ServeCommand : public Command {
                                 Route(service, request, std::move(responder));
                               },
                               [&guard](const HttpHead& head) { return guard.Check(head); }));
+    const std::unique_ptr<ServedAdapters> adapters = adapters_.MakeServed(*runtime);
     // Destroyed before the server, whose connections the engines' events hold.
     OnDemandHub hub(hub_, catalog, EngineLoader(*runtime, engine_));
     LULL_RETURN_IF_ERROR(hub.start_status());
@@ -142,6 +145,11 @@ class ServeCommand : public Command {
     if (!hub_.own.empty()) {
       LULL_ASSIGN_OR_RETURN(const ServedModelPtr own, LoadOwn(hub));
       AnnounceLoad(own->model->info());
+      LULL_RETURN_IF_ERROR(adapters_.AddAll(*own->model, adapters.get()));
+      service.adapters = adapters.get();
+    } else if (adapters_.any() || !adapters_.folder.empty()) {
+      return Status(ErrorCode::kUsage, "adapters without a model of the server's own", "--lora",
+                    "lull serve MODEL --lora ...");
     }
     manager.KeepTelling(*server, [&hub, &runtime, watch = StepWatch()]() mutable {
       // Pausing for the budget is getting on too.
@@ -217,6 +225,7 @@ class ServeCommand : public Command {
   }();
   EngineOptions engine_;
   GuardFlags guard_;
+  ServedAdapterFlags adapters_;
   bool no_sandbox_ = false;
   RuntimeFlags runtime_;
 };

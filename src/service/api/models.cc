@@ -1,5 +1,6 @@
 #include <set>
 
+#include "service/adapters.h"
 #include "service/endpoint.h"
 #include "service/json_request.h"
 #include "service/ollama/ollama.h"
@@ -22,6 +23,23 @@ Json Describe(const AvailableModel& file) {
           {"owned_by", "lull"}};
 }
 
+// As vLLM shows them: models whose parent is the one that they adapt.
+Json Describe(const ServedAdapter& entry, const ServedModel& base) {
+  return {{"id", entry.name},
+          {"object", "model"},
+          {"created", base.created_unix_s},
+          {"owned_by", "lull"},
+          {"root", entry.path},
+          {"parent", base.id},
+          {"max_model_len", base.engine->max_context_tokens()}};
+}
+
+void AddAdapters(const Service& service, const ServedModel& base, std::vector<Json>* models) {
+  if (service.adapters == nullptr || !base.own) return;
+  for (const ServedAdapter& entry : service.adapters->List())
+    models->push_back(Describe(entry, base));
+}
+
 // What is loaded, the server's own first, then what a request could have loaded.
 std::vector<Json> Models(const Service& service) {
   std::vector<Json> models;
@@ -29,6 +47,7 @@ std::vector<Json> Models(const Service& service) {
   for (const ServedModelPtr& served : service.hub->Loaded()) {
     models.push_back(Describe(*served));
     names.insert(served->id);
+    AddAdapters(service, *served, &models);
   }
   if (service.catalog == nullptr) return models;
   for (const AvailableModel& file : service.catalog->List())

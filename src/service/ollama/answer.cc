@@ -248,6 +248,7 @@ Status SubmitOllama(OllamaCall& call, OllamaKind kind, std::vector<int32_t> prom
   JsonFields fields(call.call.body);
   ReadScheduling(call.call, fields, &request);
   LULL_RETURN_IF_ERROR(fields.FirstError());
+  LULL_RETURN_IF_ERROR(ReadAdapters(call.call, call.params.model, nullptr, &request));
   LULL_RETURN_IF_ERROR(SetConstraint(*call.call.served->model, call.params.format, &request));
   GenerationJob generation;
   generation.id = NextId(kind == OllamaKind::kChat ? "chat-" : "gen-");

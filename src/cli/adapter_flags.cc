@@ -1,0 +1,96 @@
+#include "cli/adapter_flags.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+
+namespace lull {
+
+namespace fs = std::filesystem;
+
+void AdapterFlags::AddTo(CLI::App& app) {
+  app.add_option("--lora", plain, "LoRA adapter (GGUF); may be given several times")
+      ->allow_extra_args(false);
+  app.add_option("--lora-scaled", scaled, "PATH:SCALE of an adapter")->allow_extra_args(false);
+}
+
+Result<ScaledPath> ParseScaledPath(const std::string& text) {
+  const size_t colon = text.rfind(':');
+  const Status bad(ErrorCode::kUsage, "\"" + text + "\" is no PATH:SCALE", "--lora-scaled",
+                   "for example adapter.gguf:0.5");
+  if (colon == std::string::npos || colon == 0 || colon + 1 == text.size()) return bad;
+  char* end = nullptr;
+  const double scale = strtod(text.c_str() + colon + 1, &end);
+  if (*end != 0 || !(std::abs(scale) <= 1e6)) return bad;
+  return ScaledPath{text.substr(0, colon), scale};
+}
+
+Result<std::shared_ptr<const Adapter>> OpenAdapter(const std::string& path, const Model& model,
+                                                   Runtime& runtime) {
+  return Adapter::Load(path, model, runtime);
+}
+
+Result<std::vector<AdapterUse>> AdapterFlags::Load(const Model& model, Runtime& runtime) const {
+  std::vector<ScaledPath> paths;
+  for (const std::string& path : plain) paths.push_back({path, 1.0});
+  for (const std::string& text : scaled) {
+    LULL_ASSIGN_OR_RETURN(ScaledPath path, ParseScaledPath(text));
+    paths.push_back(std::move(path));
+  }
+  std::vector<AdapterUse> uses;
+  for (const ScaledPath& path : paths) {
+    LULL_ASSIGN_OR_RETURN(auto adapter, OpenAdapter(path.path, model, runtime));
+    uses.push_back({std::move(adapter), path.scale});
+  }
+  return uses;
+}
+
+void ServedAdapterFlags::AddTo(CLI::App& app) {
+  applied.AddTo(app);
+  app.add_option("--lora-modules", named,
+                 "NAME=PATH of an adapter; a request whose model is NAME gets it")
+      ->allow_extra_args(false);
+  app.add_option("--lora-folder", folder, "let clients load adapters from this folder");
+}
+
+std::unique_ptr<ServedAdapters> ServedAdapterFlags::MakeServed(Runtime& runtime) const {
+  const auto open = [&runtime](const std::string& path, const Model& model) {
+    return OpenAdapter(path, model, runtime);
+  };
+  ServedAdapters::LocateFn locate;
+  if (!folder.empty())
+    locate = [root = folder](const std::string& path) { return LocateBelow(root, path); };
+  return std::make_unique<ServedAdapters>(open, std::move(locate));
+}
+
+Status ServedAdapterFlags::AddAll(const Model& model, ServedAdapters* served) const {
+  for (const std::string& path : applied.plain)
+    LULL_RETURN_IF_ERROR(served->Add(model, fs::path(path).stem().string(), path, 1.0));
+  for (const std::string& text : applied.scaled) {
+    LULL_ASSIGN_OR_RETURN(const ScaledPath scaled, ParseScaledPath(text));
+    LULL_RETURN_IF_ERROR(
+        served->Add(model, fs::path(scaled.path).stem().string(), scaled.path, scaled.scale));
+  }
+  for (const std::string& text : named) {
+    const size_t equals = text.find('=');
+    if (equals == std::string::npos || equals == 0 || equals + 1 == text.size())
+      return Status(ErrorCode::kUsage, "\"" + text + "\" is no NAME=PATH", "--lora-modules",
+                    "for example sql=adapters/sql.gguf");
+    LULL_RETURN_IF_ERROR(served->Add(model, text.substr(0, equals), text.substr(equals + 1), 0.0));
+  }
+  return Status();
+}
+
+Result<std::string> LocateBelow(const std::string& folder, const std::string& path) {
+  std::error_code ec;
+  const fs::path root = fs::canonical(folder, ec);
+  if (ec)
+    return Status(ErrorCode::kNotFound, "cannot open the folder: " + ec.message(), "--lora-folder");
+  const fs::path file = fs::canonical(root / path, ec);  // an absolute path replaces root
+  const auto parted = std::mismatch(root.begin(), root.end(), file.begin(), file.end());
+  if (ec || parted.first != root.end() || parted.second == file.end())
+    return Status(ErrorCode::kNotFound, "no such file in the folder of adapters", "lora_path");
+  return file.string();
+}
+
+}  // namespace lull
