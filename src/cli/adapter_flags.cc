@@ -1,15 +1,22 @@
 #include "cli/adapter_flags.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <filesystem>
+
+#include "base/os/os.h"
+#include "cli/output.h"
+#include "convert/peft_folder.h"
+#include "formats/gguf.h"
 
 namespace lull {
 
 namespace fs = std::filesystem;
 
 void AdapterFlags::AddTo(CLI::App& app) {
-  app.add_option("--lora", plain, "LoRA adapter (GGUF); may be given several times")
+  app.add_option("--lora", plain,
+                 "LoRA adapter (GGUF, or a folder of PEFT's); may be given several times")
       ->allow_extra_args(false);
   app.add_option("--lora-scaled", scaled, "PATH:SCALE of an adapter")->allow_extra_args(false);
 }
@@ -27,7 +34,20 @@ Result<ScaledPath> ParseScaledPath(const std::string& text) {
 
 Result<std::shared_ptr<const Adapter>> OpenAdapter(const std::string& path, const Model& model,
                                                    Runtime& runtime) {
-  return Adapter::Load(path, model, runtime);
+  if (!IsPeftFolder(path)) return Adapter::Load(path, model, runtime);
+  static std::atomic<int> count{0};
+  const fs::path folder = fs::path(ModelsFolder()) / ".adapters";
+  std::error_code ec;
+  fs::create_directories(folder, ec);
+  const fs::path name = std::to_string(os::ProcessId()) + "-" + std::to_string(++count) + ".gguf";
+  const std::string file = (folder / name).string();
+  ConvertOptions options;
+  options.durable = false;
+  LULL_ASSIGN_OR_RETURN(const auto base, GgufFile::Open(model.info().path));
+  LULL_RETURN_IF_ERROR(ConvertPeftFolder(path, *base, file, options).status());
+  auto adapter = Adapter::Load(file, model, runtime);
+  fs::remove(file, ec);
+  return adapter;
 }
 
 Result<std::vector<AdapterUse>> AdapterFlags::Load(const Model& model, Runtime& runtime) const {

@@ -42,7 +42,7 @@ struct ScaledPath {
 // "x.gguf:0.5"; errors name the flag.
 Result<ScaledPath> ParseScaledPath(const std::string& text);
 
-// A GGUF adapter for this model.
+// A GGUF adapter for this model, or a folder of PEFT's, converted on the way.
 Result<std::shared_ptr<const Adapter>> OpenAdapter(const std::string& path, const Model& model,
                                                    Runtime& runtime);
 

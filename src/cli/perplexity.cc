@@ -16,10 +16,11 @@ struct Sum {
   int64_t tokens = 0;
 };
 
-Status ScoreChunk(const Model& model, Decoder& decoder, std::span<const int32_t> tokens, Sum* sum) {
+Status ScoreChunk(const Model& model, Decoder& decoder, std::span<const AdapterUse> adapters,
+                  std::span<const int32_t> tokens, Sum* sum) {
   const size_t vocab = static_cast<size_t>(model.info().vocab_size);
   const size_t first = tokens.size() / 2;
-  LULL_ASSIGN_OR_RETURN(const int32_t sequence, decoder.OpenSequence());
+  LULL_ASSIGN_OR_RETURN(const int32_t sequence, decoder.OpenSequence(adapters));
   std::vector<float> logits(vocab * kLogitsRowsAtOnce);
   for (size_t begin = 0; begin + 1 < tokens.size();) {
     const bool scored = begin >= first;
@@ -86,7 +87,7 @@ Result<Perplexity> MeasurePerplexity(const Model& model, Runtime& runtime, const
   for (size_t i = 0; i < chunks.size(); ++i) {
     if (options.cancelled != nullptr && options.cancelled->load())
       return Status(ErrorCode::kCancelled, "measuring was cancelled", model.info().path);
-    LULL_RETURN_IF_ERROR(ScoreChunk(model, *decoder, chunks[i], &sum));
+    LULL_RETURN_IF_ERROR(ScoreChunk(model, *decoder, options.adapters, chunks[i], &sum));
     bar.Update(options.label, i + 1, chunks.size(), "chunks");
   }
   bar.Finish();

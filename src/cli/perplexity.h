@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "lull/model.h"
+#include "lull/request.h"
 #include "lull/runtime.h"
 #include "lull/status.h"
 
@@ -44,6 +45,7 @@ struct PerplexityOptions {
   TextFlags text;
   std::string kv_type = "f16";
   std::string activation_type = "q8_0";
+  std::vector<AdapterUse> adapters;
   const std::atomic<bool>* cancelled = nullptr;
   std::string label = "perplexity";  // of the progress bar
 };

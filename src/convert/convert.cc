@@ -23,25 +23,6 @@ namespace {
 using Json = nlohmann::json;
 using Rows = HfTensor::Rows;
 
-// The numbers in the holes of "a.{}.b.{}.c" that make it `name`; false where none do.
-bool Match(std::string_view pattern, std::string_view name, std::vector<uint64_t>* numbers) {
-  numbers->clear();
-  while (!pattern.empty()) {
-    if (pattern.starts_with("{}")) {
-      const size_t digits = std::min(name.find_first_not_of("0123456789"), name.size());
-      if (digits == 0 || digits > 4) return false;
-      numbers->push_back(std::stoull(std::string(name.substr(0, digits))));
-      pattern.remove_prefix(2);
-      name.remove_prefix(digits);
-      continue;
-    }
-    if (name.empty() || name[0] != pattern[0]) return false;
-    pattern.remove_prefix(1);
-    name.remove_prefix(1);
-  }
-  return name.empty();
-}
-
 // A tensor of the GGUF file, and what it is made of: by expert where there are several.
 struct Target {
   const HfTensor* row = nullptr;
@@ -178,7 +159,7 @@ class Converter {
       if (one_head && name == "lm_head.weight") continue;    // the embedding once more
       bool found = false;
       for (const HfTensor& row : architecture_.tensors) {
-        if (!Match(row.name, name, &numbers)) continue;
+        if (!MatchHfName(row.name, name, &numbers)) continue;
         found = true;
         std::string gguf = row.gguf;
         if (const size_t hole = gguf.find("{}"); hole != std::string::npos)

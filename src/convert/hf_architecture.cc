@@ -435,6 +435,30 @@ void AddDefaults(const HfArchitecture& architecture, Json* config) {
 
 }  // namespace
 
+bool MatchHfName(std::string_view pattern, std::string_view name, std::vector<uint64_t>* numbers) {
+  numbers->clear();
+  while (!pattern.empty()) {
+    if (pattern.starts_with("{}")) {
+      const size_t digits = std::min(name.find_first_not_of("0123456789"), name.size());
+      if (digits == 0 || digits > 4) return false;
+      numbers->push_back(std::stoull(std::string(name.substr(0, digits))));
+      pattern.remove_prefix(2);
+      name.remove_prefix(digits);
+      continue;
+    }
+    if (name.empty() || name[0] != pattern[0]) return false;
+    pattern.remove_prefix(1);
+    name.remove_prefix(1);
+  }
+  return name.empty();
+}
+
+const HfArchitecture* FindHfArchitectureOf(std::string_view gguf) {
+  for (const HfArchitecture& architecture : kArchitectures)
+    if (gguf == architecture.gguf) return &architecture;
+  return nullptr;
+}
+
 std::span<const HfKey> HfCommonKeys() { return kCommonKeys; }
 
 Result<const HfArchitecture*> FindHfArchitecture(HfFolder* folder) {

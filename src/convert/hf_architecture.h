@@ -4,6 +4,7 @@
 
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "convert/hf_config.h"
 #include "convert/hf_folder.h"
@@ -60,6 +61,11 @@ struct HfArchitecture {
 // several models the one of text is left. kUnsupported where there is no row, or the config says
 // something that would change the model's numbers and that is not converted.
 Result<const HfArchitecture*> FindHfArchitecture(HfFolder* folder);
+
+// The first row that becomes this general.architecture; null: none.
+const HfArchitecture* FindHfArchitectureOf(std::string_view gguf);
+// The numbers in the holes of "a.{}.b.{}.c" that make it `name`; false where none do.
+bool MatchHfName(std::string_view pattern, std::string_view name, std::vector<uint64_t>* numbers);
 
 // Of all architectures.
 std::span<const HfKey> HfCommonKeys();

@@ -99,6 +99,8 @@ Status CheckIndex(const Json& index, const HfFolder& folder) {
 
 }  // namespace
 
+Result<nlohmann::json> ReadHfJson(const std::string& path) { return ReadJson(path); }
+
 Result<std::unique_ptr<HfFolder>> HfFolder::Open(const std::string& path) {
   const fs::path folder(path);
   auto result = std::make_unique<HfFolder>();

@@ -26,6 +26,8 @@ struct HfFolder {
 
 // Whether a path is a folder that has a config.json.
 bool IsHfFolder(const std::string& path);
+// The JSON file at path; null where there is none.
+Result<nlohmann::json> ReadHfJson(const std::string& path);
 // A hash of the names, sizes and times of a folder's files and of its path: another one where what
 // they convert to may be another.
 Result<std::string> HfFolderKey(const std::string& path);

@@ -2,6 +2,7 @@
 
 #include <cstdio>
 
+#include "cli/adapter_flags.h"
 #include "cli/command.h"
 #include "cli/output.h"
 #include "cli/session.h"
@@ -19,11 +20,13 @@ class PerplexityCommand : public Command {
     options_.text.AddTo(app);
     app.add_option("--kv-type", options_.kv_type, "f16, bf16, f32 or q8_0 (int8)");
     app.add_option("--activation-type", options_.activation_type, kActivationTypeHelp);
+    adapters_.AddTo(app);
     runtime_.AddTo(app);
   }
 
   Status Run() override {
     LULL_ASSIGN_OR_RETURN(const Session session, Session::Open(model_, runtime_));
+    LULL_ASSIGN_OR_RETURN(options_.adapters, adapters_.Load(*session.model, *session.runtime));
     LULL_ASSIGN_OR_RETURN(const Perplexity perplexity,
                           MeasurePerplexity(*session.model, *session.runtime, file_, options_));
     if (json)
@@ -40,6 +43,7 @@ class PerplexityCommand : public Command {
  private:
   std::string model_, file_;
   PerplexityOptions options_;
+  AdapterFlags adapters_;
   RuntimeFlags runtime_;
 };
 
