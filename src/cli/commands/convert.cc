@@ -8,6 +8,8 @@
 #include "cli/output.h"
 #include "cli/session.h"
 #include "convert/hf_folder.h"
+#include "convert/peft_folder.h"
+#include "formats/gguf.h"
 
 namespace lull {
 namespace {
@@ -22,6 +24,7 @@ class ConvertCommand : public Command {
     app.add_option("folder", folder_, "the model's folder, or the name of one that was pulled")
         ->required();
     app.add_option("-o,--out", out_, "the file to write")->required();
+    app.add_option("--base", base_, "of a folder of PEFT's: the model that it adapts");
     app.add_option("--type", options_.type, "F32, F16 or BF16 (default: as the folder has it)")
         ->check(CLI::IsMember({"F32", "F16", "BF16"}));
   }
@@ -36,7 +39,7 @@ class ConvertCommand : public Command {
       const std::string folder = ResolveFolder(folder_);
       if (!folder.empty()) options_.name = std::exchange(folder_, folder);
     }
-    const Result<ConvertSummary> summary = ConvertHfFolder(folder_, out_, options_);
+    const Result<ConvertSummary> summary = Convert();
     bar.Finish();
     if (!summary.ok()) return summary.status();
     if (json)
@@ -49,7 +52,17 @@ class ConvertCommand : public Command {
   }
 
  private:
-  std::string folder_, out_;
+  Result<ConvertSummary> Convert() const {
+    if (!IsPeftFolder(folder_)) return ConvertHfFolder(folder_, out_, options_);
+    if (base_.empty())
+      return Status(ErrorCode::kUsage, "an adapter is converted for a model", "--base",
+                    "lull convert FOLDER --base MODEL -o adapter.gguf");
+    LULL_ASSIGN_OR_RETURN(const std::string path, ResolveModel(base_));
+    LULL_ASSIGN_OR_RETURN(const auto base, GgufFile::Open(path));
+    return ConvertPeftFolder(folder_, *base, out_, options_);
+  }
+
+  std::string folder_, out_, base_;
   ConvertOptions options_;
 };
 

@@ -1,0 +1,76 @@
+// --lora on the command line, and which files a client of a server may name.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "cli/adapter_flags.h"
+#include "tests/cli/lull_process.h"
+#include "tests/support/raw_gguf.h"
+#include "tests/support/tiny_adapter.h"
+#include "tests/support/tiny_model.h"
+
+namespace lull {
+namespace {
+
+namespace fs = std::filesystem;
+
+TEST(AdapterCli, ChangesTheAnswerByItsScale) {
+  const TemporaryDirectory directory;
+  const std::string base = directory.File("tiny.gguf"), adapter = directory.File("adapter.gguf");
+  ASSERT_TRUE(WriteTinyModel({.type = "Q8_0", .ctx = 256}, base).ok());
+  ASSERT_TRUE(WriteTinyAdapter(base, {}, adapter).ok());
+  const auto tokens = [&](const std::string& flags) {
+    const Output output = RunLull("run " + base + " --raw --json -n 12 --ignore-eog -t 1 " + flags +
+                                  " -- 'the same text'");
+    EXPECT_EQ(output.exit_code, 0) << output.text;
+    return output.json()["tokens"];
+  };
+  const auto plain = tokens("");
+  const auto adapted = tokens("--lora " + adapter);
+  EXPECT_NE(plain, adapted);
+  EXPECT_EQ(tokens("--lora-scaled " + adapter + ":0"), plain);
+  EXPECT_EQ(tokens("--lora-scaled " + adapter + ":1"), adapted);
+  EXPECT_EQ(tokens("--lora-scaled " + adapter + ":0.5 --lora-scaled " + adapter + ":-0.5 --lora " +
+                   adapter),
+            tokens("--lora " + adapter + " --lora-scaled " + adapter + ":0.5 --lora-scaled " +
+                   adapter + ":-0.5"))
+      << "plain ones come first";
+}
+
+TEST(AdapterCli, WhatIsRefused) {
+  const TemporaryDirectory directory;
+  const std::string base = directory.File("tiny.gguf");
+  ASSERT_TRUE(WriteTinyModel({.ctx = 256}, base).ok());
+  const auto fails = [&](const std::string& flags, const std::string& word) {
+    const Output output = RunLull("run " + base + " --raw -n 1 " + flags + " -- text");
+    EXPECT_NE(output.exit_code, 0);
+    EXPECT_NE(output.text.find(word), std::string::npos) << output.text;
+  };
+  fails("--lora " + base, "general.type");
+  fails("--lora " + directory.File("none.gguf"), "none.gguf");
+  fails("--lora-scaled " + base, "PATH:SCALE");
+  fails("--lora-scaled " + base + ":much", "PATH:SCALE");
+}
+
+TEST(AdapterCli, OnlyFilesBelowTheFolderAreFound) {
+  const TemporaryDirectory directory;
+  const fs::path folder = directory.File("adapters"), outside = directory.File("secret.gguf");
+  fs::create_directories(folder / "inner");
+  std::ofstream(folder / "inner" / "a.gguf") << "x";
+  std::ofstream(outside) << "x";
+  fs::create_symlink(outside, folder / "link.gguf");
+  const std::string root = folder.string();
+  EXPECT_TRUE(LocateBelow(root, "inner/a.gguf").ok());
+  EXPECT_TRUE(LocateBelow(root, (folder / "inner" / "a.gguf").string()).ok());
+  EXPECT_TRUE(LocateBelow(root, "inner/../inner/a.gguf").ok());
+  for (const std::string& path :
+       {std::string("../secret.gguf"), outside.string(), std::string("link.gguf"),
+        std::string("inner/../../secret.gguf"), std::string("none.gguf"), std::string(""),
+        std::string("/etc/passwd")})
+    EXPECT_EQ(LocateBelow(root, path).status().code(), ErrorCode::kNotFound) << path;
+  EXPECT_FALSE(LocateBelow(directory.File("nowhere"), "a.gguf").ok());
+}
+
+}  // namespace
+}  // namespace lull
