@@ -43,7 +43,7 @@ TEST(AdapterCli, WhatIsRefused) {
   const std::string base = directory.File("tiny.gguf");
   ASSERT_TRUE(WriteTinyModel({.ctx = 256}, base).ok());
   const auto fails = [&](const std::string& flags, const std::string& word) {
-    const Output output = RunLull("run " + base + " --raw -n 1 " + flags + " -- text");
+    const Output output = RunLull("run " + base + " --raw --json -n 1 " + flags + " -- text");
     EXPECT_NE(output.exit_code, 0);
     EXPECT_NE(output.text.find(word), std::string::npos) << output.text;
   };
