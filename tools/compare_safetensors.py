@@ -51,6 +51,11 @@ IMAGES = {"vision_config": {"hidden_size": 32, "intermediate_size": 32, "num_hid
                             "image_size": 28, "patch_size": 14}, "mm_tokens_per_image": 4, "image_token_index": 5,
           "boi_token_index": 3, "eoi_token_index": 4}
 LINEAR = {"rope_type": "linear", "rope_theta": 50000.0, "factor": 4.0}
+NO_HEADS = {"intermediate_size": None, "num_attention_heads": None, "num_key_value_heads": None, "head_dim": None,
+            "max_position_embeddings": None}
+HYBRID = {"head_dim": None, "hidden_size": 192, "layer_types": ["linear_attention", "full_attention", "linear_attention"],
+          "shared_intermediate_size": 96, "mamba_n_heads": 6, "mamba_d_head": 64, "mamba_d_state": 16, "mamba_n_groups": 1,
+          "embedding_multiplier": 3.0, "attention_multiplier": 0.1, "position_embedding_type": "nope"}
 
 # Name: model_type and what its configuration has beside SHAPE. "dtype": of the files, F32 where it is missing.
 CASES = {
@@ -75,6 +80,17 @@ CASES = {
     "qwen3": ("qwen3", {}),
     "qwen3, YaRN": ("qwen3", {"rope_parameters": YARN}),
     "qwen3_moe": ("qwen3_moe", {"num_experts": 5, "num_experts_per_tok": 2, "moe_intermediate_size": 64, "norm_topk_prob": True}),
+    "ministral3": ("ministral3", {"rope_parameters": {**YARN, "mscale": 1.0, "mscale_all_dim": 1.0, "llama_4_scaling_beta": 0.3}}),
+    "olmo3, YaRN": ("olmo3", {"head_dim": None, "hidden_size": 192, "sliding_window": 11, "num_hidden_layers": 4,
+                              "rope_parameters": {"full_attention": YARN, "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0}}}),
+    "olmo3": ("olmo3", {"head_dim": None, "hidden_size": 192, "num_hidden_layers": 5, "sliding_window": 11}),
+    "lfm2": ("lfm2", {"head_dim": None, "hidden_size": 192, "layer_types": ["conv", "full_attention", "conv"]}),
+    "lfm2_moe": ("lfm2_moe", {"head_dim": None, "hidden_size": 192, "layer_types": ["conv", "full_attention", "conv"],
+                              "num_experts": 5, "num_experts_per_tok": 2, "moe_intermediate_size": 64, "num_dense_layers": 1}),
+    "mamba": ("mamba", {**NO_HEADS, "state_size": 8}),
+    "mamba2": ("mamba2", {**NO_HEADS, "state_size": 16, "num_heads": 6, "head_dim": 32, "n_groups": 1}),
+    "granitemoehybrid": ("granitemoehybrid", {**HYBRID, "num_local_experts": 5, "num_experts_per_tok": 2}),
+    "granitemoehybrid, dense": ("granitemoehybrid", {**HYBRID, "num_local_experts": 0, "position_embedding_type": "rope"}),
     "smollm3": ("smollm3", {"num_hidden_layers": 5}),
     "phi3": ("phi3", {"head_dim": None, "hidden_size": 192, "sliding_window": 2047}),
     "phi3, longrope, short": ("phi3", {"head_dim": None, "hidden_size": 192, "rope_parameters": LONGROPE,
@@ -165,7 +181,11 @@ def cosines(a, b):
 def to_old_keys(config):
     """config.json as the library wrote it before it joined what rotation needs."""
     rope = config.pop("rope_parameters", None)
-    if rope is None or "rope_theta" not in rope:
+    if rope is not None and "full_attention" in rope:
+        if rope["sliding_attention"]["rope_theta"] != rope["full_attention"]["rope_theta"]:
+            config["rope_local_base_freq"] = rope["sliding_attention"]["rope_theta"]
+        rope = rope["full_attention"]
+    if rope is None:
         return config
     config["rope_theta"] = rope.pop("rope_theta")
     config["rope_scaling"] = None if rope["rope_type"] == "default" else rope

@@ -44,15 +44,15 @@ class Converter {
     writer_.AddString("general.type", "model");
     writer_.AddString("general.name", options_.name.empty() ? folder_.name : options_.name);
     writer_.AddUint32("general.quantization_version", 2);
-    LULL_RETURN_IF_ERROR(AddKeys(HfCommonKeys()));
+    if (architecture_.attention) LULL_RETURN_IF_ERROR(AddKeys(HfCommonKeys()));
     LULL_RETURN_IF_ERROR(AddKeys(architecture_.keys));
-    LULL_RETURN_IF_ERROR(AddHeads());
+    if (architecture_.attention) LULL_RETURN_IF_ERROR(AddHeads());
     if (architecture_.window_period > 0) LULL_RETURN_IF_ERROR(AddWindows());
     if (architecture_.more != nullptr) LULL_RETURN_IF_ERROR(architecture_.more(config_, &output_));
     LULL_ASSIGN_OR_RETURN(const uint64_t vocab, config_.Uint("vocab_size"));
+    LULL_RETURN_IF_ERROR(FindTargets());
     LULL_RETURN_IF_ERROR(CheckVocab(vocab));
     LULL_RETURN_IF_ERROR(AddHfTokenizer(folder_, vocab, &writer_));
-    LULL_RETURN_IF_ERROR(FindTargets());
     for (const auto& [name, target] : targets_) LULL_RETURN_IF_ERROR(AddTarget(name, target));
     const FloatType* main = FindFloatType(main_type_);
     if (main != nullptr) writer_.AddUint32("general.file_type", main->file_type);
@@ -68,10 +68,10 @@ class Converter {
 
   // Before a list of that many texts is made: what the file holds bounds it.
   Status CheckVocab(uint64_t vocab) const {
-    const auto embedding = folder_.tensors.find("model.embed_tokens.weight");
-    if (embedding == folder_.tensors.end())
-      return BadTensor(ErrorCode::kInvalidModel, "it is missing", "model.embed_tokens.weight");
-    const std::vector<uint64_t>& shape = embedding->second->shape;
+    const auto embedding = targets_.find("token_embd.weight");
+    if (embedding == targets_.end())
+      return BadTensor(ErrorCode::kInvalidModel, "it is missing", "the embedding");
+    const std::vector<uint64_t>& shape = embedding->second.sources.begin()->second->shape;
     if (shape.size() != 2 || shape[0] != vocab || vocab == 0 || shape[1] == 0)
       return config_.Bad("not the number of rows of the embedding", "vocab_size");
     return Status();
@@ -148,7 +148,7 @@ class Converter {
 
   // Which tensors of the folder go where.
   Status FindTargets() {
-    const Json& tied = config_.Field("tie_word_embeddings");
+    const Json& tied = config_.Field("tie_embedding|tie_word_embeddings");
     const bool one_head = tied.is_boolean() && tied.get<bool>();
     if (!one_head && !folder_.tensors.contains("lm_head.weight"))
       return BadTensor(ErrorCode::kInvalidModel,
@@ -218,7 +218,8 @@ class Converter {
   Status AddTarget(const std::string& name, const Target& target) {
     LULL_RETURN_IF_ERROR(CheckSources(name, target));
     const SafetensorsTensor& source = *target.sources.begin()->second;
-    const std::vector<uint64_t>& shape = source.shape;
+    std::vector<uint64_t> shape = source.shape;
+    if (shape.size() == 3 && shape[1] == 1) shape.erase(shape.begin() + 1);  // a convolution's taps
     const bool vector = shape.size() == 1;
     Passage passage;
     for (const auto& [expert, part] : target.sources) passage.parts.push_back(part->data);
@@ -235,6 +236,7 @@ class Converter {
     passage.units_each = vector ? passage.units : 1;
     std::vector<uint64_t> dims{vector ? passage.units : passage.width};
     if (!vector) dims.push_back(passage.units);
+    if (vector) LULL_RETURN_IF_ERROR(Reshape(source, target.row->shape, &passage, &dims));
     if (shape.size() == 3 || IsOfExperts(*target.row))
       dims.push_back(matrices * target.sources.size());
     if (!vector && !target.row->f32 && main_type_.empty()) main_type_ = passage.to.name;
@@ -242,6 +244,21 @@ class Converter {
                       [passage](uint64_t first, uint64_t count, uint8_t* out) {
                         passage.Copy(first, count, out);
                       });
+    return Status();
+  }
+
+  // A vector as a matrix.
+  Status Reshape(const SafetensorsTensor& source, HfTensor::Shape shape, Passage* passage,
+                 std::vector<uint64_t>* dims) const {
+    if (shape == HfTensor::Shape::kSame) return Status();
+    uint64_t rows = passage->units;
+    if (shape == HfTensor::Shape::kGroups) {
+      LULL_ASSIGN_OR_RETURN(rows, config_.Uint("n_groups|mamba_n_groups"));
+      if (rows == 0 || passage->units % rows != 0)
+        return BadTensor(ErrorCode::kInvalidModel, "groups do not divide it", source.name);
+    }
+    passage->units_each = passage->units / rows;
+    *dims = {passage->units_each, rows};
     return Status();
   }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <vector>
 
 #include "base/json_text.h"
 #include "formats/gguf.h"
@@ -12,16 +13,17 @@ namespace {
 using Json = nlohmann::json;
 using Kind = HfKey::Kind;
 using Rows = HfTensor::Rows;
+using Shape = HfTensor::Shape;
 
 constexpr HfKey kCommonKeys[] = {
     {"num_hidden_layers", "block_count"},
     {"max_position_embeddings", "context_length"},
     {"hidden_size", "embedding_length"},
-    {"intermediate_size", "feed_forward_length"},
+    {"intermediate_size|block_ff_dim", "feed_forward_length"},
     {"num_attention_heads", "attention.head_count"},
     {"num_key_value_heads", "attention.head_count_kv", Kind::kUint, false},
     {"vocab_size", "vocab_size"},
-    {"rms_norm_eps", "attention.layer_norm_rms_epsilon", Kind::kFloat},
+    {"rms_norm_eps|norm_eps", "attention.layer_norm_rms_epsilon", Kind::kFloat},
 };
 
 // Rows that many tables share.
@@ -138,23 +140,109 @@ constexpr HfTensor kQwen3MoeTensors[] = {
     {"model.layers.{}.mlp.experts.{}.down_proj.weight", "blk.{}.ffn_down_exps.weight"},
 };
 
-constexpr HfTensor kGraniteMoeTensors[] = {
+#define LULL_GRANITE_MOE_TENSORS                                                                \
+  {"model.layers.{}.block_sparse_moe.router.layer.weight", "blk.{}.ffn_gate_inp.weight",        \
+   Rows::kAsTheyAre, HfValues::kSame, /*f32=*/true},                                            \
+      {"model.layers.{}.block_sparse_moe.input_linear.weight", "blk.{}.ffn_gate_exps.weight",   \
+       Rows::kFirstHalf},                                                                       \
+      {"model.layers.{}.block_sparse_moe.input_linear.weight", "blk.{}.ffn_up_exps.weight",     \
+       Rows::kSecondHalf},                                                                      \
+      {"model.layers.{}.block_sparse_moe.output_linear.weight", "blk.{}.ffn_down_exps.weight"}, \
+      {"model.layers.{}.shared_mlp.input_linear.weight", "blk.{}.ffn_gate_shexp.weight",        \
+       Rows::kFirstHalf},                                                                       \
+      {"model.layers.{}.shared_mlp.input_linear.weight", "blk.{}.ffn_up_shexp.weight",          \
+       Rows::kSecondHalf},                                                                      \
+  {                                                                                             \
+    "model.layers.{}.shared_mlp.output_linear.weight", "blk.{}.ffn_down_shexp.weight"           \
+  }
+
+constexpr HfTensor kGraniteMoeTensors[] = {LULL_ENDS, LULL_NORMS_BEFORE, LULL_TURNED_QK, LULL_VO,
+                                           LULL_GRANITE_MOE_TENSORS};
+
+// A state space of heads, under the names of two libraries' layers.
+#define LULL_MAMBA2_MIXER(layer)                                                                \
+  {layer ".in_proj.weight", "blk.{}.ssm_in.weight"},                                            \
+      {layer ".conv1d.weight", "blk.{}.ssm_conv1d.weight", Rows::kAsTheyAre, HfValues::kSame,   \
+       true},                                                                                   \
+      {layer ".conv1d.bias", "blk.{}.ssm_conv1d.bias"},                                         \
+      {layer ".dt_bias", "blk.{}.ssm_dt.bias"}, {layer ".A_log",                                \
+                                                 "blk.{}.ssm_a",                                \
+                                                 Rows::kAsTheyAre,                              \
+                                                 HfValues::kMinusExp,                           \
+                                                 true,                                          \
+                                                 Shape::kColumn},                               \
+      {layer ".D", "blk.{}.ssm_d", Rows::kAsTheyAre, HfValues::kSame, true, Shape::kColumn},    \
+      {layer ".norm.weight", "blk.{}.ssm_norm.weight", Rows::kAsTheyAre, HfValues::kSame, true, \
+       Shape::kGroups},                                                                         \
+  {                                                                                             \
+    layer ".out_proj.weight", "blk.{}.ssm_out.weight"                                           \
+  }
+#define LULL_BACKBONE                                                                       \
+  {"backbone.embeddings.weight", "token_embd.weight"}, {"lm_head.weight", "output.weight"}, \
+      {"backbone.norm_f.weight", "output_norm.weight"}, {                                   \
+    "backbone.layers.{}.norm.weight", "blk.{}.attn_norm.weight"                             \
+  }
+
+constexpr HfTensor kMambaTensors[] = {
+    LULL_BACKBONE,
+    {"backbone.layers.{}.mixer.in_proj.weight", "blk.{}.ssm_in.weight"},
+    {"backbone.layers.{}.mixer.conv1d.weight", "blk.{}.ssm_conv1d.weight", Rows::kAsTheyAre,
+     HfValues::kSame, true},
+    {"backbone.layers.{}.mixer.conv1d.bias", "blk.{}.ssm_conv1d.bias"},
+    {"backbone.layers.{}.mixer.x_proj.weight", "blk.{}.ssm_x.weight"},
+    {"backbone.layers.{}.mixer.dt_proj.weight", "blk.{}.ssm_dt.weight"},
+    {"backbone.layers.{}.mixer.dt_proj.bias", "blk.{}.ssm_dt.bias"},
+    {"backbone.layers.{}.mixer.A_log", "blk.{}.ssm_a", Rows::kAsTheyAre, HfValues::kMinusExp, true},
+    {"backbone.layers.{}.mixer.D", "blk.{}.ssm_d"},
+    {"backbone.layers.{}.mixer.out_proj.weight", "blk.{}.ssm_out.weight"},
+};
+constexpr HfTensor kMamba2Tensors[] = {LULL_BACKBONE,
+                                       LULL_MAMBA2_MIXER("backbone.layers.{}.mixer")};
+
+constexpr HfTensor kGraniteHybridTensors[] = {
+    LULL_ENDS, LULL_NORMS_BEFORE,        LULL_TURNED_QK,
+    LULL_VO,   LULL_GRANITE_MOE_TENSORS, LULL_MAMBA2_MIXER("model.layers.{}.mamba"),
+};
+constexpr HfTensor kGraniteHybridDenseTensors[] = {
     LULL_ENDS,
     LULL_NORMS_BEFORE,
     LULL_TURNED_QK,
     LULL_VO,
-    {"model.layers.{}.block_sparse_moe.router.layer.weight", "blk.{}.ffn_gate_inp.weight",
-     Rows::kAsTheyAre, HfValues::kSame, /*f32=*/true},
-    {"model.layers.{}.block_sparse_moe.input_linear.weight", "blk.{}.ffn_gate_exps.weight",
-     Rows::kFirstHalf},
-    {"model.layers.{}.block_sparse_moe.input_linear.weight", "blk.{}.ffn_up_exps.weight",
-     Rows::kSecondHalf},
-    {"model.layers.{}.block_sparse_moe.output_linear.weight", "blk.{}.ffn_down_exps.weight"},
-    {"model.layers.{}.shared_mlp.input_linear.weight", "blk.{}.ffn_gate_shexp.weight",
-     Rows::kFirstHalf},
-    {"model.layers.{}.shared_mlp.input_linear.weight", "blk.{}.ffn_up_shexp.weight",
-     Rows::kSecondHalf},
-    {"model.layers.{}.shared_mlp.output_linear.weight", "blk.{}.ffn_down_shexp.weight"},
+    LULL_MAMBA2_MIXER("model.layers.{}.mamba"),
+    {"model.layers.{}.shared_mlp.input_linear.weight", "blk.{}.ffn_gate.weight", Rows::kFirstHalf},
+    {"model.layers.{}.shared_mlp.input_linear.weight", "blk.{}.ffn_up.weight", Rows::kSecondHalf},
+    {"model.layers.{}.shared_mlp.output_linear.weight", "blk.{}.ffn_down.weight"},
+};
+
+#define LULL_LFM_BLOCK                                                                       \
+  {"model.embed_tokens.weight", "token_embd.weight"}, {"lm_head.weight", "output.weight"},   \
+      {"model.embedding_norm.weight", "token_embd_norm.weight"},                             \
+      {"model.layers.{}.operator_norm.weight", "blk.{}.attn_norm.weight"},                   \
+      {"model.layers.{}.ffn_norm.weight", "blk.{}.ffn_norm.weight"},                         \
+      {"model.layers.{}.self_attn.q_proj.weight", "blk.{}.attn_q.weight"},                   \
+      {"model.layers.{}.self_attn.k_proj.weight", "blk.{}.attn_k.weight"},                   \
+      {"model.layers.{}.self_attn.v_proj.weight", "blk.{}.attn_v.weight"},                   \
+      {"model.layers.{}.self_attn.out_proj.weight", "blk.{}.attn_output.weight"},            \
+      {"model.layers.{}.self_attn.q_layernorm.weight", "blk.{}.attn_q_norm.weight"},         \
+      {"model.layers.{}.self_attn.k_layernorm.weight", "blk.{}.attn_k_norm.weight"},         \
+      {"model.layers.{}.conv.conv.weight", "blk.{}.shortconv.conv.weight", Rows::kAsTheyAre, \
+       HfValues::kSame, true},                                                               \
+      {"model.layers.{}.conv.in_proj.weight", "blk.{}.shortconv.in_proj.weight"},            \
+      {"model.layers.{}.conv.out_proj.weight", "blk.{}.shortconv.out_proj.weight"},          \
+      {"model.layers.{}.feed_forward.w1.weight", "blk.{}.ffn_gate.weight"},                  \
+      {"model.layers.{}.feed_forward.w2.weight", "blk.{}.ffn_down.weight"}, {                \
+    "model.layers.{}.feed_forward.w3.weight", "blk.{}.ffn_up.weight"                         \
+  }
+
+constexpr HfTensor kLfm2Tensors[] = {LULL_LFM_BLOCK};
+constexpr HfTensor kLfm2MoeTensors[] = {
+    LULL_LFM_BLOCK,
+    {"model.layers.{}.feed_forward.gate.weight", "blk.{}.ffn_gate_inp.weight", Rows::kAsTheyAre,
+     HfValues::kSame, true},
+    {"model.layers.{}.feed_forward.expert_bias", "blk.{}.exp_probs_b.bias"},
+    {"model.layers.{}.feed_forward.experts.{}.w1.weight", "blk.{}.ffn_gate_exps.weight"},
+    {"model.layers.{}.feed_forward.experts.{}.w2.weight", "blk.{}.ffn_down_exps.weight"},
+    {"model.layers.{}.feed_forward.experts.{}.w3.weight", "blk.{}.ffn_up_exps.weight"},
 };
 
 #define LULL_GRANITE_KEYS                                          \
@@ -191,6 +279,67 @@ constexpr HfKey kGemma2Keys[] = {
 constexpr HfKey kGemma3Keys[] = {
     {"final_logit_softcapping", "final_logit_softcapping", Kind::kFloat, false},
     {"query_pre_attn_scalar", "attention.scale", Kind::kInverseRoot},
+};
+
+#define LULL_HYBRID_KEYS                                                    \
+  {"mamba_d_conv", "ssm.conv_kernel"}, {"mamba_d_state", "ssm.state_size"}, \
+      {"mamba_n_heads", "ssm.time_step_rank"}, {                            \
+    "mamba_n_groups", "ssm.group_count"                                     \
+  }
+constexpr HfKey kGraniteHybridKeys[] = {
+    LULL_GRANITE_KEYS,
+    LULL_HYBRID_KEYS,
+    LULL_EXPERT_KEYS,
+    {"shared_intermediate_size", "expert_shared_feed_forward_length"},
+};
+constexpr HfKey kGraniteHybridDenseKeys[] = {
+    LULL_GRANITE_KEYS,
+    LULL_HYBRID_KEYS,
+    {"shared_intermediate_size", "feed_forward_length"},
+};
+constexpr HfKey kMambaKeys[] = {
+    {"num_hidden_layers", "block_count"},
+    {"hidden_size", "embedding_length"},
+    {"vocab_size", "vocab_size"},
+    {"layer_norm_epsilon", "attention.layer_norm_rms_epsilon", Kind::kFloat},
+    {"conv_kernel", "ssm.conv_kernel"},
+    {"state_size", "ssm.state_size"},
+    {"intermediate_size", "ssm.inner_size"},
+    {"time_step_rank", "ssm.time_step_rank"},
+};
+constexpr HfKey kMamba2Keys[] = {
+    {"num_hidden_layers", "block_count"},
+    {"hidden_size", "embedding_length"},
+    {"vocab_size", "vocab_size"},
+    {"layer_norm_epsilon", "attention.layer_norm_rms_epsilon", Kind::kFloat},
+    {"conv_kernel", "ssm.conv_kernel"},
+    {"state_size", "ssm.state_size"},
+    {"num_heads", "ssm.time_step_rank"},
+    {"n_groups", "ssm.group_count"},
+};
+constexpr HfKey kLfm2Keys[] = {{"conv_L_cache", "shortconv.l_cache"}};
+constexpr HfKey kLfm2MoeKeys[] = {
+    {"conv_L_cache", "shortconv.l_cache"},
+    LULL_EXPERT_KEYS,
+    {"moe_intermediate_size", "expert_feed_forward_length"},
+    {"num_dense_layers", "leading_dense_block_count"},
+    {"routed_scaling_factor", "expert_weights_scale", Kind::kFloat},
+};
+
+constexpr HfNeutral kGraniteHybridNeutral[] = {
+    {"hidden_act", "\"silu\""},
+    {"mamba_proj_bias", "false"},
+};
+constexpr HfNeutral kMambaNeutral[] = {
+    {"hidden_act", "\"silu\""},
+    {"use_bias", "false"},
+    {"use_conv_bias", "true"},
+    {"rms_norm", "true"},
+};
+constexpr HfNeutral kLfmNeutral[] = {
+    {"hidden_act", "\"silu\""},
+    {"conv_bias", "false"},       {"norm_topk_prob", "true"}, {"use_expert_bias", "true"},
+    {"block_use_swiglu", "true"}, {"use_pos_enc", "true"},
 };
 
 constexpr HfNeutral kGraniteNeutral[] = {
@@ -232,6 +381,154 @@ constexpr char kGemma3Defaults[] = R"({"tie_word_embeddings": true, "vocab_size"
     "rope_theta": 1000000.0})";
 constexpr char kQwen3MoeDefaults[] = R"({"norm_topk_prob": false})";
 
+// KV heads of every layer: none where its type is not `attention`.
+Status AddKvHeads(const HfConfig& config, const std::vector<bool>& attention, HfOutput* out) {
+  LULL_ASSIGN_OR_RETURN(const uint64_t heads, config.Uint("num_key_value_heads"));
+  LULL_ASSIGN_OR_RETURN(const uint64_t layers, config.Uint("num_hidden_layers"));
+  if (attention.size() != layers) return config.Bad("not one for each layer", "layer_types");
+  std::vector<int32_t> kv_heads;
+  for (const bool has : attention) kv_heads.push_back(has ? static_cast<int32_t>(heads) : 0);
+  out->writer.AddInt32Array(out->Key("attention.head_count_kv"), kv_heads);
+  return Status();
+}
+
+std::vector<bool> LayersOf(const HfConfig& config, const char* key, const char* types) {
+  std::vector<bool> result;
+  const Json& list = config.Field(key);
+  for (size_t i = 0; list.is_array() && i < list.size(); ++i)
+    result.push_back(list[i].is_string() && IsOneOf(types, list[i].get<std::string>()));
+  return result;
+}
+
+// Layers of attention and of convolution; how wide the feed-forward is follows from its matrix.
+constexpr const char* kLfm2Reads[] = {
+    "full_attn_idxs",
+    "block_auto_adjust_ff_dim",
+    "block_ffn_dim_multiplier",
+    "block_multiple_of",
+    "block_dim",
+    "block_mlp_init_scale",
+    "block_norm_eps",
+    "block_out_init_scale",
+    "block_use_xavier_init",
+    "conv_dim",
+    "conv_dim_out",
+    "conv_use_xavier_init",
+    "num_heads",
+    "tie_embedding",
+};
+Status AddLfm2(const HfConfig& config, HfOutput* out) {
+  std::vector<bool> attention = LayersOf(config, "layer_types", "full_attention");
+  const Json& indices = config.Field("full_attn_idxs");
+  if (attention.empty() && indices.is_array()) {
+    LULL_ASSIGN_OR_RETURN(const uint64_t layers, config.Uint("num_hidden_layers"));
+    if (layers > 4096) return config.Bad("out of range", "num_hidden_layers");
+    for (uint64_t i = 0; i < layers; ++i)
+      attention.push_back(std::find(indices.begin(), indices.end(), Json(i)) != indices.end());
+  }
+  LULL_RETURN_IF_ERROR(AddKvHeads(config, attention, out));
+  const auto first = config.folder().tensors.find("model.layers.0.feed_forward.w1.weight");
+  if (first != config.folder().tensors.end() && first->second->shape.size() == 2)
+    out->writer.AddUint32(out->Key("feed_forward_length"),
+                          static_cast<uint32_t>(first->second->shape[0]));
+  return Status();
+}
+Status AddLfm2Moe(const HfConfig& config, HfOutput* out) {
+  constexpr uint32_t kSigmoid = 2;
+  out->writer.AddUint32(out->Key("expert_gating_func"), kSigmoid);
+  return AddLfm2(config, out);
+}
+
+// Widths of time steps are not bounded: [0, infinity], as JSON has no word for it.
+Status CheckTimeSteps(const HfConfig& config) {
+  const Json& limit = config.Field("time_step_limit");
+  if (limit.is_null()) return Status();
+  const bool none = limit.is_array() && limit.size() == 2 && limit[0].is_number() &&
+                    limit[0].get<double>() == 0.0 && !limit[1].is_number();
+  return none ? Status() : config.Unsupported("time steps that are bounded", "time_step_limit");
+}
+
+constexpr const char* kMambaReads[] = {
+    "expand",
+    "time_step_limit",
+    "time_step_floor",
+    "time_step_max",
+    "time_step_min",
+    "time_step_init_scheme",
+    "time_step_scale",
+    "residual_in_fp32",
+    "rescale_prenorm_residual",
+    "chunk_size",
+    "head_dim",
+    "time_step_rank",
+    "use_mambapy",
+    "use_associative_scan",
+    "d_inner",
+    "d_model",
+    "n_layer",
+    "fused_add_norm",
+    "ssm_cfg",
+    "pad_vocab_size_multiple",
+    "norm_before_gate",
+};
+Status AddMamba(const HfConfig& config, HfOutput* out) {
+  constexpr uint32_t kContext = 1 << 20;  // nothing bounds it
+  out->writer.AddUint32(out->Key("context_length"), kContext);
+  out->writer.AddUint32(out->Key("feed_forward_length"), 0);
+  out->writer.AddUint32(out->Key("attention.head_count"), 0);
+  return CheckTimeSteps(config);
+}
+// heads * width of a head
+Status AddInner(const HfConfig& config, const char* heads_key, const char* width_key,
+                HfOutput* out) {
+  LULL_ASSIGN_OR_RETURN(const uint64_t heads, config.Uint(heads_key));
+  LULL_ASSIGN_OR_RETURN(const uint64_t width, config.Uint(width_key));
+  if (heads * width > UINT32_MAX) return config.Bad("out of range", heads_key);
+  out->writer.AddUint32(out->Key("ssm.inner_size"), static_cast<uint32_t>(heads * width));
+  return Status();
+}
+Status AddMamba2(const HfConfig& config, HfOutput* out) {
+  LULL_RETURN_IF_ERROR(AddInner(config, "num_heads", "head_dim", out));
+  return AddMamba(config, out);
+}
+
+constexpr const char* kHybridReads[] = {
+    "position_embedding_type",
+    "mamba_d_head",
+    "mamba_expand",
+    "mamba_chunk_size",
+    "mamba_conv_bias",
+    "time_step_limit",
+    "num_local_experts",
+    "num_experts_per_tok",
+    "time_step_min",
+    "time_step_max",
+    "time_step_floor",
+    "normalization_function",
+    "init_method",
+    "layers_block_type",
+    "shared_intermediate_size",
+};
+Status AddGraniteHybrid(const HfConfig& config, HfOutput* out) {
+  LULL_RETURN_IF_ERROR(AddKvHeads(
+      config, LayersOf(config, "layer_types|layers_block_type", "full_attention|attention"), out));
+  LULL_RETURN_IF_ERROR(AddInner(config, "mamba_n_heads", "mamba_d_head", out));
+  const std::string positions = JsonText(config.folder().config, "position_embedding_type");
+  if (positions != "rope" && positions != "nope" && !positions.empty())
+    return config.Unsupported("positions of another kind", "position_embedding_type");
+  out->writer.AddBool(out->Key("rope.scaling.finetuned"), positions == "rope");
+  return CheckTimeSteps(config);
+}
+
+// Q is scaled by its position.
+constexpr const char* kTemperature = "llama_4_scaling_beta";
+Status AddTemperature(const HfConfig& config, HfOutput* out) {
+  const Json& beta = JsonField(config.Field("rope_parameters|rope_scaling"), kTemperature);
+  if (beta.is_number())
+    out->writer.AddFloat32(out->Key("attention.temperature_scale"), beta.get<float>());
+  return Status();
+}
+
 // Every fourth layer does not rotate, in GGUF's architecture; here it is a list.
 constexpr const char* kSmolLm3Reads[] = {"no_rope_layers"};
 Status CheckSmolLm3(const HfConfig& config, HfOutput*) {
@@ -260,6 +557,70 @@ constexpr HfArchitecture kArchitectures[] = {
     {"qwen2", "qwen2", {}, kQwenTensors, kQwenNeutral},
     {"qwen3", "qwen3", {}, kQwenTensors, kQwenNeutral},
     {"qwen3_moe", "qwen3moe", kQwen3MoeKeys, kQwen3MoeTensors, kQwen3MoeNeutral, kQwen3MoeDefaults},
+    {.model_type = "ministral3",
+     .gguf = "mistral3",
+     .keys = {},
+     .tensors = kLlamaTensors,
+     .neutral = kLlamaNeutral,
+     .more = AddTemperature},
+    {.model_type = "olmo3",
+     .gguf = "olmo2",
+     .keys = {},
+     .tensors = kOlmo2Tensors,
+     .neutral = kSiluNeutral,
+     .window_period = 4},
+    {.model_type = "lfm2",
+     .gguf = "lfm2",
+     .keys = kLfm2Keys,
+     .tensors = kLfm2Tensors,
+     .neutral = kLfmNeutral,
+     .defaults = R"({"tie_word_embeddings": true, "rope_theta": 1e6})",
+     .layer_types = "full_attention|conv",
+     .more = AddLfm2,
+     .more_reads = kLfm2Reads},
+    {.model_type = "lfm2_moe",
+     .gguf = "lfm2moe",
+     .keys = kLfm2MoeKeys,
+     .tensors = kLfm2MoeTensors,
+     .neutral = kLfmNeutral,
+     .defaults = R"({"tie_word_embeddings": true, "rope_theta": 1e6})",
+     .layer_types = "full_attention|conv",
+     .more = AddLfm2Moe,
+     .more_reads = kLfm2Reads},
+    {.model_type = "mamba",
+     .gguf = "mamba",
+     .keys = kMambaKeys,
+     .tensors = kMambaTensors,
+     .neutral = kMambaNeutral,
+     .defaults = R"({"tie_word_embeddings": true})",
+     .attention = false,
+     .more = AddMamba,
+     .more_reads = kMambaReads},
+    {.model_type = "mamba2",
+     .gguf = "mamba2",
+     .keys = kMamba2Keys,
+     .tensors = kMamba2Tensors,
+     .neutral = kMambaNeutral,
+     .attention = false,
+     .more = AddMamba2,
+     .more_reads = kMambaReads},
+    {.model_type = "granitemoehybrid",
+     .gguf = "granitehybrid",
+     .keys = kGraniteHybridKeys,
+     .tensors = kGraniteHybridTensors,
+     .neutral = kGraniteHybridNeutral,
+     .layer_types = "full_attention|attention|linear_attention|mamba",
+     .needs = "num_local_experts",
+     .more = AddGraniteHybrid,
+     .more_reads = kHybridReads},
+    {.model_type = "granitemoehybrid",
+     .gguf = "granitehybrid",
+     .keys = kGraniteHybridDenseKeys,
+     .tensors = kGraniteHybridDenseTensors,
+     .neutral = kGraniteHybridNeutral,
+     .layer_types = "full_attention|attention|linear_attention|mamba",
+     .more = AddGraniteHybrid,
+     .more_reads = kHybridReads},
     {.model_type = "smollm3",
      .gguf = "smollm3",
      .keys = {},
@@ -294,9 +655,9 @@ constexpr HfArchitecture kArchitectures[] = {
 // Folders of text and images: what reads text is a row above.
 struct HfSeveral {
   const char* model_type;
-  const char* text;
+  const char* text;  // null: as text_config says
 };
-constexpr HfSeveral kSeveral[] = {{"gemma3", "gemma3_text"}};
+constexpr HfSeveral kSeveral[] = {{"gemma3", "gemma3_text"}, {"mistral3", nullptr}};
 
 // Read by the converter by itself, or without influence on the logits. Biases of attention and
 // feed-forward show by their tensors.
@@ -375,7 +736,7 @@ Status CheckLayerTypes(const HfConfig& config, const HfArchitecture& architectur
   for (size_t i = 0; types.is_array() && i < types.size(); ++i) {
     const std::string type = types[i].is_string() ? types[i].get<std::string>() : "";
     const bool windowed = type == "sliding_attention" && architecture.window_period > 0;
-    if (type != "full_attention" && !windowed)
+    if (!IsOneOf(architecture.layer_types, type) && !windowed)
       return config.Unsupported("layers of the type " + GgufQuote(type), "layer_types");
   }
   return Status();
@@ -414,7 +775,7 @@ void KeepText(const char* text_type, HfFolder* folder) {
   Json text = folder->config["text_config"];
   for (const char* key : {"bos_token_id", "eos_token_id", "pad_token_id", "tie_word_embeddings"})
     if (JsonField(text, key).is_null()) text[key] = JsonField(folder->config, key);
-  text["model_type"] = text_type;
+  if (text_type != nullptr) text["model_type"] = text_type;
   folder->config = std::move(text);
   std::map<std::string, const SafetensorsTensor*> kept;
   for (const auto& [name, tensor] : folder->tensors) {
@@ -425,6 +786,12 @@ void KeepText(const char* text_type, HfFolder* folder) {
     kept[inner] = tensor;
   }
   folder->tensors = std::move(kept);
+}
+
+bool Applies(const HfArchitecture& architecture, const Json& config) {
+  if (architecture.needs == nullptr) return true;
+  const Json& number = JsonField(config, architecture.needs);
+  return number.is_number() && number.get<double>() != 0.0;
 }
 
 void AddDefaults(const HfArchitecture& architecture, Json* config) {
@@ -469,12 +836,13 @@ Result<const HfArchitecture*> FindHfArchitecture(HfFolder* folder) {
   const std::string type = JsonText(folder->config, "model_type");
   std::string known;
   for (const HfArchitecture& architecture : kArchitectures) {
-    if (type == architecture.model_type) {
+    if (type == architecture.model_type && Applies(architecture, folder->config)) {
       AddDefaults(architecture, &folder->config);
       LULL_RETURN_IF_ERROR(CheckKeys(HfConfig(*folder), architecture));
       return &architecture;
     }
-    known += std::string(known.empty() ? "" : ", ") + architecture.model_type;
+    if (architecture.needs == nullptr)
+      known += std::string(known.empty() ? "" : ", ") + architecture.model_type;
   }
   return Status(ErrorCode::kUnsupported, "model_type " + GgufQuote(type) + " is not converted",
                 folder->path + "/config.json", "these are: " + known);

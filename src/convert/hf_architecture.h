@@ -28,11 +28,14 @@ struct HfTensor {
   // Rotated rows of Q and K: each head's first and second half interleaved, as GGUF's "llama" and
   // its kin rotate neighbours.
   enum class Rows { kAsTheyAre, kInterleavedQ, kInterleavedK, kFirstHalf, kSecondHalf };
+  // Of a vector [n]: a matrix of n rows of one, or of one row for each group of a state space.
+  enum class Shape { kSame, kColumn, kGroups };
   const char* name;
   const char* gguf;
   Rows rows = Rows::kAsTheyAre;
   HfValues values = HfValues::kSame;
   bool f32 = false;  // whatever the type asked for
+  Shape shape = Shape::kSame;
 };
 
 // A key that changes the numbers where it is not this (JSON text). Missing is the same.
@@ -51,7 +54,10 @@ struct HfArchitecture {
   const char* defaults = "{}";
   // Layers with a window: all but every so many; 0: no layers of two kinds.
   uint64_t window_period = 0;
-  bool local_rope = false;  // those rotate by a base of their own
+  bool local_rope = false;                     // those rotate by a base of their own
+  const char* layer_types = "full_attention";  // "a|b": what layer_types may hold
+  bool attention = true;                       // false: the common keys are not asked for
+  const char* needs = nullptr;                 // a number that is not 0, else a later row applies
   // Keys and checks that no row says, and the names of what it reads.
   Status (*more)(const HfConfig& config, HfOutput* out) = nullptr;
   std::span<const char* const> more_reads{};

@@ -19,7 +19,7 @@ using Json = nlohmann::json;
 constexpr uint64_t kMaxTextBytes = uint64_t{256} << 20;  // the largest tokenizers have 35 MB
 constexpr char kIndex[] = "model.safetensors.index.json";
 // Part of the key: another number where the same folder converts to another file.
-constexpr char kConverterVersion[] = "2";
+constexpr char kConverterVersion[] = "3";
 
 Result<std::string> ReadText(const fs::path& path) {
   std::error_code ec;
@@ -31,8 +31,24 @@ Result<std::string> ReadText(const fs::path& path) {
   return std::string(reinterpret_cast<const char*>(file->bytes().data()), file->bytes().size());
 }
 
+// Python writes infinity into JSON, which has no word for it: null.
+void ReplaceInfinity(std::string* text) {
+  constexpr std::string_view kInfinity = "Infinity";
+  bool quoted = false;
+  for (size_t i = 0; i < text->size(); ++i) {
+    if ((*text)[i] == '\\' && quoted) {
+      ++i;
+    } else if ((*text)[i] == '"') {
+      quoted = !quoted;
+    } else if (!quoted && text->compare(i, kInfinity.size(), kInfinity) == 0) {
+      text->replace(i, kInfinity.size(), "null    ");
+    }
+  }
+}
+
 Result<Json> ReadJson(const fs::path& path) {
-  LULL_ASSIGN_OR_RETURN(const std::string text, ReadText(path));
+  LULL_ASSIGN_OR_RETURN(std::string text, ReadText(path));
+  if (path.filename() == "config.json") ReplaceInfinity(&text);
   if (text.empty()) return Json();
   return ParseJsonText(text, path.string());
 }

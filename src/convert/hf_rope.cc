@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <numbers>
+#include <string_view>
 #include <vector>
 
 #include "base/json_text.h"
@@ -35,7 +36,7 @@ class RopeConverter {
     LULL_ASSIGN_OR_RETURN(base_, Base(both_, "rope_theta", 10000.0));
     LULL_RETURN_IF_ERROR(AddDims());
     out_.writer.AddFloat32(out_.Key("rope.freq_base"), static_cast<float>(base_));
-    if (local) LULL_RETURN_IF_ERROR(AddLocal());
+    LULL_RETURN_IF_ERROR(local ? AddLocal() : CheckLocal());
     const std::string type = TypeOf(scaling_);
     if (scaling_.is_null() || type == "default") return Status();
     if (type == "linear") return AddLinear();
@@ -64,13 +65,20 @@ class RopeConverter {
     scaling_ = old.is_object() ? old : both_;
   }
 
+  // Read elsewhere, for the one architecture that has it.
+  bool IsTemperature(const std::string& key) const {
+    return key == "llama_4_scaling_beta" && std::string_view(out_.architecture) == "mistral3";
+  }
+
   Status CheckKnown() const {
     for (const Json* object : {&scaling_, &both_, &local_}) {
       if (!object->is_object()) continue;
-      for (const auto& [key, value] : object->items())
-        if (!value.is_null() &&
-            std::find(std::begin(kKnown), std::end(kKnown), key) == std::end(kKnown))
+      for (const auto& [key, value] : object->items()) {
+        const bool known = IsTemperature(key) ||
+                           std::find(std::begin(kKnown), std::end(kKnown), key) != std::end(kKnown);
+        if (!value.is_null() && !known)
           return config_.Unsupported(GgufQuote(key) + " is not converted", "rope_scaling");
+      }
     }
     return Status();
   }
@@ -97,6 +105,14 @@ class RopeConverter {
                          "partial_rotary_factor");
     out_.writer.AddUint32(out_.Key("rope.dimension_count"), static_cast<uint32_t>(dims_));
     return Status();
+  }
+
+  // Layers with a window rotate by the same base, without scaling.
+  Status CheckLocal() const {
+    if (!local_.is_object()) return Status();
+    LULL_ASSIGN_OR_RETURN(const double base, Base(local_, "rope_theta", 10000.0));
+    if (TypeOf(local_) == "default" && base == base_) return Status();
+    return config_.Unsupported("another rotation of layers with a window", "rope_parameters");
   }
 
   Status AddLocal() {

@@ -110,7 +110,7 @@ void ExpectSameKeys(const GgufFile& want, const GgufFile& got) {
 
 TEST(Convert, BringsBackTheFileThatTheFolderWasMadeOf) {
   for (const char* arch : {"llama", "smollm3", "granite", "granitemoe", "olmo2", "qwen2", "qwen3",
-                           "qwen3moe", "gemma2"}) {
+                           "qwen3moe", "lfm2moe", "gemma2"}) {
     for (const char* type : {"F32", "F16", "BF16"}) {
       SCOPED_TRACE(std::string(arch) + " " + type);
       const Converted c({.arch = arch, .type = type, .tokenizer = "gpt2"});
@@ -373,6 +373,21 @@ TEST(Convert, PiecesMergeByTheRankOfTheFirstMergeThatMakesThem) {
     c.Patch("tokenizer.json", bad);
     EXPECT_EQ(c.status.code(), ErrorCode::kUnsupported) << c.status.ToString();
   }
+}
+
+// As Python writes it, which no JSON has.
+TEST(Convert, InfinityOfAConfigIsRead) {
+  const Converted c({.type = "F32", .tokenizer = "gpt2"});
+  std::ifstream in(c.folder + "/config.json");
+  Json json = Json::parse(in);
+  json["_name_or_path"] = "an \\\" Infinity";
+  std::string text = json.dump();
+  text.back() = ',';
+  std::ofstream(c.folder + "/config.json") << text << R"("time_step_limit": [0.0, Infinity]})";
+  const auto folder = HfFolder::Open(c.folder);
+  ASSERT_TRUE(folder.ok()) << folder.status().ToString();
+  EXPECT_EQ((*folder)->config["time_step_limit"], Json::parse("[0.0, null]"));
+  EXPECT_EQ((*folder)->config["_name_or_path"], "an \\\" Infinity");
 }
 
 TEST(Convert, RefusesFoldersThatAreNotWhole) {

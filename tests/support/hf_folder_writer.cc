@@ -1,5 +1,6 @@
 #include "tests/support/hf_folder_writer.h"
 
+#include <algorithm>
 #include <cstring>
 #include <fstream>
 #include <map>
@@ -46,18 +47,40 @@ const std::map<std::string, std::map<std::string, std::string>> kOwnNames = {
       {"ffn_down_exps.weight", "block_sparse_moe.output_linear.weight"},
       {"ffn_gate_shexp.weight", "shared_mlp.input_linear.weight"},
       {"ffn_down_shexp.weight", "shared_mlp.output_linear.weight"}}},
+    {"lfm2moe",
+     {{"token_embd_norm.weight", "model.embedding_norm.weight"},
+      {"attn_norm.weight", "operator_norm.weight"},
+      {"ffn_norm.weight", "ffn_norm.weight"},
+      {"attn_output.weight", "self_attn.out_proj.weight"},
+      {"attn_q_norm.weight", "self_attn.q_layernorm.weight"},
+      {"attn_k_norm.weight", "self_attn.k_layernorm.weight"},
+      {"shortconv.conv.weight", "conv.conv.weight"},
+      {"shortconv.in_proj.weight", "conv.in_proj.weight"},
+      {"shortconv.out_proj.weight", "conv.out_proj.weight"},
+      {"ffn_gate.weight", "feed_forward.w1.weight"},
+      {"ffn_down.weight", "feed_forward.w2.weight"},
+      {"ffn_up.weight", "feed_forward.w3.weight"},
+      {"ffn_gate_inp.weight", "feed_forward.gate.weight"},
+      {"exp_probs_b.bias", "feed_forward.expert_bias"},
+      {"ffn_gate_exps.weight", "feed_forward.experts.{}.w1.weight"},
+      {"ffn_down_exps.weight", "feed_forward.experts.{}.w2.weight"},
+      {"ffn_up_exps.weight", "feed_forward.experts.{}.w3.weight"}}},
     {"gemma2", {{"ffn_norm.weight", "pre_feedforward_layernorm.weight"}}},
     {"gemma3", {{"ffn_norm.weight", "pre_feedforward_layernorm.weight"}}},
 };
-const std::map<std::string, std::string> kModelTypes = {
-    {"qwen3moe", "qwen3_moe"}, {"granitemoe", "granitemoeshared"}, {"gemma3", "gemma3_text"}};
+const std::map<std::string, std::string> kModelTypes = {{"qwen3moe", "qwen3_moe"},
+                                                        {"granitemoe", "granitemoeshared"},
+                                                        {"gemma3", "gemma3_text"},
+                                                        {"lfm2moe", "lfm2_moe"}};
 
 // Keys of config.json and of GGUF, where a file has them.
 const std::pair<const char*, const char*> kUintKeys[] = {
     {"num_experts", "expert_count"},
     {"num_experts_per_tok", "expert_used_count"},
     {"moe_intermediate_size", "expert_feed_forward_length"},
-    {"shared_intermediate_size", "expert_shared_feed_forward_length"}};
+    {"shared_intermediate_size", "expert_shared_feed_forward_length"},
+    {"conv_L_cache", "shortconv.l_cache"},
+    {"num_dense_layers", "leading_dense_block_count"}};
 const std::pair<const char*, const char*> kFloatKeys[] = {
     {"embedding_multiplier", "embedding_scale"},
     {"residual_multiplier", "residual_scale"},
@@ -67,11 +90,12 @@ const std::pair<const char*, const char*> kFloatKeys[] = {
     {"final_logit_softcapping", "final_logit_softcapping"}};
 
 std::string HubName(const std::string& arch, const std::string& name) {
-  if (!name.starts_with("blk.")) return kNames.at(name);
-  const size_t dot = name.find('.', 4);
-  const std::string inner = name.substr(dot + 1);
   const auto own = kOwnNames.find(arch);
+  const bool in_layer = name.starts_with("blk.");
+  const size_t dot = in_layer ? name.find('.', 4) : 0;
+  const std::string inner = in_layer ? name.substr(dot + 1) : name;
   const bool is_own = own != kOwnNames.end() && own->second.contains(inner);
+  if (!in_layer) return is_own ? own->second.at(inner) : kNames.at(name);
   return "model.layers." + name.substr(4, dot - 4) + "." +
          (is_own ? own->second.at(inner) : kNames.at(inner));
 }
@@ -117,6 +141,13 @@ class FolderWriter {
                           : Uint("embedding_length") / Uint("attention.head_count");
   }
 
+  uint64_t KvHeads() const {
+    const std::string key = arch_ + ".attention.head_count_kv";
+    if (gguf_.TypeOf(key) != GgufValueType::kArray) return gguf_.GetUint(key).value();
+    const auto heads = gguf_.GetIntArray(key).value();
+    return static_cast<uint64_t>(*std::max_element(heads.begin(), heads.end()));
+  }
+
   Json Config() const {
     Json config = {
         {"model_type", kModelTypes.contains(arch_) ? kModelTypes.at(arch_) : arch_},
@@ -128,7 +159,7 @@ class FolderWriter {
         {"hidden_size", Uint("embedding_length")},
         {"intermediate_size", Uint("feed_forward_length")},
         {"num_attention_heads", Uint("attention.head_count")},
-        {"num_key_value_heads", Uint("attention.head_count_kv")},
+        {"num_key_value_heads", KvHeads()},
         {"head_dim", HeadDim()},
         {"vocab_size", Uint("vocab_size")},
         {"rms_norm_eps", gguf_.GetFloat(arch_ + ".attention.layer_norm_rms_epsilon").value()},
@@ -139,6 +170,12 @@ class FolderWriter {
       if (gguf_.Has(arch_ + "." + key)) config[name] = gguf_.GetFloat(arch_ + "." + key).value();
     for (const auto& [name, key] : kUintKeys)
       if (gguf_.Has(arch_ + "." + key)) config[name] = Uint(key);
+    if (arch_ == "lfm2moe") {
+      config["routed_scaling_factor"] = 1.0;
+      const auto kv_heads = gguf_.GetIntArray(arch_ + ".attention.head_count_kv").value();
+      for (const int64_t heads : kv_heads)
+        config["layer_types"].push_back(heads > 0 ? "full_attention" : "conv");
+    }
     if (arch_ == "qwen3moe") config["norm_topk_prob"] = true;
     if (arch_.starts_with("gemma")) {
       config["hidden_act"] = "gelu_pytorch_tanh";
@@ -235,6 +272,7 @@ class FolderWriter {
                     GgufTypeName(tensor.type_id),
                     {tensor.dims.rbegin(), tensor.dims.rend()},
                     Rows(tensor)};
+      if (hub.name.ends_with("conv.conv.weight")) hub.shape.insert(hub.shape.begin() + 1, 1);
       if (const size_t gate = tensor.name.find("ffn_gate_");
           arch_ == "granitemoe" && hub.name.ends_with("input_linear.weight")) {
         std::string up = tensor.name;
