@@ -21,8 +21,8 @@ struct TypeMix {
   const char* name;
   uint32_t file_type;     // general.file_type
   const char* main;       // of every matrix for which nothing else stands here
-  const char* sensitive;  // of value and down projections
-  const char* chosen;     // of these in some layers
+  const char* sensitive;  // of value, attention output and down projections
+  const char* chosen;     // of value and down projections in some layers
   Layers layers;
   const char* embedding;
   const char* head;
@@ -239,6 +239,7 @@ class Chooser {
   const char* TypeInLayer(const std::string& name) const {
     // Beside experts the matrices that every token goes through cost next to nothing.
     if (has_experts_ && Contains(name, {".attn_v.", ".attn_k."})) return mix_->chosen;
+    if (Contains(name, {".attn_output."})) return mix_->sensitive;
     if (!Contains(name, {".attn_v", ".attn_qkv.", ".attn_kv_b.", ".ffn_down"})) return mix_->main;
     return IsChosen(mix_->layers, LayerOf(name), num_layers_) ? mix_->chosen : mix_->sensitive;
   }

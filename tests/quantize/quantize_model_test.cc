@@ -211,8 +211,8 @@ class Rules : public QuantizeModel {
     add("token_embd.weight", {k, 2});
     if (!tied) add("output.weight", {k, 2});
     for (int i = 0; i < kLayers; ++i)
-      for (const char* name : {"attn_q", "attn_v", "ffn_down", "ffn_gate_inp", "attn_norm",
-                               "ssm_conv1d", "attn_q_norm"})
+      for (const char* name : {"attn_q", "attn_v", "attn_output", "ffn_down", "ffn_gate_inp",
+                               "attn_norm", "ssm_conv1d", "attn_q_norm"})
         add("blk." + std::to_string(i) + "." + name + ".weight", {k, 2});
     return Write(writer);
   }
@@ -249,6 +249,10 @@ TEST_F(Rules, MixesGiveSomeLayersMore) {
   types = Types(*file, {.type = "Q4_K_S"});
   EXPECT_EQ(types["blk.1.ffn_down.weight"], "Q5_K");
   EXPECT_EQ(types["blk.2.ffn_down.weight"], "Q4_K");
+  types = Types(*file, {.type = "Q3_K_M"});
+  EXPECT_EQ(types["blk.0.attn_output.weight"], "Q4_K");
+  EXPECT_EQ(types["blk.0.ffn_down.weight"], "Q5_K");
+  EXPECT_EQ(types["blk.0.attn_q.weight"], "Q3_K");
   types = Types(*file, {.type = "Q4_K_M", .pure = true});
   EXPECT_EQ(types["output.weight"], "Q4_K");
   EXPECT_EQ(types["blk.0.ffn_down.weight"], "Q4_K");
