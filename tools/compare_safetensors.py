@@ -56,6 +56,9 @@ NO_HEADS = {"intermediate_size": None, "num_attention_heads": None, "num_key_val
 HYBRID = {"head_dim": None, "hidden_size": 192, "layer_types": ["linear_attention", "full_attention", "linear_attention"],
           "shared_intermediate_size": 96, "mamba_n_heads": 6, "mamba_d_head": 64, "mamba_d_state": 16, "mamba_n_groups": 1,
           "embedding_multiplier": 3.0, "attention_multiplier": 0.1, "position_embedding_type": "nope"}
+LATENT = {"head_dim": None, "num_key_value_heads": 6, "n_routed_experts": 5, "num_experts_per_tok": 2, "moe_intermediate_size": 64,
+          "n_shared_experts": 2, "kv_lora_rank": 64, "q_lora_rank": 32, "qk_rope_head_dim": 16, "qk_nope_head_dim": 32,
+          "v_head_dim": 48, "first_k_dense_replace": 1, "n_group": 1, "topk_group": 1}
 
 # Name: model_type and what its configuration has beside SHAPE. "dtype": of the files, F32 where it is missing.
 CASES = {
@@ -84,6 +87,13 @@ CASES = {
     "olmo3, YaRN": ("olmo3", {"head_dim": None, "hidden_size": 192, "sliding_window": 11, "num_hidden_layers": 4,
                               "rope_parameters": {"full_attention": YARN, "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0}}}),
     "olmo3": ("olmo3", {"head_dim": None, "hidden_size": 192, "num_hidden_layers": 5, "sliding_window": 11}),
+    "glm4": ("glm4", {"attention_bias": True}),
+    "gpt_oss, MXFP4, in double precision": ("gpt_oss", {"sliding_window": 11, "num_local_experts": 5, "num_experts_per_tok": 2, "num_hidden_layers": 4,
+                                   "rope_parameters": {**YARN, "rope_theta": 150000.0, "truncate": False, "factor": 32.0,
+                                                       "original_max_position_embeddings": 4096}}),
+    "deepseek_v2": ("deepseek_v2", {**LATENT}),
+    "deepseek_v2, YaRN, no low rank of Q": ("deepseek_v2", {**LATENT, "q_lora_rank": None, "rope_parameters": {
+        **YARN, "mscale": 0.707, "mscale_all_dim": 0.707}, "routed_scaling_factor": 1.5}),
     "lfm2": ("lfm2", {"head_dim": None, "hidden_size": 192, "layer_types": ["conv", "full_attention", "conv"]}),
     "lfm2_moe": ("lfm2_moe", {"head_dim": None, "hidden_size": 192, "layer_types": ["conv", "full_attention", "conv"],
                               "num_experts": 5, "num_experts_per_tok": 2, "moe_intermediate_size": 64, "num_dense_layers": 1}),
@@ -160,17 +170,46 @@ def make_folder(folder, model_type, changes, seed):
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer_json()))
 
 
+def to_blocks(folder, target, seed):
+    """A folder of gpt-oss whose experts are blocks of four bits with scales, as its own files are; the folder itself gets what
+    those stand for, which is what the library reads without a GPU."""
+    import shutil
+    import torch
+    from safetensors.torch import load_file, save_file
+    weights, hub = load_file(folder / "model.safetensors"), {}
+    levels = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6, 0, -0.5, -1, -1.5, -2, -3, -4, -6])
+    generator = torch.Generator().manual_seed(seed)
+    for name, weight in weights.items():
+        if not name.endswith("_proj") or ".experts." not in name:
+            hub[name] = weight
+            continue
+        experts, inputs, outputs = weight.shape
+        blocks = torch.randint(0, 256, (experts, outputs, inputs // 32, 16), generator=generator, dtype=torch.uint8)
+        scales = torch.randint(121, 125, (experts, outputs, inputs // 32), generator=generator, dtype=torch.uint8)
+        values = torch.stack([levels[(blocks & 15).long()], levels[(blocks >> 4).long()]], -1).flatten(-2)
+        values = values * torch.exp2(scales.float() - 127).unsqueeze(-1)
+        weights[name] = values.reshape(experts, outputs, inputs).transpose(1, 2).contiguous()
+        hub[name + "_blocks"], hub[name + "_scales"] = blocks, scales
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    shutil.copytree(folder, target)
+    save_file(hub, target / "model.safetensors", {"format": "pt"})
+    config = json.loads((target / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "mxfp4"}
+    (target / "config.json").write_text(json.dumps(config))
+
+
 def run(*command):
     result = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
     if result.returncode != 0:
         raise RuntimeError(f"{pathlib.Path(command[0]).name} exits {result.returncode}: {result.stderr.strip()[-400:]}")
 
 
-def logits_of(args, gguf, ids, work):
+def logits_of(args, gguf, ids, work, exact=False):
+    """exact: by the double-precision pass of the tests, since products with blocks of four bits round activations too."""
     import numpy
     tokens, out = work / "tokens", work / "logits"
     tokens.write_text(" ".join(map(str, ids)))
-    run(args.build / "logits_dump", gguf, tokens, out, "--kv", "f32")
+    run(args.build / "logits_dump", gguf, tokens, out, *(["--reference"] if exact else ["--kv", "f32"]))
     return numpy.fromfile(out, numpy.float32).reshape(len(ids), -1)[:, :VOCAB].astype(numpy.float64)
 
 
@@ -204,9 +243,14 @@ def compare(args, name, work):
     model_type, changes = CASES[name]
     folder = work / "Tiny"
     make_folder(folder, model_type, changes, args.seed)
-    ids, want = compute(folder, args.seed)
+    if model_type == "gpt_oss":
+        dense, folder = folder, work / "Blocks"
+        to_blocks(dense, folder, args.seed)
+        ids, want = compute(dense, args.seed)
+    else:
+        ids, want = compute(folder, args.seed)
     run(args.build / "lull", "convert", folder, "--out", work / "tiny.gguf")
-    got = logits_of(args, work / "tiny.gguf", ids, work)
+    got = logits_of(args, work / "tiny.gguf", ids, work, exact=model_type == "gpt_oss")
     cos = cosines(want, got)
     greedy = int((got.argmax(1)[PROMPT - 1:-1] == ids[PROMPT:]).sum())
     row = {"folder": name, "positions": len(ids), "cosine_min": float(cos.min()), "greedy": f"{greedy} of {CONTINUATION}",

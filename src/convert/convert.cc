@@ -106,7 +106,9 @@ class Converter {
     }
     if (heads_ == 0 || kv_heads_ == 0) return config_.Bad("no heads", "num_attention_heads");
     head_dim_ = hidden / heads_;
-    if (config_.Has("head_dim")) {
+    if (architecture_.rotated_width != nullptr) {
+      LULL_ASSIGN_OR_RETURN(head_dim_, config_.Uint(architecture_.rotated_width));
+    } else if (config_.Has("head_dim")) {
       LULL_ASSIGN_OR_RETURN(head_dim_, config_.Uint("head_dim"));
     } else if (hidden % heads_ != 0) {
       return config_.Bad("it does not divide hidden_size, and head_dim is missing",
@@ -161,6 +163,7 @@ class Converter {
       for (const HfTensor& row : architecture_.tensors) {
         if (!MatchHfName(row.name, name, &numbers)) continue;
         found = true;
+        if (row.gguf == nullptr) continue;
         std::string gguf = row.gguf;
         if (const size_t hole = gguf.find("{}"); hole != std::string::npos)
           gguf.replace(hole, 2, std::to_string(numbers[0]));
@@ -193,6 +196,20 @@ class Converter {
     return Status();
   }
 
+  // Each head's rows are those of K, without the rotated part, and then those of V.
+  Status SetLatentRows(const SafetensorsTensor& source, Rows rows, Passage* passage) const {
+    LULL_ASSIGN_OR_RETURN(const uint64_t key, config_.Uint("qk_nope_head_dim"));
+    LULL_ASSIGN_OR_RETURN(const uint64_t value, config_.Uint("v_head_dim"));
+    if (key == 0 || value == 0 || passage->units_all != heads_ * (key + value))
+      return BadTensor(ErrorCode::kInvalidModel, "not the rows of K and V of every head",
+                       source.name);
+    passage->units_all = key + value;
+    passage->units = rows == Rows::kLatentK ? key : value;
+    passage->begin = rows == Rows::kLatentK ? 0 : key;
+    passage->transposed = rows == Rows::kLatentK;
+    return Status();
+  }
+
   // Which units of a matrix, and in which order.
   Status SetRows(const SafetensorsTensor& source, Rows rows, Passage* passage) const {
     if (rows == Rows::kInterleavedQ || rows == Rows::kInterleavedK) {
@@ -206,21 +223,29 @@ class Converter {
         return config_.Unsupported("heads that turn in part", "partial_rotary_factor");
       passage->head = head_dim_;
     }
-    if (rows == Rows::kFirstHalf || rows == Rows::kSecondHalf) {
+    if (rows == Rows::kLatentK || rows == Rows::kLatentV)
+      return SetLatentRows(source, rows, passage);
+    const bool halves = rows == Rows::kFirstHalf || rows == Rows::kSecondHalf;
+    const bool in_turn = rows == Rows::kEven || rows == Rows::kOdd;
+    if (halves || in_turn) {
       if (passage->units_all % 2 != 0)
         return BadTensor(ErrorCode::kInvalidModel, "an odd number of rows", source.name);
       passage->units = passage->units_all / 2;
+      passage->step = in_turn ? 2 : 1;
       if (rows == Rows::kSecondHalf) passage->begin = passage->units;
+      if (rows == Rows::kOdd) passage->begin = 1;
     }
     return Status();
   }
 
   Status AddTarget(const std::string& name, const Target& target) {
-    LULL_RETURN_IF_ERROR(CheckSources(name, target));
     const SafetensorsTensor& source = *target.sources.begin()->second;
+    if (source.name.ends_with("_blocks")) return AddBlocks(name, target, source);
+    LULL_RETURN_IF_ERROR(CheckSources(name, target));
     std::vector<uint64_t> shape = source.shape;
     if (shape.size() == 3 && shape[1] == 1) shape.erase(shape.begin() + 1);  // a convolution's taps
     const bool vector = shape.size() == 1;
+    if (target.row->shape == HfTensor::Shape::kValues && shape.size() == 2) shape.push_back(1);
     Passage passage;
     for (const auto& [expert, part] : target.sources) passage.parts.push_back(part->data);
     passage.from = *FindFloatType(source.dtype);
@@ -231,16 +256,54 @@ class Converter {
     passage.width = vector ? 1 : shape.back();
     passage.units = passage.units_all = vector ? shape[0] : shape[shape.size() - 2];
     LULL_RETURN_IF_ERROR(SetRows(source, target.row->rows, &passage));
-    const uint64_t matrices = shape.size() == 3 ? shape[0] : 1;
+    uint64_t matrices = shape.size() == 3 ? shape[0] : 1;
+    const bool latent = passage.units_all != 0 && !vector && shape.size() == 2 &&
+                        (target.row->rows == Rows::kLatentK || target.row->rows == Rows::kLatentV);
+    if (latent) matrices = heads_;
     passage.units_part = matrices * passage.units;
     passage.units_each = vector ? passage.units : 1;
     std::vector<uint64_t> dims{vector ? passage.units : passage.width};
     if (!vector) dims.push_back(passage.units);
+    if (passage.transposed) std::swap(dims[0], dims[1]);
+    if (latent) dims.push_back(matrices);
+    if (target.row->shape == HfTensor::Shape::kValues) {
+      passage.units_each = passage.units;
+      dims = {passage.units};
+    }
     if (vector) LULL_RETURN_IF_ERROR(Reshape(source, target.row->shape, &passage, &dims));
     if (shape.size() == 3 || IsOfExperts(*target.row))
       dims.push_back(matrices * target.sources.size());
     if (!vector && !target.row->f32 && main_type_.empty()) main_type_ = passage.to.name;
     writer_.AddTensor(name, passage.to.type_id, std::move(dims),
+                      [passage](uint64_t first, uint64_t count, uint8_t* out) {
+                        passage.Copy(first, count, out);
+                      });
+    return Status();
+  }
+
+  // Blocks of four bits, [experts, rows, blocks, 16], and the scales beside them.
+  Status AddBlocks(const std::string& name, const Target& target, const SafetensorsTensor& source) {
+    std::string scales_name = source.name;
+    scales_name.replace(scales_name.rfind("_blocks"), 7, "_scales");
+    const auto scales = folder_.tensors.find(scales_name);
+    if (scales == folder_.tensors.end())
+      return BadTensor(ErrorCode::kInvalidModel, "it is missing", scales_name);
+    const std::vector<uint64_t>& shape = source.shape;
+    const bool sound = shape.size() == 4 && shape[3] == Mxfp4Passage::kNibbleBytes &&
+                       source.dtype == "U8" && scales->second->dtype == "U8" &&
+                       std::equal(scales->second->shape.begin(), scales->second->shape.end(),
+                                  shape.begin(), shape.end() - 1) &&
+                       !source.data.empty();
+    if (!sound)
+      return BadTensor(ErrorCode::kInvalidModel, "not blocks of 16 bytes and a scale for each",
+                       source.name);
+    Passage rows;
+    rows.units = rows.units_all = shape[1];
+    LULL_RETURN_IF_ERROR(SetRows(source, target.row->rows, &rows));
+    const Mxfp4Passage passage{source.data,    scales->second->data, shape[2], rows.units,
+                               rows.units_all, rows.begin,           rows.step};
+    writer_.AddTensor(name, Mxfp4Passage::kTypeId,
+                      {shape[2] * Mxfp4Passage::kValues, rows.units, shape[0]},
                       [passage](uint64_t first, uint64_t count, uint8_t* out) {
                         passage.Copy(first, count, out);
                       });

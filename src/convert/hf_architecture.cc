@@ -245,6 +245,65 @@ constexpr HfTensor kLfm2MoeTensors[] = {
     {"model.layers.{}.feed_forward.experts.{}.w3.weight", "blk.{}.ffn_up_exps.weight"},
 };
 
+constexpr HfTensor kGlm4Tensors[] = {
+    LULL_ENDS,
+    LULL_STILL_QK,
+    LULL_VO,
+    {"model.layers.{}.input_layernorm.weight", "blk.{}.attn_norm.weight"},
+    {"model.layers.{}.post_self_attn_layernorm.weight", "blk.{}.post_attention_norm.weight"},
+    {"model.layers.{}.post_attention_layernorm.weight", "blk.{}.ffn_norm.weight"},
+    {"model.layers.{}.post_mlp_layernorm.weight", "blk.{}.post_ffw_norm.weight"},
+    {"model.layers.{}.mlp.gate_up_proj.weight", "blk.{}.ffn_up.weight"},
+    {"model.layers.{}.mlp.down_proj.weight", "blk.{}.ffn_down.weight"},
+};
+
+// Gates and ups in turn; experts' weights as blocks of four bits alone.
+constexpr HfTensor kGptOssTensors[] = {
+    LULL_ENDS,
+    LULL_STILL_QK,
+    LULL_VO,
+    {"model.layers.{}.input_layernorm.weight", "blk.{}.attn_norm.weight"},
+    {"model.layers.{}.post_attention_layernorm.weight", "blk.{}.post_attention_norm.weight"},
+    {"model.layers.{}.self_attn.sinks", "blk.{}.attn_sinks.weight"},
+    {"model.layers.{}.mlp.router.weight", "blk.{}.ffn_gate_inp.weight", Rows::kAsTheyAre,
+     HfValues::kSame, true},
+    {"model.layers.{}.mlp.router.bias", "blk.{}.ffn_gate_inp.bias"},
+    {"model.layers.{}.mlp.experts.gate_up_proj_blocks", "blk.{}.ffn_gate_exps.weight", Rows::kEven},
+    {"model.layers.{}.mlp.experts.gate_up_proj_blocks", "blk.{}.ffn_up_exps.weight", Rows::kOdd},
+    {"model.layers.{}.mlp.experts.down_proj_blocks", "blk.{}.ffn_down_exps.weight"},
+    {"model.layers.{}.mlp.experts.gate_up_proj_scales", nullptr},
+    {"model.layers.{}.mlp.experts.down_proj_scales", nullptr},
+    {"model.layers.{}.mlp.experts.gate_up_proj_bias", "blk.{}.ffn_gate_exps.bias", Rows::kEven,
+     HfValues::kSame, true, Shape::kValues},
+    {"model.layers.{}.mlp.experts.gate_up_proj_bias", "blk.{}.ffn_up_exps.bias", Rows::kOdd,
+     HfValues::kSame, true, Shape::kValues},
+    {"model.layers.{}.mlp.experts.down_proj_bias", "blk.{}.ffn_down_exps.bias", Rows::kAsTheyAre,
+     HfValues::kSame, true},
+};
+
+constexpr HfTensor kDeepseek2Tensors[] = {
+    LULL_ENDS,
+    LULL_NORMS_BEFORE,
+    LULL_FFN,
+    {"model.layers.{}.self_attn.q_proj.weight", "blk.{}.attn_q.weight"},
+    {"model.layers.{}.self_attn.q_a_proj.weight", "blk.{}.attn_q_a.weight"},
+    {"model.layers.{}.self_attn.q_a_layernorm.weight", "blk.{}.attn_q_a_norm.weight"},
+    {"model.layers.{}.self_attn.q_b_proj.weight", "blk.{}.attn_q_b.weight"},
+    {"model.layers.{}.self_attn.kv_a_proj_with_mqa.weight", "blk.{}.attn_kv_a_mqa.weight"},
+    {"model.layers.{}.self_attn.kv_a_layernorm.weight", "blk.{}.attn_kv_a_norm.weight"},
+    {"model.layers.{}.self_attn.kv_b_proj.weight", "blk.{}.attn_k_b.weight", Rows::kLatentK},
+    {"model.layers.{}.self_attn.kv_b_proj.weight", "blk.{}.attn_v_b.weight", Rows::kLatentV},
+    {"model.layers.{}.self_attn.o_proj.weight", "blk.{}.attn_output.weight"},
+    {"model.layers.{}.mlp.gate.weight", "blk.{}.ffn_gate_inp.weight", Rows::kAsTheyAre,
+     HfValues::kSame, true},
+    {"model.layers.{}.mlp.experts.{}.gate_proj.weight", "blk.{}.ffn_gate_exps.weight"},
+    {"model.layers.{}.mlp.experts.{}.up_proj.weight", "blk.{}.ffn_up_exps.weight"},
+    {"model.layers.{}.mlp.experts.{}.down_proj.weight", "blk.{}.ffn_down_exps.weight"},
+    {"model.layers.{}.mlp.shared_experts.gate_proj.weight", "blk.{}.ffn_gate_shexp.weight"},
+    {"model.layers.{}.mlp.shared_experts.up_proj.weight", "blk.{}.ffn_up_shexp.weight"},
+    {"model.layers.{}.mlp.shared_experts.down_proj.weight", "blk.{}.ffn_down_shexp.weight"},
+};
+
 #define LULL_GRANITE_KEYS                                          \
   {"embedding_multiplier", "embedding_scale", Kind::kFloat},       \
       {"residual_multiplier", "residual_scale", Kind::kFloat},     \
@@ -281,6 +340,21 @@ constexpr HfKey kGemma3Keys[] = {
     {"query_pre_attn_scalar", "attention.scale", Kind::kInverseRoot},
 };
 
+constexpr HfKey kGptOssKeys[] = {
+    LULL_EXPERT_KEYS,
+    {"intermediate_size", "expert_feed_forward_length"},
+};
+constexpr HfKey kDeepseek2Keys[] = {
+    {"q_lora_rank", "attention.q_lora_rank", Kind::kUint, false},
+    {"kv_lora_rank", "attention.kv_lora_rank"},
+    {"v_head_dim", "attention.value_length_mla"},
+    {"n_routed_experts", "expert_count"},
+    {"num_experts_per_tok", "expert_used_count"},
+    {"moe_intermediate_size", "expert_feed_forward_length"},
+    {"n_shared_experts", "expert_shared_count"},
+    {"first_k_dense_replace", "leading_dense_block_count"},
+    {"routed_scaling_factor", "expert_weights_scale", Kind::kFloat},
+};
 #define LULL_HYBRID_KEYS                                                    \
   {"mamba_d_conv", "ssm.conv_kernel"}, {"mamba_d_state", "ssm.state_size"}, \
       {"mamba_n_heads", "ssm.time_step_rank"}, {                            \
@@ -326,6 +400,15 @@ constexpr HfKey kLfm2MoeKeys[] = {
     {"routed_scaling_factor", "expert_weights_scale", Kind::kFloat},
 };
 
+constexpr HfNeutral kGptOssNeutral[] = {
+    {"hidden_act", "\"silu\""},
+    {"swiglu_alpha", "1.702"},
+    {"swiglu_limit", "7.0"},
+};
+constexpr HfNeutral kDeepseek2Neutral[] = {
+    {"hidden_act", "\"silu\""},      {"n_group", "1"},        {"topk_group", "1"},
+    {"scoring_func", "\"softmax\""}, {"moe_layer_freq", "1"}, {"rope_interleave", "true"},
+};
 constexpr HfNeutral kGraniteHybridNeutral[] = {
     {"hidden_act", "\"silu\""},
     {"mamba_proj_bias", "false"},
@@ -337,9 +420,8 @@ constexpr HfNeutral kMambaNeutral[] = {
     {"rms_norm", "true"},
 };
 constexpr HfNeutral kLfmNeutral[] = {
-    {"hidden_act", "\"silu\""},
-    {"conv_bias", "false"},       {"norm_topk_prob", "true"}, {"use_expert_bias", "true"},
-    {"block_use_swiglu", "true"}, {"use_pos_enc", "true"},
+    {"hidden_act", "\"silu\""},  {"conv_bias", "false"},       {"norm_topk_prob", "true"},
+    {"use_expert_bias", "true"}, {"block_use_swiglu", "true"}, {"use_pos_enc", "true"},
 };
 
 constexpr HfNeutral kGraniteNeutral[] = {
@@ -380,6 +462,48 @@ constexpr char kGemma3Defaults[] = R"({"tie_word_embeddings": true, "vocab_size"
     "max_position_embeddings": 131072, "query_pre_attn_scalar": 256, "sliding_window": 4096,
     "rope_theta": 1000000.0})";
 constexpr char kQwen3MoeDefaults[] = R"({"norm_topk_prob": false})";
+
+constexpr const char* kGptOssReads[] = {"quantization_config", "initial_context_length",
+                                        "experts_per_token"};
+Status CheckGptOss(const HfConfig& config, HfOutput*) {
+  const Json& quantization = config.Field("quantization_config");
+  if (quantization.is_null() || JsonText(quantization, "quant_method") == "mxfp4") return Status();
+  return config.Unsupported("weights of another kind than mxfp4", "quantization_config");
+}
+
+// What is kept of a token is the latent and one rotated key, which GGUF takes for one head's width.
+constexpr const char* kDeepseek2Reads[] = {
+    "qk_nope_head_dim", "qk_rope_head_dim", "qk_head_dim", "norm_topk_prob",
+    "topk_method",      "aux_loss_alpha",   "seq_aux",     "num_nextn_predict_layers",
+    "ep_size",
+};
+Status AddDeepseek2(const HfConfig& config, HfOutput* out) {
+  LULL_ASSIGN_OR_RETURN(const uint64_t latent, config.Uint("kv_lora_rank"));
+  LULL_ASSIGN_OR_RETURN(const uint64_t still, config.Uint("qk_nope_head_dim"));
+  LULL_ASSIGN_OR_RETURN(const uint64_t rotated, config.Uint("qk_rope_head_dim"));
+  const std::string method = JsonText(config.folder().config, "topk_method");
+  if (method != "greedy" && method != "group_limited_greedy")
+    return config.Unsupported("another choice of experts than the greedy one", "topk_method");
+  const Json& norm = config.Field("norm_topk_prob");
+  const auto put = [out](const char* key, uint64_t value) {
+    out->writer.AddUint32(out->Key(key), static_cast<uint32_t>(value));
+  };
+  put("attention.head_count_kv", 1);
+  put("attention.key_length", latent + rotated);
+  put("attention.value_length", latent);
+  put("attention.key_length_mla", still + rotated);
+  put("expert_gating_func", 1);
+  out->writer.AddBool(out->Key("expert_weights_norm"), norm.is_boolean() && norm.get<bool>());
+  // Rotation is as it was, and scores are sharper.
+  const Json& scaling = config.Field("rope_scaling|rope_parameters");
+  const Json& all = JsonField(scaling, "mscale_all_dim");
+  if (!all.is_number()) return Status();
+  if (all != JsonField(scaling, "mscale"))
+    return config.Unsupported("mscale that is not mscale_all_dim", "rope_scaling");
+  out->writer.RemoveKey(out->Key("rope.scaling.attn_factor"));
+  out->writer.AddFloat32(out->Key("rope.scaling.yarn_log_multiplier"), 0.1f * all.get<float>());
+  return Status();
+}
 
 // KV heads of every layer: none where its type is not `attention`.
 Status AddKvHeads(const HfConfig& config, const std::vector<bool>& attention, HfOutput* out) {
@@ -569,6 +693,29 @@ constexpr HfArchitecture kArchitectures[] = {
      .tensors = kOlmo2Tensors,
      .neutral = kSiluNeutral,
      .window_period = 4},
+    {.model_type = "glm4",
+     .gguf = "glm4",
+     .keys = {},
+     .tensors = kGlm4Tensors,
+     .neutral = kSiluNeutral,
+     .defaults = R"({"partial_rotary_factor": 0.5})"},
+    {.model_type = "gpt_oss",
+     .gguf = "gpt-oss",
+     .keys = kGptOssKeys,
+     .tensors = kGptOssTensors,
+     .neutral = kGptOssNeutral,
+     .defaults = R"({"rope_theta": 150000.0})",
+     .window_period = 2,
+     .more = CheckGptOss,
+     .more_reads = kGptOssReads},
+    {.model_type = "deepseek_v2",
+     .gguf = "deepseek2",
+     .keys = kDeepseek2Keys,
+     .tensors = kDeepseek2Tensors,
+     .neutral = kDeepseek2Neutral,
+     .rotated_width = "qk_rope_head_dim",
+     .more = AddDeepseek2,
+     .more_reads = kDeepseek2Reads},
     {.model_type = "lfm2",
      .gguf = "lfm2",
      .keys = kLfm2Keys,

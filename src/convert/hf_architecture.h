@@ -27,11 +27,23 @@ struct HfKey {
 struct HfTensor {
   // Rotated rows of Q and K: each head's first and second half interleaved, as GGUF's "llama" and
   // its kin rotate neighbours.
-  enum class Rows { kAsTheyAre, kInterleavedQ, kInterleavedK, kFirstHalf, kSecondHalf };
+  // Of latent attention's second K and V matrix: each head's K, turned, and its V.
+  enum class Rows {
+    kAsTheyAre,
+    kInterleavedQ,
+    kInterleavedK,
+    kFirstHalf,
+    kSecondHalf,
+    kEven,
+    kOdd,
+    kLatentK,
+    kLatentV
+  };
   // Of a vector [n]: a matrix of n rows of one, or of one row for each group of a state space.
-  enum class Shape { kSame, kColumn, kGroups };
+  // kValues: of a matrix, rows are chosen among the values of each.
+  enum class Shape { kSame, kColumn, kGroups, kValues };
   const char* name;
-  const char* gguf;
+  const char* gguf;  // null: read with another
   Rows rows = Rows::kAsTheyAre;
   HfValues values = HfValues::kSame;
   bool f32 = false;  // whatever the type asked for
@@ -55,6 +67,7 @@ struct HfArchitecture {
   // Layers with a window: all but every so many; 0: no layers of two kinds.
   uint64_t window_period = 0;
   bool local_rope = false;                     // those rotate by a base of their own
+  const char* rotated_width = nullptr;         // the key of the width that turns, if not a head's
   const char* layer_types = "full_attention";  // "a|b": what layer_types may hold
   bool attention = true;                       // false: the common keys are not asked for
   const char* needs = nullptr;                 // a number that is not 0, else a later row applies

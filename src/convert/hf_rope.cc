@@ -181,6 +181,10 @@ class RopeConverter {
     LULL_ASSIGN_OR_RETURN(const double original, Positive("original_max_position_embeddings"));
     LULL_ASSIGN_OR_RETURN(const double fast, PositiveOr("beta_fast", 32.0));
     LULL_ASSIGN_OR_RETURN(const double slow, PositiveOr("beta_slow", 1.0));
+    const Json& truncate = JsonField(scaling_, "truncate");
+    const bool gpt_oss = std::string_view(out_.architecture) == "gpt-oss";
+    if (truncate.is_boolean() && !truncate.get<bool>() && !gpt_oss)
+      return config_.Unsupported("yarn whose borders are not whole pairs", "rope_scaling.truncate");
     double magnitude = Sharpening(factor, 1.0);
     if (JsonField(scaling_, "mscale").is_number() &&
         JsonField(scaling_, "mscale_all_dim").is_number()) {

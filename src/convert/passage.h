@@ -25,6 +25,7 @@ struct Passage {
   uint64_t units_all = 0;          // ... of so many
   uint64_t begin = 0;              // ... from this one on,
   uint64_t step = 1;               // every so many
+  bool transposed = false;         // columns of those rows become rows, units_each 1
   uint64_t head = 0;               // units of a head whose halves are interleaved; 0: as they are
   std::shared_ptr<bool> overflow;  // set where a finite value became infinite
 
@@ -34,6 +35,22 @@ struct Passage {
  private:
   const uint8_t* Unit(uint64_t unit) const;
   void CopyValues(const uint8_t* in, uint8_t* out) const;
+  void CopyColumn(uint64_t row, uint8_t* out) const;
+  void StoreChanged(const uint8_t* in, uint8_t* out) const;
+};
+
+// Weights of four bits whose blocks of 32 and scales lie in two tensors, as GGUF's MXFP4.
+struct Mxfp4Passage {
+  static constexpr uint32_t kTypeId = 39;
+  static constexpr uint64_t kValues = 32, kNibbleBytes = 16, kBlockBytes = 17;
+  std::span<const uint8_t> blocks, scales;
+  uint64_t row = 0;       // blocks of a row
+  uint64_t rows = 0;      // of a matrix that are taken ...
+  uint64_t rows_all = 0;  // ... of so many,
+  uint64_t begin = 0;     // from this one on,
+  uint64_t step = 1;      // every so many
+
+  void Copy(uint64_t first, uint64_t count, uint8_t* out) const;
 };
 
 }  // namespace lull

@@ -407,26 +407,53 @@ TEST(Convert, RefusesFoldersThatAreNotWhole) {
 }
 
 // Any value of the JSON files as something else: refused or converted, and nothing thrown.
+const std::vector<Json> kOthers = {nullptr,       -1, 7, 1e300, "x", true, Json::array({1}),
+                                   Json::object()};
+
+void ExpectRefusalsOrConversions(const Converted& c, const std::string& name,
+                                 const std::vector<Json>& others = kOthers) {
+  const ConvertOptions unwritten = {"", "", [](uint64_t, uint64_t) { return false; }, false};
+  std::ifstream in(c.folder + "/" + name);
+  const Json good = Json::parse(in);
+  int in_lists = 0;
+  const Json flat = good.flatten();
+  for (const auto& [path, value] : flat.items()) {
+    const bool in_list = path.starts_with("/model/vocab/") || path.starts_with("/model/merges/");
+    if (in_list && ++in_lists > 3) continue;
+    for (const Json& other : others) {
+      Json changed = good;
+      changed[Json::json_pointer(path)] = other;
+      std::ofstream(c.folder + "/" + name) << changed;
+      EXPECT_FALSE(ConvertHfFolder(c.folder, c.directory.File("no.gguf"), unwritten).ok());
+    }
+  }
+  std::ofstream(c.folder + "/" + name) << good;
+}
+
 TEST(Convert, SurvivesEveryValueOfAnotherKind) {
   const Converted c({.type = "F32", .tokenizer = "gpt2"});
-  const Json others[] = {nullptr, -1, 7, 1e300, "x", true, Json::array({1}), Json::object()};
-  const ConvertOptions unwritten = {"", "", [](uint64_t, uint64_t) { return false; }, false};
-  for (const char* name : {"config.json", "tokenizer.json", "tokenizer_config.json"}) {
-    std::ifstream in(c.folder + "/" + name);
-    const Json good = Json::parse(in);
-    int in_lists = 0;
-    const Json flat = good.flatten();
-    for (const auto& [path, value] : flat.items()) {
-      const bool in_list = path.starts_with("/model/vocab/") || path.starts_with("/model/merges/");
-      if (in_list && ++in_lists > 3) continue;
-      for (const Json& other : others) {
-        Json changed = good;
-        changed[Json::json_pointer(path)] = other;
-        std::ofstream(c.folder + "/" + name) << changed;
-        EXPECT_FALSE(ConvertHfFolder(c.folder, c.directory.File("no.gguf"), unwritten).ok());
-      }
-    }
-    std::ofstream(c.folder + "/" + name) << good;
+  for (const char* name : {"config.json", "tokenizer.json", "tokenizer_config.json"})
+    ExpectRefusalsOrConversions(c, name);
+}
+
+TEST(Convert, SurvivesTheKeysOfOtherArchitectures) {
+  const Json yarn = {
+      {"rope_type", "yarn"}, {"factor", 2.0},         {"original_max_position_embeddings", 64},
+      {"mscale", 1.0},       {"mscale_all_dim", 1.0}, {"truncate", true}};
+  const Json longrope = {
+      {"rope_type", "longrope"}, {"short_factor", {1, 1}}, {"long_factor", {1, 2}}};
+  const std::vector<Json> few = {nullptr, "x", Json::array({1})};
+  for (const Json& scaling : {yarn, longrope})
+    ExpectRefusalsOrConversions(
+        Converted({.type = "F32", .tokenizer = "gpt2"}, {.config = {{"rope_scaling", scaling}}}),
+        "config.json", few);
+  for (const char* arch : {"gemma3", "lfm2moe", "smollm3"}) {
+    SCOPED_TRACE(arch);
+    const Converted c({.arch = arch, .type = "F32"},
+                      {.config = {{"rope_parameters", {{"rope_theta", 10000.0}}},
+                                  {"sliding_window_pattern", 6},
+                                  {"no_rope_layers", {1, 1, 1, 0}}}});
+    ExpectRefusalsOrConversions(c, "config.json", few);
   }
 }
 
