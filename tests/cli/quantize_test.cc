@@ -83,6 +83,16 @@ TEST_F(Quantize, FromAFolderToAFileWithinItsLimit) {
   EXPECT_STREQ(GgufTypeName((*good)->FindTensor("blk.0.attn_q.weight")->type_id), "Q8_0");
 }
 
+TEST_F(Quantize, AFullDiskIsFoundBeforeTheFirstByte) {
+  const size_t files = Files();
+  const Output output = RunLull(
+      "quantize " + File("tiny.gguf") + " " + File("out.gguf") + " --type Q8_0 -t 1 --json",
+      "trap '' XFSZ; ulimit -f 8; LULL_HOME='" + File("home") + "'");  // no file above 4 KiB
+  EXPECT_EQ(output.exit_code, 3);
+  EXPECT_EQ(output.json()["error"]["code"], "io") << output.text;
+  EXPECT_EQ(Files(), files);
+}
+
 // The text is a pipe: the second time it is opened, the result lies there and waits to be measured.
 TEST_F(Quantize, StoppedWhileItMeasuresItLeavesNothing) {
   const std::string text = ReadFileBytes(File("text"));

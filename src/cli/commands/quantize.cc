@@ -1,5 +1,6 @@
 #include "quantize/quantize_model.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstdio>
@@ -192,6 +193,12 @@ class QuantizeCommand : public Command {
     if (again > 0)
       fprintf(stderr, "lull: %zu matrices are quantised already: what they lost stays lost\n",
               again);
+    if (options_.importances == nullptr) return;
+    const std::vector<std::string>& datasets = options_.importances->datasets;
+    if (!text_.empty() &&
+        std::ranges::find(datasets, fs::path(text_).filename().string()) != datasets.end())
+      fprintf(stderr, "lull: the importance matrix was made of %s itself: the loss will flatter\n",
+              text_.c_str());
     if (plan.without_importance.empty()) return;
     fprintf(stderr, "lull: the importance matrix says nothing of %zu matrices, %s among them\n",
             plan.without_importance.size(), plan.without_importance.front().c_str());
