@@ -59,6 +59,8 @@ HYBRID = {"head_dim": None, "hidden_size": 192, "layer_types": ["linear_attentio
 LATENT = {"head_dim": None, "num_key_value_heads": 6, "n_routed_experts": 5, "num_experts_per_tok": 2, "moe_intermediate_size": 64,
           "n_shared_experts": 2, "kv_lora_rank": 64, "q_lora_rank": 32, "qk_rope_head_dim": 16, "qk_nope_head_dim": 32,
           "v_head_dim": 48, "first_k_dense_replace": 1, "n_group": 1, "topk_group": 1}
+DELTA = {"num_hidden_layers": 4, "linear_num_key_heads": 2, "linear_num_value_heads": 2, "linear_key_head_dim": 32,
+         "linear_value_head_dim": 32, "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.25}}
 
 # Name: model_type and what its configuration has beside SHAPE. "dtype": of the files, F32 where it is missing.
 CASES = {
@@ -87,6 +89,10 @@ CASES = {
     "olmo3, YaRN": ("olmo3", {"head_dim": None, "hidden_size": 192, "sliding_window": 11, "num_hidden_layers": 4,
                               "rope_parameters": {"full_attention": YARN, "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0}}}),
     "olmo3": ("olmo3", {"head_dim": None, "hidden_size": 192, "num_hidden_layers": 5, "sliding_window": 11}),
+    "qwen3_5_text": ("qwen3_5_text", DELTA),
+    "qwen3_5_text, two V a K": ("qwen3_5_text", {**DELTA, "linear_num_value_heads": 4, "tie_word_embeddings": True}),
+    "qwen3_5_moe_text": ("qwen3_5_moe_text", {**DELTA, "num_experts": 5, "num_experts_per_tok": 2, "moe_intermediate_size": 64,
+                                              "shared_expert_intermediate_size": 96, "linear_num_value_heads": 6}),
     "glm4": ("glm4", {"attention_bias": True}),
     "gpt_oss, MXFP4, in double precision": ("gpt_oss", {"sliding_window": 11, "num_local_experts": 5, "num_experts_per_tok": 2, "num_hidden_layers": 4,
                                    "rope_parameters": {**YARN, "rope_theta": 150000.0, "truncate": False, "factor": 32.0,
@@ -227,6 +233,8 @@ def to_old_keys(config):
     if rope is None:
         return config
     config["rope_theta"] = rope.pop("rope_theta")
+    if "partial_rotary_factor" in rope:
+        config["partial_rotary_factor"] = rope.pop("partial_rotary_factor")
     config["rope_scaling"] = None if rope["rope_type"] == "default" else rope
     config["torch_dtype"] = config.pop("dtype")
     return config

@@ -210,6 +210,32 @@ class Converter {
     return Status();
   }
 
+  // Rows of several heads as a matrix for each: a row for each head.
+  Status PartColumns(std::vector<uint64_t>* shape) const {
+    LULL_ASSIGN_OR_RETURN(const uint64_t values, config_.Uint("linear_num_value_heads"));
+    if (values == 0 || shape->back() % values != 0)
+      return config_.Bad("no part of a row", "linear_num_value_heads");
+    *shape = {shape->front(), values, shape->back() / values};
+    return Status();
+  }
+
+  Status SetTiles(const SafetensorsTensor& source, Rows rows, Passage* passage) const {
+    LULL_ASSIGN_OR_RETURN(const uint64_t keys, config_.Uint("linear_num_key_heads"));
+    LULL_ASSIGN_OR_RETURN(const uint64_t values, config_.Uint("linear_num_value_heads"));
+    LULL_ASSIGN_OR_RETURN(const uint64_t key_width, config_.Uint("linear_key_head_dim"));
+    const uint64_t begin = rows == Rows::kTiledBehindQk ? 2 * keys * key_width : 0;
+    const bool sound = keys > 0 && values > 0 && values % keys == 0 && passage->units_all > begin &&
+                       (passage->units_all - begin) % values == 0;
+    if (!sound)
+      return BadTensor(ErrorCode::kInvalidModel, "not made of the heads that config.json gives",
+                       source.name);
+    passage->tiled_begin = begin;
+    passage->tiled_heads = keys;
+    passage->tiled_each = values / keys;
+    passage->tiled_units = (passage->units_all - begin) / values;
+    return Status();
+  }
+
   // Which units of a matrix, and in which order.
   Status SetRows(const SafetensorsTensor& source, Rows rows, Passage* passage) const {
     if (rows == Rows::kInterleavedQ || rows == Rows::kInterleavedK) {
@@ -223,6 +249,8 @@ class Converter {
         return config_.Unsupported("heads that turn in part", "partial_rotary_factor");
       passage->head = head_dim_;
     }
+    if (rows == Rows::kTiledV || rows == Rows::kTiledBehindQk || rows == Rows::kTiledColumns)
+      return SetTiles(source, rows, passage);
     if (rows == Rows::kLatentK || rows == Rows::kLatentV)
       return SetLatentRows(source, rows, passage);
     const bool halves = rows == Rows::kFirstHalf || rows == Rows::kSecondHalf;
@@ -246,6 +274,8 @@ class Converter {
     if (shape.size() == 3 && shape[1] == 1) shape.erase(shape.begin() + 1);  // a convolution's taps
     const bool vector = shape.size() == 1;
     if (target.row->shape == HfTensor::Shape::kValues && shape.size() == 2) shape.push_back(1);
+    const bool columns = target.row->rows == Rows::kTiledColumns && shape.size() == 2;
+    if (columns) LULL_RETURN_IF_ERROR(PartColumns(&shape));
     Passage passage;
     for (const auto& [expert, part] : target.sources) passage.parts.push_back(part->data);
     passage.from = *FindFloatType(source.dtype);
@@ -264,6 +294,11 @@ class Converter {
     passage.units_each = vector ? passage.units : 1;
     std::vector<uint64_t> dims{vector ? passage.units : passage.width};
     if (!vector) dims.push_back(passage.units);
+    if (columns) {
+      passage.units_each = passage.units;
+      dims[0] = passage.width * passage.units;
+      dims[1] = matrices;
+    }
     if (passage.transposed) std::swap(dims[0], dims[1]);
     if (latent) dims.push_back(matrices);
     if (target.row->shape == HfTensor::Shape::kValues) {
@@ -271,7 +306,7 @@ class Converter {
       dims = {passage.units};
     }
     if (vector) LULL_RETURN_IF_ERROR(Reshape(source, target.row->shape, &passage, &dims));
-    if (shape.size() == 3 || IsOfExperts(*target.row))
+    if ((shape.size() == 3 && !columns) || IsOfExperts(*target.row))
       dims.push_back(matrices * target.sources.size());
     if (!vector && !target.row->f32 && main_type_.empty()) main_type_ = passage.to.name;
     writer_.AddTensor(name, passage.to.type_id, std::move(dims),

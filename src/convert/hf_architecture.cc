@@ -304,6 +304,49 @@ constexpr HfTensor kDeepseek2Tensors[] = {
     {"model.layers.{}.mlp.shared_experts.down_proj.weight", "blk.{}.ffn_down_shexp.weight"},
 };
 
+// Norms are of one more, but for the gated one.
+#define LULL_PLUS_ONE(name, gguf) \
+  { name, gguf, Rows::kAsTheyAre, HfValues::kPlusOne }
+#define LULL_DELTA "model.layers.{}.linear_attn."
+#define LULL_QWEN35_BLOCK                                                                    \
+  {"model.embed_tokens.weight", "token_embd.weight"}, {"lm_head.weight", "output.weight"},   \
+      LULL_PLUS_ONE("model.norm.weight", "output_norm.weight"),                              \
+      LULL_PLUS_ONE("model.layers.{}.input_layernorm.weight", "blk.{}.attn_norm.weight"),    \
+      LULL_PLUS_ONE("model.layers.{}.post_attention_layernorm.weight",                       \
+                    "blk.{}.post_attention_norm.weight"),                                    \
+      LULL_PLUS_ONE("model.layers.{}.self_attn.q_norm.weight", "blk.{}.attn_q_norm.weight"), \
+      LULL_PLUS_ONE("model.layers.{}.self_attn.k_norm.weight", "blk.{}.attn_k_norm.weight"), \
+      LULL_STILL_QK, LULL_VO,                                                                \
+      {LULL_DELTA "in_proj_qkv.weight", "blk.{}.attn_qkv.weight", Rows::kTiledBehindQk},     \
+      {LULL_DELTA "in_proj_z.weight", "blk.{}.attn_gate.weight", Rows::kTiledV},             \
+      {LULL_DELTA "in_proj_b.weight", "blk.{}.ssm_beta.weight", Rows::kTiledV},              \
+      {LULL_DELTA "in_proj_a.weight", "blk.{}.ssm_alpha.weight", Rows::kTiledV},             \
+      {LULL_DELTA "conv1d.weight", "blk.{}.ssm_conv1d.weight", Rows::kTiledBehindQk,         \
+       HfValues::kSame, true},                                                               \
+      {LULL_DELTA "dt_bias", "blk.{}.ssm_dt.bias", Rows::kTiledV},                           \
+      {LULL_DELTA "A_log", "blk.{}.ssm_a", Rows::kTiledV, HfValues::kMinusExp},              \
+      {LULL_DELTA "norm.weight", "blk.{}.ssm_norm.weight"}, {                                \
+    LULL_DELTA "out_proj.weight", "blk.{}.ssm_out.weight", Rows::kTiledColumns               \
+  }
+
+constexpr HfTensor kQwen35Tensors[] = {LULL_QWEN35_BLOCK, LULL_FFN};
+constexpr HfTensor kQwen35MoeTensors[] = {
+    LULL_QWEN35_BLOCK,
+    {"model.layers.{}.mlp.gate.weight", "blk.{}.ffn_gate_inp.weight", Rows::kAsTheyAre,
+     HfValues::kSame, true},
+    {"model.layers.{}.mlp.experts.gate_up_proj", "blk.{}.ffn_gate_exps.weight", Rows::kFirstHalf},
+    {"model.layers.{}.mlp.experts.gate_up_proj", "blk.{}.ffn_up_exps.weight", Rows::kSecondHalf},
+    {"model.layers.{}.mlp.experts.down_proj", "blk.{}.ffn_down_exps.weight"},
+    {"model.layers.{}.mlp.experts.{}.gate_proj.weight", "blk.{}.ffn_gate_exps.weight"},
+    {"model.layers.{}.mlp.experts.{}.up_proj.weight", "blk.{}.ffn_up_exps.weight"},
+    {"model.layers.{}.mlp.experts.{}.down_proj.weight", "blk.{}.ffn_down_exps.weight"},
+    {"model.layers.{}.mlp.shared_expert_gate.weight", "blk.{}.ffn_gate_inp_shexp.weight",
+     Rows::kAsTheyAre, HfValues::kSame, true},
+    {"model.layers.{}.mlp.shared_expert.gate_proj.weight", "blk.{}.ffn_gate_shexp.weight"},
+    {"model.layers.{}.mlp.shared_expert.up_proj.weight", "blk.{}.ffn_up_shexp.weight"},
+    {"model.layers.{}.mlp.shared_expert.down_proj.weight", "blk.{}.ffn_down_shexp.weight"},
+};
+
 #define LULL_GRANITE_KEYS                                          \
   {"embedding_multiplier", "embedding_scale", Kind::kFloat},       \
       {"residual_multiplier", "residual_scale", Kind::kFloat},     \
@@ -355,6 +398,18 @@ constexpr HfKey kDeepseek2Keys[] = {
     {"first_k_dense_replace", "leading_dense_block_count"},
     {"routed_scaling_factor", "expert_weights_scale", Kind::kFloat},
 };
+#define LULL_QWEN35_KEYS                                                                    \
+  {"linear_conv_kernel_dim", "ssm.conv_kernel"}, {"linear_key_head_dim", "ssm.state_size"}, \
+      {"linear_num_value_heads", "ssm.time_step_rank"}, {                                   \
+    "linear_num_key_heads", "ssm.group_count"                                               \
+  }
+constexpr HfKey kQwen35Keys[] = {LULL_QWEN35_KEYS};
+constexpr HfKey kQwen35MoeKeys[] = {
+    LULL_QWEN35_KEYS,
+    LULL_EXPERT_KEYS,
+    {"moe_intermediate_size", "expert_feed_forward_length"},
+    {"shared_expert_intermediate_size", "expert_shared_feed_forward_length"},
+};
 #define LULL_HYBRID_KEYS                                                    \
   {"mamba_d_conv", "ssm.conv_kernel"}, {"mamba_d_state", "ssm.state_size"}, \
       {"mamba_n_heads", "ssm.time_step_rank"}, {                            \
@@ -400,6 +455,11 @@ constexpr HfKey kLfm2MoeKeys[] = {
     {"routed_scaling_factor", "expert_weights_scale", Kind::kFloat},
 };
 
+constexpr HfNeutral kQwen35Neutral[] = {
+    {"hidden_act", "\"silu\""},
+    {"attn_output_gate", "true"},
+    {"mlp_only_layers", "[]"},
+};
 constexpr HfNeutral kGptOssNeutral[] = {
     {"hidden_act", "\"silu\""},
     {"swiglu_alpha", "1.702"},
@@ -463,12 +523,62 @@ constexpr char kGemma3Defaults[] = R"({"tie_word_embeddings": true, "vocab_size"
     "rope_theta": 1000000.0})";
 constexpr char kQwen3MoeDefaults[] = R"({"norm_topk_prob": false})";
 
+// heads * width of a head
+Status AddInner(const HfConfig& config, const char* heads_key, const char* width_key,
+                HfOutput* out) {
+  LULL_ASSIGN_OR_RETURN(const uint64_t heads, config.Uint(heads_key));
+  LULL_ASSIGN_OR_RETURN(const uint64_t width, config.Uint(width_key));
+  if (heads * width > UINT32_MAX) return config.Bad("out of range", heads_key);
+  out->writer.AddUint32(out->Key("ssm.inner_size"), static_cast<uint32_t>(heads * width));
+  return Status();
+}
+
+std::vector<bool> LayersOf(const HfConfig& config, const char* key, const char* types) {
+  std::vector<bool> result;
+  const Json& list = config.Field(key);
+  for (size_t i = 0; list.is_array() && i < list.size(); ++i)
+    result.push_back(list[i].is_string() && IsOneOf(types, list[i].get<std::string>()));
+  return result;
+}
+
 constexpr const char* kGptOssReads[] = {"quantization_config", "initial_context_length",
                                         "experts_per_token"};
 Status CheckGptOss(const HfConfig& config, HfOutput*) {
   const Json& quantization = config.Field("quantization_config");
   if (quantization.is_null() || JsonText(quantization, "quant_method") == "mxfp4") return Status();
   return config.Unsupported("weights of another kind than mxfp4", "quantization_config");
+}
+
+// Delta nets in all layers but every so many. Positions of images' tokens have three parts, which
+// text does not tell apart.
+constexpr const char* kQwen35Reads[] = {
+    "linear_value_head_dim", "full_attention_interval",      "mtp_num_hidden_layers",
+    "mamba_ssm_dtype",       "mtp_use_dedicated_embeddings",
+};
+Status AddQwen35(const HfConfig& config, HfOutput* out) {
+  LULL_RETURN_IF_ERROR(AddInner(config, "linear_num_value_heads", "linear_value_head_dim", out));
+  LULL_ASSIGN_OR_RETURN(const uint64_t key, config.Uint("linear_key_head_dim"));
+  LULL_ASSIGN_OR_RETURN(const uint64_t value, config.Uint("linear_value_head_dim"));
+  if (key != value)
+    return config.Unsupported("heads of K and V of two widths", "linear_value_head_dim");
+  const std::vector<bool> attention = LayersOf(config, "layer_types", "full_attention");
+  const auto first = std::find(attention.begin(), attention.end(), true);
+  uint64_t interval = static_cast<uint64_t>(first - attention.begin()) + 1;
+  if (attention.empty()) {
+    LULL_ASSIGN_OR_RETURN(interval, config.Uint("full_attention_interval"));
+  }
+  for (size_t i = 0; i < attention.size(); ++i)
+    if (attention[i] != ((i + 1) % interval == 0))
+      return config.Unsupported("attention that is not in every so many layers", "layer_types");
+  out->writer.AddUint32(out->Key("full_attention_interval"), static_cast<uint32_t>(interval));
+  std::vector<int32_t> sections = {11, 11, 10};
+  const Json& given = JsonField(config.Field("rope_parameters|rope_scaling"), "mrope_section");
+  if (given.is_array() && given.size() == 3 &&
+      std::all_of(given.begin(), given.end(), [](const Json& n) { return n.is_number_integer(); }))
+    sections = given.get<std::vector<int32_t>>();
+  sections.push_back(0);
+  out->writer.AddInt32Array(out->Key("rope.dimension_sections"), sections);
+  return Status();
 }
 
 // What is kept of a token is the latent and one rotated key, which GGUF takes for one head's width.
@@ -514,14 +624,6 @@ Status AddKvHeads(const HfConfig& config, const std::vector<bool>& attention, Hf
   for (const bool has : attention) kv_heads.push_back(has ? static_cast<int32_t>(heads) : 0);
   out->writer.AddInt32Array(out->Key("attention.head_count_kv"), kv_heads);
   return Status();
-}
-
-std::vector<bool> LayersOf(const HfConfig& config, const char* key, const char* types) {
-  std::vector<bool> result;
-  const Json& list = config.Field(key);
-  for (size_t i = 0; list.is_array() && i < list.size(); ++i)
-    result.push_back(list[i].is_string() && IsOneOf(types, list[i].get<std::string>()));
-  return result;
 }
 
 // Layers of attention and of convolution; how wide the feed-forward is follows from its matrix.
@@ -601,15 +703,6 @@ Status AddMamba(const HfConfig& config, HfOutput* out) {
   out->writer.AddUint32(out->Key("feed_forward_length"), 0);
   out->writer.AddUint32(out->Key("attention.head_count"), 0);
   return CheckTimeSteps(config);
-}
-// heads * width of a head
-Status AddInner(const HfConfig& config, const char* heads_key, const char* width_key,
-                HfOutput* out) {
-  LULL_ASSIGN_OR_RETURN(const uint64_t heads, config.Uint(heads_key));
-  LULL_ASSIGN_OR_RETURN(const uint64_t width, config.Uint(width_key));
-  if (heads * width > UINT32_MAX) return config.Bad("out of range", heads_key);
-  out->writer.AddUint32(out->Key("ssm.inner_size"), static_cast<uint32_t>(heads * width));
-  return Status();
 }
 Status AddMamba2(const HfConfig& config, HfOutput* out) {
   LULL_RETURN_IF_ERROR(AddInner(config, "num_heads", "head_dim", out));
@@ -699,6 +792,22 @@ constexpr HfArchitecture kArchitectures[] = {
      .tensors = kGlm4Tensors,
      .neutral = kSiluNeutral,
      .defaults = R"({"partial_rotary_factor": 0.5})"},
+    {.model_type = "qwen3_5_text",
+     .gguf = "qwen35",
+     .keys = kQwen35Keys,
+     .tensors = kQwen35Tensors,
+     .neutral = kQwen35Neutral,
+     .layer_types = "full_attention|linear_attention",
+     .more = AddQwen35,
+     .more_reads = kQwen35Reads},
+    {.model_type = "qwen3_5_moe_text",
+     .gguf = "qwen35moe",
+     .keys = kQwen35MoeKeys,
+     .tensors = kQwen35MoeTensors,
+     .neutral = kQwen35Neutral,
+     .layer_types = "full_attention|linear_attention",
+     .more = AddQwen35,
+     .more_reads = kQwen35Reads},
     {.model_type = "gpt_oss",
      .gguf = "gpt-oss",
      .keys = kGptOssKeys,
@@ -804,7 +913,10 @@ struct HfSeveral {
   const char* model_type;
   const char* text;  // null: as text_config says
 };
-constexpr HfSeveral kSeveral[] = {{"gemma3", "gemma3_text"}, {"mistral3", nullptr}};
+constexpr HfSeveral kSeveral[] = {{"gemma3", "gemma3_text"},
+                                  {"mistral3", nullptr},
+                                  {"qwen3_5", "qwen3_5_text"},
+                                  {"qwen3_5_moe", "qwen3_5_moe_text"}};
 
 // Read by the converter by itself, or without influence on the logits. Biases of attention and
 // feed-forward show by their tensors.
@@ -913,7 +1025,8 @@ bool StartsWithOne(const std::string& name, std::span<const char* const> beginni
 
 // Leaves what reads text, under the names of a folder that has nothing else.
 void KeepText(const char* text_type, HfFolder* folder) {
-  constexpr const char* kOthers[] = {"vision_tower.", "multi_modal_projector.",
+  constexpr const char* kOthers[] = {"model.visual.",       "mtp.",
+                                     "vision_tower.",       "multi_modal_projector.",
                                      "model.vision_tower.", "model.multi_modal_projector."};
   const std::pair<std::string_view, std::string_view> kPrefixes[] = {
       {"language_model.model.", "model."},

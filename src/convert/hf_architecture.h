@@ -27,7 +27,9 @@ struct HfKey {
 struct HfTensor {
   // Rotated rows of Q and K: each head's first and second half interleaved, as GGUF's "llama" and
   // its kin rotate neighbours.
-  // Of latent attention's second K and V matrix: each head's K, turned, and its V.
+  // kTiled...: heads of V, of which each group shares a K, in the order in which GGUF repeats
+  // those: rows; rows behind those of Q and K; columns. Of latent attention's second K and V
+  // matrix: each head's K, turned, and its V.
   enum class Rows {
     kAsTheyAre,
     kInterleavedQ,
@@ -37,7 +39,10 @@ struct HfTensor {
     kEven,
     kOdd,
     kLatentK,
-    kLatentV
+    kLatentV,
+    kTiledV,
+    kTiledBehindQk,
+    kTiledColumns
   };
   // Of a vector [n]: a matrix of n rows of one, or of one row for each group of a state space.
   // kValues: of a matrix, rows are chosen among the values of each.

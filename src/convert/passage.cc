@@ -14,15 +14,25 @@ float Changed(HfValues values, float value) {
 
 }  // namespace
 
+// Which unit of a matrix becomes this one.
+uint64_t Passage::Turned(uint64_t at) const {
+  if (head > 0) {
+    const uint64_t in_head = at % head;
+    return at - in_head + in_head / 2 + (in_head % 2) * (head / 2);
+  }
+  if (tiled_heads > 0 && at >= tiled_begin) {
+    const uint64_t to = (at - tiled_begin) / tiled_units;
+    const uint64_t source = to % tiled_heads * tiled_each + to / tiled_heads;
+    return tiled_begin + source * tiled_units + (at - tiled_begin) % tiled_units;
+  }
+  return at;
+}
+
 const uint8_t* Passage::Unit(uint64_t unit) const {
   const std::span<const uint8_t> part = parts[unit / units_part];
   const uint64_t in_part = unit % units_part;
-  uint64_t at = in_part % units;
-  if (head > 0) {
-    const uint64_t in_head = at % head;
-    at += in_head / 2 + (in_head % 2) * (head / 2) - in_head;
-  }
-  return part.data() + (in_part / units * units_all + begin + at * step) * width * from.bytes;
+  const uint64_t at = begin + Turned(in_part % units) * step;
+  return part.data() + (in_part / units * units_all + at) * width * from.bytes;
 }
 
 void Passage::StoreChanged(const uint8_t* in, uint8_t* out) const {

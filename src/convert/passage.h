@@ -18,14 +18,18 @@ struct Passage {
   std::vector<std::span<const uint8_t>> parts;  // one behind the other in the file, of one size
   FloatType from, to;
   HfValues values = HfValues::kSame;
-  uint64_t width = 1;              // values of a unit
-  uint64_t units_each = 1;         // in a row of the GGUF file
-  uint64_t units_part = 0;         // that one part gives
-  uint64_t units = 0;              // that a matrix of a part gives ...
-  uint64_t units_all = 0;          // ... of so many
-  uint64_t begin = 0;              // ... from this one on,
-  uint64_t step = 1;               // every so many
-  bool transposed = false;         // columns of those rows become rows, units_each 1
+  uint64_t width = 1;        // values of a unit
+  uint64_t units_each = 1;   // in a row of the GGUF file
+  uint64_t units_part = 0;   // that one part gives
+  uint64_t units = 0;        // that a matrix of a part gives ...
+  uint64_t units_all = 0;    // ... of so many
+  uint64_t begin = 0;        // ... from this one on,
+  uint64_t step = 1;         // every so many
+  bool transposed = false;   // columns of those rows become rows, units_each 1
+  uint64_t tiled_heads = 0;  // from `tiled_begin` on: that many groups of `tiled_each` heads
+  uint64_t tiled_each = 1;   // of `tiled_units`, and heads become the first of each group, ...
+  uint64_t tiled_units = 1;  // ... then the second of each; 0 groups: as they are
+  uint64_t tiled_begin = 0;
   uint64_t head = 0;               // units of a head whose halves are interleaved; 0: as they are
   std::shared_ptr<bool> overflow;  // set where a finite value became infinite
 
@@ -33,6 +37,7 @@ struct Passage {
   void Copy(uint64_t first, uint64_t count, uint8_t* out) const;
 
  private:
+  uint64_t Turned(uint64_t at) const;
   const uint8_t* Unit(uint64_t unit) const;
   void CopyValues(const uint8_t* in, uint8_t* out) const;
   void CopyColumn(uint64_t row, uint8_t* out) const;

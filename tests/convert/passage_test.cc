@@ -57,6 +57,20 @@ TEST(Passage, PartsLieOneBehindTheOther) {
   EXPECT_EQ(CopyAll(passage, 2, 4), (std::vector<float>{2, 3, 0, 1}));
 }
 
+// Heads of two rows behind two others, in groups of three: the first of each group, the second, ...
+TEST(Passage, HeadsOfGroupsInTurn) {
+  const std::vector<uint8_t> bytes = Counting(2 + 2 * 3 * 2);
+  Passage passage = F32(bytes);
+  passage.units = passage.units_all = passage.units_part = 14;
+  passage.units_each = 14;
+  passage.tiled_begin = 2;
+  passage.tiled_heads = 2;
+  passage.tiled_each = 3;
+  passage.tiled_units = 2;
+  EXPECT_EQ(CopyAll(passage, 1, 14),
+            (std::vector<float>{0, 1, 2, 3, 8, 9, 4, 5, 10, 11, 6, 7, 12, 13}));
+}
+
 // Of each head of 3 rows the first two, turned: a latent's second K matrix.
 TEST(Passage, ColumnsOfSomeRowsOfEveryHead) {
   const std::vector<uint8_t> bytes = Counting(2 * 3 * 2);
