@@ -29,7 +29,7 @@ lull_module(decode    LAYER 7 DEPS base)
 set_source_files_properties(${PROJECT_SOURCE_DIR}/src/decode/logits.cc PROPERTIES
                             COMPILE_OPTIONS -fno-trapping-math)
 lull_module(sched     LAYER 8 DEPS base tokenizer model decode)
-lull_module(engine    LAYER 9 DEPS base budget formats tokenizer chat grammar kernels quantize ops model decode sched TEST_LIBS lull_test_support)
+lull_module(engine    LAYER 9 DEPS base budget formats quant tokenizer chat grammar kernels quantize ops model decode sched TEST_LIBS lull_test_support)
 lull_module(service   LAYER 12 DEPS base doctor evidence formats chat engine LIBS nlohmann_json::nlohmann_json Boost::headers OpenSSL::SSL
             TEST_LIBS lull_test_support)
 lull_module(bench     LAYER 12 DEPS base evidence LIBS nlohmann_json::nlohmann_json Boost::headers)
@@ -82,6 +82,8 @@ add_test(NAME readme COMMAND ${run_outside} readme_test.py $<TARGET_FILE:lull> $
 set_tests_properties(readme PROPERTIES LABELS cli TIMEOUT 300 SKIP_RETURN_CODE 77)
 add_test(NAME dash_browser COMMAND ${run_outside} browser_test.py $<TARGET_FILE:lull> $<TARGET_FILE:make_tiny_model>)
 set_tests_properties(dash_browser PROPERTIES LABELS browser TIMEOUT 300 SKIP_RETURN_CODE 77)
+add_test(NAME support_page COMMAND python3 ${PROJECT_SOURCE_DIR}/tools/support_table.py $<TARGET_FILE:lull> ${PROJECT_SOURCE_DIR}/docs/support.md)
+set_tests_properties(support_page PROPERTIES LABELS cli TIMEOUT 60)
 # What clients and machines do to the real server.
 add_test(NAME faults COMMAND python3 ${PROJECT_SOURCE_DIR}/tests/faults/faults.py $<TARGET_FILE:lull>
          $<TARGET_FILE:make_tiny_model>)

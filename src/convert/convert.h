@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "lull/status.h"
 
@@ -28,5 +29,12 @@ struct ConvertSummary {
 // refused by name. kInvalidModel where a value is too large for the type asked for.
 Result<ConvertSummary> ConvertHfFolder(const std::string& folder, const std::string& path,
                                        const ConvertOptions& options);
+
+// A model_type of config.json that is converted, and the architecture it becomes.
+struct ConvertibleType {
+  std::string model_type;
+  std::string architecture;
+};
+std::vector<ConvertibleType> ConvertibleTypes();
 
 }  // namespace lull

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/json_text.h"
+#include "convert/convert.h"
 #include "formats/gguf.h"
 
 namespace lull {
@@ -1084,6 +1085,22 @@ const HfArchitecture* FindHfArchitectureOf(std::string_view gguf) {
   for (const HfArchitecture& architecture : kArchitectures)
     if (gguf == architecture.gguf) return &architecture;
   return nullptr;
+}
+
+std::vector<ConvertibleType> ConvertibleTypes() {
+  std::vector<ConvertibleType> types;
+  const auto add = [&types](const char* model_type, const char* gguf) {
+    for (const ConvertibleType& type : types)
+      if (type.model_type == model_type && type.architecture == gguf) return;
+    types.push_back({model_type, gguf});
+  };
+  for (const HfArchitecture& architecture : kArchitectures) {
+    add(architecture.model_type, architecture.gguf);
+    for (const HfSeveral& several : kSeveral)
+      if (several.text != nullptr && std::string_view(several.text) == architecture.model_type)
+        add(several.model_type, architecture.gguf);
+  }
+  return types;
 }
 
 std::span<const HfKey> HfCommonKeys() { return kCommonKeys; }

@@ -21,11 +21,19 @@ Status CheckCount(const char* field, int64_t value, int64_t low, int64_t high) {
           "give a number from " + std::to_string(low) + " to " + std::to_string(high)};
 }
 
+struct KvTypeRow {
+  const char* name;
+  KvType type;
+};
+constexpr KvTypeRow kKvTypes[] = {{"f16", KvType::kF16},
+                                  {"bf16", KvType::kBf16},
+                                  {"f32", KvType::kF32},
+                                  {"q8_0", KvType::kI8},
+                                  {"int8", KvType::kI8}};
+
 Result<KvType> ParseKvType(const std::string& name) {
-  if (name == "f16") return KvType::kF16;
-  if (name == "bf16") return KvType::kBf16;
-  if (name == "f32") return KvType::kF32;
-  if (name == "q8_0" || name == "int8") return KvType::kI8;
+  for (const KvTypeRow& row : kKvTypes)
+    if (name == row.name) return row.type;
   return Error{ErrorCode::kUsage, "\"" + name + "\" is no KV type", "kv_type",
                "give f16, bf16, f32 or q8_0 (int8)"};
 }
@@ -106,6 +114,12 @@ class SharedRunner : public Runner {
 };
 
 }  // namespace
+
+std::vector<std::string> KvTypeNames() {
+  std::vector<std::string> names;
+  for (const KvTypeRow& row : kKvTypes) names.push_back(row.name);
+  return names;
+}
 
 Result<RunnerOptions> ToRunnerOptions(const ModelInfo& info, const KvRequest& request) {
   RunnerOptions options;

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "lull/model.h"
 #include "lull/runtime.h"
@@ -24,6 +25,9 @@ struct KvRequest {
   int64_t logits_rows = 0;  // that the caller keeps beside the runner
   int64_t spare_bytes = 0;  // of RAM not to be used up by a pool that was left open
 };
+
+// That KvRequest::kv_type takes.
+std::vector<std::string> KvTypeNames();
 
 // kUsage naming the option. The pool is rounded up to whole pages; a pool smaller than the context
 // shortens the context.

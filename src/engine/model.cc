@@ -5,6 +5,7 @@
 #include "base/os/os.h"
 #include "engine/model_rep.h"
 #include "formats/gguf.h"
+#include "model/file_kind.h"
 
 namespace lull {
 namespace {
@@ -24,29 +25,6 @@ ModelInfo InfoOfMetadata(const GgufFile& file) {
   const Result<uint64_t> context = file.GetUint(info.architecture + ".context_length");
   if (context.ok()) info.context_tokens = static_cast<int64_t>(*context);
   return info;
-}
-
-// A template that cannot be used is no reason to refuse the model: plain prompts still work.
-void LoadTemplate(const GgufFile& file, const ExecContext& ctx, Model::Rep* rep) {
-  rep->has_chat_template = file.Has(kTemplateKey);
-  if (!rep->has_chat_template) {
-    rep->chat_status = {ErrorCode::kUnsupported, "the model file has no chat template",
-                        file.path() + ": " + kTemplateKey,
-                        "give it a plain prompt: `lull run MODEL --raw -- PROMPT`"};
-    return;
-  }
-  const Result<std::string_view> source = file.GetString(kTemplateKey);
-  if (!source.ok()) {
-    rep->chat_status = source.status();
-    return;
-  }
-  rep->chat_template_text = *source;
-  Result<std::unique_ptr<ChatTemplate>> parsed = ChatTemplate::Parse(std::string(*source), {}, ctx);
-  if (parsed.ok()) {
-    rep->chat_template = std::move(*parsed);
-  } else {
-    rep->chat_status = parsed.status();
-  }
 }
 
 // Of a vocabulary entry: text, merges and the tables that find them. Below 20 were measured with
@@ -75,6 +53,28 @@ std::string TokenTextOr(const Tokenizer& tokenizer, int32_t token) {
 }
 
 }  // namespace
+
+void LoadTemplate(const GgufFile& file, const ExecContext& ctx, Model::Rep* rep) {
+  rep->has_chat_template = file.Has(kTemplateKey);
+  if (!rep->has_chat_template) {
+    rep->chat_status = {ErrorCode::kUnsupported, "the model file has no chat template",
+                        file.path() + ": " + kTemplateKey,
+                        "give it a plain prompt: `lull run MODEL --raw -- PROMPT`"};
+    return;
+  }
+  const Result<std::string_view> source = file.GetString(kTemplateKey);
+  if (!source.ok()) {
+    rep->chat_status = source.status();
+    return;
+  }
+  rep->chat_template_text = *source;
+  Result<std::unique_ptr<ChatTemplate>> parsed = ChatTemplate::Parse(std::string(*source), {}, ctx);
+  if (parsed.ok()) {
+    rep->chat_template = std::move(*parsed);
+  } else {
+    rep->chat_status = parsed.status();
+  }
+}
 
 int64_t SystemUnixTimeS() {
   return std::chrono::duration_cast<std::chrono::seconds>(
@@ -106,6 +106,10 @@ Result<std::unique_ptr<Model>> Model::Rep::Load(const std::string& path, Runtime
   rep->runtime = runtime;
   const ExecContext ctx = rep->TextContext();
   LULL_ASSIGN_OR_RETURN(const std::unique_ptr<GgufFile> file, GgufFile::Open(path, ctx));
+  if (runtime != nullptr) {
+    const Status is_model = CheckIsModel(*file);
+    if (!is_model.ok()) return file->Locate(is_model.error());
+  }
   rep->now_unix_s = std::move(now_unix_s);
   Result<std::unique_ptr<Tokenizer>> tokenizer = Tokenizer::Create(*file, ctx);
   if (!tokenizer.ok()) return file->Locate(tokenizer.error());

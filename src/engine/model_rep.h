@@ -41,8 +41,8 @@ struct Model::Rep {
   std::unique_ptr<grammar::ConstraintFactory> constraints;
   std::unique_ptr<ChatTemplate> chat_template;  // null: see chat_status
   std::string chat_template_text;
-  Status chat_status;                           // why there is none
-  bool has_chat_template = false;               // the file has one, whether it parsed or not
+  Status chat_status;              // why there is none
+  bool has_chat_template = false;  // the file has one, whether it parsed or not
   MemoryPromise weight_memory, vocabulary_memory;
   std::mutex grammar_mutex;
   MemoryPromise grammar_memory;           // guarded by grammar_mutex
@@ -51,5 +51,9 @@ struct Model::Rep {
   Runtime::Rep* runtime = nullptr;
   UnixClock now_unix_s;
 };
+
+// The file's template, or why there is none: no reason to refuse the model, plain prompts still
+// work.
+void LoadTemplate(const GgufFile& file, const ExecContext& ctx, Model::Rep* rep);
 
 }  // namespace lull

@@ -5,7 +5,9 @@
 
 #include "kernels/cpu/cpu_kernels.h"
 #include "kernels/cpu/matmul.h"
+#include "kernels/cpu/matmul_amx.h"
 #include "kernels/cpu/tile_permission.h"
+#include "kernels/instruction_sets.h"
 #include "simd/isa/amx.h"
 #include "simd/isa/avx2.h"
 #include "simd/isa/avx2vnni.h"
@@ -84,6 +86,25 @@ std::string MissingFeatures(Isa isa) {
 }
 
 }  // namespace
+
+std::span<const Kernels* const> AllKernels() { return kTables; }
+
+ProductPath ProductPathOf(Isa isa, const QuantFormat& format) {
+  if (format.activations == ActivationForm::kF32) return ProductPath::kFloat;
+  return isa == Isa::kAmx && amx::HasTiles(format) ? ProductPath::kTiles : ProductPath::kInteger;
+}
+
+const char* ProductPathName(ProductPath path) {
+  switch (path) {
+    case ProductPath::kFloat:
+      return "f32";
+    case ProductPath::kInteger:
+      return "int8";
+    case ProductPath::kTiles:
+      return "int8 tiles";
+  }
+  return "";
+}
 
 std::string IsaNames() {
   std::string names;

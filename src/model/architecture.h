@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 #include "lull/status.h"
 #include "model/hparams.h"
@@ -91,6 +92,20 @@ struct Architecture {
 
 // null where unknown. The names of all, for messages: "llama, gemma3, ...".
 const Architecture* FindArchitecture(std::string_view name);
+std::span<const Architecture* const> AllArchitectures();  // as arch_list.inc has them
+
+// What layers an architecture's files may have, as its tables say.
+struct ArchitectureTraits {
+  std::vector<Mixer> mixers;
+  bool windows = false;  // attention with a sliding window
+  bool shared_kv = false;
+  bool dense = false;  // feed-forward networks of one expert
+  bool experts = false;
+  bool shared_expert = false;
+  bool per_layer_embedding = false;
+};
+ArchitectureTraits TraitsOf(const Architecture& architecture);
+const char* MixerName(Mixer mixer);  // "attention", "Mamba 2", ...
 std::string ArchitectureNames();
 
 }  // namespace lull

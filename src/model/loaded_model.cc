@@ -3,14 +3,13 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
-#include <map>
 #include <string>
 #include <utility>
 #include <variant>
 
 #include "base/f16.h"
 #include "base/thread_pool.h"
-#include "model/hparams_reader.h"
+#include "model/model_plan.h"
 #include "model/weight_plan.h"
 #include "quant/quant_format.h"
 
@@ -127,104 +126,6 @@ void Bind(const WeightPlacement& p, const uint8_t* memory, ModelWeights* weights
     for (size_t s = 0; s < p.slices; ++s) (layer->**f).push_back(MatrixOf(p, memory, s));
 }
 
-// The vocabulary is what the embedding has rows for; key and tokenizer must agree with it.
-Status ResolveVocab(const GgufFile& file, const Architecture& architecture, Hparams* h) {
-  const GgufTensor* embedding = file.FindTensor("token_embd.weight");
-  if (embedding == nullptr || embedding->dims.size() < 2)
-    return Status(ErrorCode::kInvalidModel, "the matrix token_embd.weight is missing",
-                  "token_embd.weight");
-  const int64_t rows = static_cast<int64_t>(embedding->dims[1]);
-  if (rows > (int64_t{1} << 24))
-    return Status(
-        ErrorCode::kInvalidModel,
-        "token_embd.weight has " + std::to_string(rows) + " rows; allowed: up to 16777216",
-        "token_embd.weight");
-  const std::string key = std::string(architecture.name) + ".vocab_size";
-  if (h->vocab != 0 && h->vocab != rows)
-    return Status(ErrorCode::kInvalidModel,
-                  key + " is " + std::to_string(h->vocab) + ", but token_embd.weight has " +
-                      std::to_string(rows) + " rows",
-                  key);
-  h->vocab = rows;
-  constexpr const char* kTokens = "tokenizer.ggml.tokens";
-  if (!file.Has(kTokens)) return Status::Ok();
-  LULL_ASSIGN_OR_RETURN(const uint64_t tokens, file.ArraySize(kTokens));
-  if (tokens != static_cast<uint64_t>(rows))
-    return Status(ErrorCode::kInvalidModel,
-                  std::string(kTokens) + " has " + std::to_string(tokens) +
-                      " entries, but token_embd.weight has " + std::to_string(rows) + " rows",
-                  kTokens);
-  return Status::Ok();
-}
-
-// What every token reads of a matrix: all of it, or of experts those that are used. The embedding
-// is read in rows, unless it is the output matrix too.
-size_t ActiveSlices(const WeightPlacement& p, const Hparams& h, bool tied) {
-  const auto* model_matrix = std::get_if<PackedMatrix ModelWeights::*>(&p.spec->target);
-  const bool embedding = model_matrix != nullptr && *model_matrix == &ModelWeights::token_embd;
-  if (p.format == nullptr || (embedding && !tied)) return 0;
-  const bool table = model_matrix != nullptr && *model_matrix == &ModelWeights::per_layer_embd;
-  if (table) return 0;
-  const auto* slices = std::get_if<std::vector<PackedMatrix> LayerWeights::*>(&p.spec->target);
-  const bool experts = slices != nullptr && (*slices == &LayerWeights::gate_experts ||
-                                             *slices == &LayerWeights::up_experts ||
-                                             *slices == &LayerWeights::down_experts);
-  return experts ? std::min(p.slices, static_cast<size_t>(h.experts_used)) : p.slices;
-}
-
-bool HasOutputMatrix(const std::vector<WeightPlacement>& placements) {
-  return std::any_of(placements.begin(), placements.end(), [](const WeightPlacement& p) {
-    const auto* matrix = std::get_if<PackedMatrix ModelWeights::*>(&p.spec->target);
-    return matrix != nullptr && *matrix == &ModelWeights::output;
-  });
-}
-
-Status CheckLongRope(const Hparams& h, const std::vector<WeightPlacement>& placements) {
-  if (h.rope_scaling != RopeScaling::kLongRope) return Status::Ok();
-  constexpr const char* kFactors = "rope_factors_long.weight";
-  for (const WeightPlacement& p : placements)
-    if (p.tensor->name == kFactors) return Status::Ok();
-  return Status(
-      ErrorCode::kInvalidModel,
-      std::string("the file asks for longrope, but the tensor ") + kFactors + " is missing",
-      kFactors);
-}
-
-ModelInfo Describe(const GgufFile& file, const Architecture& architecture, const Hparams& h,
-                   const std::vector<WeightPlacement>& placements) {
-  ModelInfo info;
-  info.path = file.path();
-  info.name = info.path.substr(info.path.find_last_of('/') + 1);
-  if (auto name = file.GetString("general.name"); name.ok()) info.name = std::string(name.value());
-  info.architecture = architecture.name;
-  info.vocab_size = h.vocab;
-  info.context_tokens = h.context;
-  info.num_layers = h.num_layers;
-  info.embedding_length = h.embedding;
-  info.file_bytes = static_cast<int64_t>(file.file_bytes());
-  std::map<std::string, size_t> bytes_of_type;
-  const bool tied = !HasOutputMatrix(placements);
-  for (const WeightPlacement& p : placements) {
-    const size_t active = ActiveSlices(p, h, tied);
-    info.active_bytes_per_token += static_cast<int64_t>(p.groups() * p.group_bytes * active);
-    info.macs_per_token += static_cast<int64_t>(p.rows * p.k * active);
-    info.parameters += static_cast<int64_t>(p.k * p.rows * p.slices);
-    info.weight_bytes += static_cast<int64_t>(p.bytes());
-    if (p.format != nullptr)
-      bytes_of_type[p.format->name] +=
-          p.k / p.format->block_k * p.format->file_block_bytes * p.rows * p.slices;
-  }
-  size_t most = 0;
-  for (const auto& [type, bytes] : bytes_of_type) {
-    if (bytes > most) info.file_type = type;
-    most = std::max(most, bytes);
-  }
-  for (const LayerPlan& layer : h.layers)
-    if (!IsRecurrent(layer.mixer) && layer.window == 0 && layer.kv_source < 0)
-      info.kv_bytes_per_token += 2 * layer.kv_heads * layer.head_dim * 2;
-  return info;
-}
-
 }  // namespace
 
 LoadedModel::LoadedModel()
@@ -236,27 +137,18 @@ LoadedModel::LoadedModel()
 Result<std::unique_ptr<LoadedModel>> LoadedModel::Load(const ExecContext& ctx, const GgufFile& file,
                                                        PackUse use, const Hooks& hooks) {
   const int64_t start_ns = os::MonotonicNs();
-  LULL_ASSIGN_OR_RETURN(const std::string_view name, file.GetString("general.architecture"));
+  LULL_ASSIGN_OR_RETURN(ModelPlan checked, PlanModel(ctx, file));
   std::unique_ptr<LoadedModel> model(new LoadedModel());
-  model->architecture_ = FindArchitecture(name);
-  if (model->architecture_ == nullptr)
-    return Status(ErrorCode::kUnsupported,
-                  "the architecture \"" + std::string(name.substr(0, 64)) + "\" is not supported",
-                  "general.architecture", "supported: " + ArchitectureNames());
-  const Architecture& architecture = *model->architecture_;
-  LULL_ASSIGN_OR_RETURN(model->hparams_, ReadHparams(file, architecture));
-  ctx.Checkpoint();
-  LULL_RETURN_IF_ERROR(ResolveVocab(file, architecture, &model->hparams_));
-  LULL_ASSIGN_OR_RETURN(const WeightPlan plan, PlanWeights(file, architecture, model->hparams_));
-  LULL_RETURN_IF_ERROR(CheckLongRope(model->hparams_, plan.placements));
-  ctx.Checkpoint();
+  model->architecture_ = checked.architecture;
+  model->hparams_ = std::move(checked.hparams);
+  model->info_ = std::move(checked.info);
+  const WeightPlan& plan = checked.weights;
   model->layout_ = plan.Digest();
   model->weight_bytes_ = plan.total_bytes;
   std::string pack_note;
   if (use != PackUse::kIgnore) {
     LULL_ASSIGN_OR_RETURN(pack_note, model->MapPack(ctx, file, use));
   }
-  model->info_ = Describe(file, architecture, model->hparams_, plan.placements);
   model->info_.pack_note = std::move(pack_note);
   model->info_.mapped_pack = model->pack_ != nullptr;
   if (hooks.approve) LULL_RETURN_IF_ERROR(hooks.approve(model->info_));

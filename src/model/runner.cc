@@ -10,6 +10,7 @@
 #include "model/adapter.h"
 #include "model/forward_state.h"
 #include "model/loaded_model.h"
+#include "model/kv_shapes.h"
 #include "model/mixer_sizes.h"
 #include "model/rope.h"
 #include "ops/embedding.h"
@@ -18,27 +19,6 @@ namespace lull {
 namespace {
 
 Status Usage(const std::string& message) { return Status(ErrorCode::kUsage, message, "rows"); }
-
-std::vector<KvLayerShape> KvShapes(const Hparams& h) {
-  std::vector<KvLayerShape> shapes;
-  for (const LayerPlan& layer : h.layers) {
-    KvLayerShape shape;
-    if (IsRecurrent(layer.mixer)) {
-      shape.kind = KvLayerShape::Kind::kRecurrent;
-      shape.state_floats = MixerStateFloats(h, layer.mixer);
-    } else if (layer.kv_source >= 0) {
-      shape.kind = KvLayerShape::Kind::kShared;
-      shape.source = static_cast<size_t>(layer.kv_source);
-    } else {
-      shape.kind = layer.window > 0 ? KvLayerShape::Kind::kWindow : KvLayerShape::Kind::kFull;
-      shape.window = layer.window;
-      shape.kv_heads = static_cast<size_t>(layer.kv_heads);
-      shape.head_dim = static_cast<size_t>(layer.head_dim);
-    }
-    shapes.push_back(shape);
-  }
-  return shapes;
-}
 
 template <typename Fn>
 void ForEachMatrix(const ModelWeights& weights, Fn&& fn) {

@@ -34,6 +34,9 @@ Result<std::unique_ptr<Family>> CreateSentencePiece(const GgufFile& file, WorkMe
 Result<std::unique_ptr<Family>> CreateUnigram(const GgufFile& file, WorkMeter* meter);
 Result<std::unique_ptr<Family>> CreateWordPiece(const GgufFile& file, WorkMeter* meter);
 
+// What family_list.inc has.
+std::vector<std::string_view> FamilyNames();
+
 // Which neighbouring bytes some token has side by side. A text can be cut wherever it has a pair
 // that no token has: no merge ever crosses there. Keeps words short in families that have no
 // word rule of their own.

@@ -160,6 +160,12 @@ constexpr FamilyRow kFamilies[] = {
 
 }  // namespace
 
+std::vector<std::string_view> FamilyNames() {
+  std::vector<std::string_view> names;
+  for (const FamilyRow& row : kFamilies) names.push_back(row.model);
+  return names;
+}
+
 Result<std::unique_ptr<Tokenizer>> Tokenizer::Create(const GgufFile& file, const ExecContext& ctx) {
   constexpr char kModelKey[] = "tokenizer.ggml.model";
   if (!file.Has(kModelKey)) {

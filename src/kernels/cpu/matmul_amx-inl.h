@@ -269,6 +269,11 @@ void MatMul(const PackedMatrix& w, size_t group_begin, size_t group_end, const A
       static_cast<uint8_t*>(scratch)});
 }
 
+bool HasTiles(const QuantFormat& format) {
+  return MatMulTable<false, std::make_integer_sequence<int, kNumTypes>>::kFns[format.index] !=
+         nullptr;
+}
+
 size_t MatMulScratchBytes(const PackedMatrix& w) {
   constexpr size_t kBlockBytes = kPanelBytes + kScaleBytes;
   constexpr size_t kBytes = kBlockBytes < kSuperScratchBytes ? kSuperScratchBytes : kBlockBytes;

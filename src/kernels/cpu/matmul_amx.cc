@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "kernels/cpu/matmul.h"
+#include "kernels/cpu/matmul_amx.h"
 #include "quant/block_words.h"
 #include "quant/quant_format.h"
 #include "simd/isa/amx.h"

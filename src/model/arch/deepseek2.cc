@@ -21,8 +21,8 @@ constexpr HparamSpec kHparams[] = {
     {"expert_weights_norm", &Hparams::expert_weights_norm, false, 0, 1},
     {"expert_gating_func", &Hparams::expert_gating, false, 0, 2},
     {"expert_shared_count", &Hparams::shared_experts, true, 1, 1024},
-    {"expert_group_count", &Hparams::expert_groups, false, 0, 1},
-    {"expert_group_used_count", &Hparams::expert_groups, false, 0, 1},
+    {"expert_group_used_count", &Hparams::expert_groups, false, 0, 1024},
+    {"expert_group_count", &Hparams::expert_groups, false, 0, 1024},  // what the check is of
 };
 
 int64_t QRank(const Hparams& h, const LayerPlan&) { return h.q_rank; }
@@ -88,6 +88,11 @@ Status Plan(Hparams& h) {
                       std::to_string(h.kv_rank) + " and " + std::to_string(h.rope_dims) +
                       ": only files for latent attention are supported",
                   "attention.key_length", "convert the model again with a recent converter");
+  if (h.expert_groups > 1)
+    return Status(
+        ErrorCode::kUnsupported,
+        std::to_string(h.expert_groups) + " groups of experts are not supported, only one",
+        "deepseek2.expert_group_count");
   if (h.expert_weights_norm < 0) h.expert_weights_norm = 0;
   PlanScale(h);
   PlanExperts(h, h.leading_dense);
