@@ -169,7 +169,9 @@ class Converter {
           gguf.replace(hole, 2, std::to_string(numbers[0]));
         Target& target = targets_[gguf];
         target.row = &row;
-        target.sources[numbers.size() > 1 ? numbers[1] : 0] = tensor;
+        if (!target.sources.emplace(numbers.size() > 1 ? numbers[1] : 0, tensor).second)
+          return BadTensor(ErrorCode::kInvalidModel, "another tensor is the same part of " + gguf,
+                           name);
       }
       if (!found)
         return BadTensor(ErrorCode::kUnsupported,

@@ -6,15 +6,15 @@
 
 #include "base/json_text.h"
 #include "convert/convert.h"
+#include "convert/hf_hooks.h"
+#include "convert/hf_tables.h"
 #include "formats/gguf.h"
 
 namespace lull {
+namespace hf {
 namespace {
 
 using Json = nlohmann::json;
-using Kind = HfKey::Kind;
-using Rows = HfTensor::Rows;
-using Shape = HfTensor::Shape;
 
 constexpr HfKey kCommonKeys[] = {
     {"num_hidden_layers", "block_count"},
@@ -26,743 +26,6 @@ constexpr HfKey kCommonKeys[] = {
     {"vocab_size", "vocab_size"},
     {"rms_norm_eps|norm_eps", "attention.layer_norm_rms_epsilon", Kind::kFloat},
 };
-
-// Rows that many tables share.
-#define LULL_ENDS                                                                                  \
-  {"model.embed_tokens.weight", "token_embd.weight"}, {"model.norm.weight", "output_norm.weight"}, \
-  {                                                                                                \
-    "lm_head.weight", "output.weight"                                                              \
-  }
-#define LULL_TURNED_QK                                                                          \
-  {"model.layers.{}.self_attn.q_proj.weight", "blk.{}.attn_q.weight", Rows::kInterleavedQ},     \
-      {"model.layers.{}.self_attn.k_proj.weight", "blk.{}.attn_k.weight", Rows::kInterleavedK}, \
-      {"model.layers.{}.self_attn.q_proj.bias", "blk.{}.attn_q.bias", Rows::kInterleavedQ}, {   \
-    "model.layers.{}.self_attn.k_proj.bias", "blk.{}.attn_k.bias", Rows::kInterleavedK          \
-  }
-#define LULL_STILL_QK                                                      \
-  {"model.layers.{}.self_attn.q_proj.weight", "blk.{}.attn_q.weight"},     \
-      {"model.layers.{}.self_attn.k_proj.weight", "blk.{}.attn_k.weight"}, \
-      {"model.layers.{}.self_attn.q_proj.bias", "blk.{}.attn_q.bias"}, {   \
-    "model.layers.{}.self_attn.k_proj.bias", "blk.{}.attn_k.bias"          \
-  }
-#define LULL_VO                                                                 \
-  {"model.layers.{}.self_attn.v_proj.weight", "blk.{}.attn_v.weight"},          \
-      {"model.layers.{}.self_attn.o_proj.weight", "blk.{}.attn_output.weight"}, \
-      {"model.layers.{}.self_attn.v_proj.bias", "blk.{}.attn_v.bias"}, {        \
-    "model.layers.{}.self_attn.o_proj.bias", "blk.{}.attn_output.bias"          \
-  }
-#define LULL_HEAD_NORMS                                                       \
-  {"model.layers.{}.self_attn.q_norm.weight", "blk.{}.attn_q_norm.weight"}, { \
-    "model.layers.{}.self_attn.k_norm.weight", "blk.{}.attn_k_norm.weight"    \
-  }
-#define LULL_NORMS_BEFORE                                                       \
-  {"model.layers.{}.input_layernorm.weight", "blk.{}.attn_norm.weight"}, {      \
-    "model.layers.{}.post_attention_layernorm.weight", "blk.{}.ffn_norm.weight" \
-  }
-#define LULL_FFN                                                        \
-  {"model.layers.{}.mlp.gate_proj.weight", "blk.{}.ffn_gate.weight"},   \
-      {"model.layers.{}.mlp.up_proj.weight", "blk.{}.ffn_up.weight"}, { \
-    "model.layers.{}.mlp.down_proj.weight", "blk.{}.ffn_down.weight"    \
-  }
-#define LULL_GEMMA_BLOCK                                                                       \
-  {"model.embed_tokens.weight", "token_embd.weight"},                                          \
-      {"model.norm.weight", "output_norm.weight", Rows::kAsTheyAre, HfValues::kPlusOne},       \
-      {"model.layers.{}.input_layernorm.weight", "blk.{}.attn_norm.weight", Rows::kAsTheyAre,  \
-       HfValues::kPlusOne},                                                                    \
-      {"model.layers.{}.post_attention_layernorm.weight", "blk.{}.post_attention_norm.weight", \
-       Rows::kAsTheyAre, HfValues::kPlusOne},                                                  \
-      {"model.layers.{}.pre_feedforward_layernorm.weight", "blk.{}.ffn_norm.weight",           \
-       Rows::kAsTheyAre, HfValues::kPlusOne},                                                  \
-  {                                                                                            \
-    "model.layers.{}.post_feedforward_layernorm.weight", "blk.{}.post_ffw_norm.weight",        \
-        Rows::kAsTheyAre, HfValues::kPlusOne                                                   \
-  }
-
-constexpr HfTensor kLlamaTensors[] = {LULL_ENDS, LULL_NORMS_BEFORE, LULL_TURNED_QK, LULL_VO,
-                                      LULL_FFN};
-constexpr HfTensor kQwenTensors[] = {LULL_ENDS, LULL_NORMS_BEFORE, LULL_STILL_QK,
-                                     LULL_VO,   LULL_HEAD_NORMS,   LULL_FFN};
-
-// No norms before the half-blocks, but behind them.
-constexpr HfTensor kOlmo2Tensors[] = {
-    LULL_ENDS,
-    LULL_STILL_QK,
-    LULL_VO,
-    LULL_HEAD_NORMS,
-    LULL_FFN,
-    {"model.layers.{}.post_attention_layernorm.weight", "blk.{}.post_attention_norm.weight"},
-    {"model.layers.{}.post_feedforward_layernorm.weight", "blk.{}.post_ffw_norm.weight"},
-};
-
-constexpr HfTensor kGemma2Tensors[] = {LULL_GEMMA_BLOCK, LULL_STILL_QK, LULL_VO, LULL_FFN};
-constexpr HfTensor kGemma3Tensors[] = {
-    LULL_GEMMA_BLOCK,
-    {"lm_head.weight", "output.weight"},
-    LULL_STILL_QK,
-    LULL_VO,
-    LULL_FFN,
-    {"model.layers.{}.self_attn.q_norm.weight", "blk.{}.attn_q_norm.weight", Rows::kAsTheyAre,
-     HfValues::kPlusOne},
-    {"model.layers.{}.self_attn.k_norm.weight", "blk.{}.attn_k_norm.weight", Rows::kAsTheyAre,
-     HfValues::kPlusOne},
-};
-
-constexpr HfTensor kPhi3Tensors[] = {
-    LULL_ENDS,
-    LULL_NORMS_BEFORE,
-    {"model.layers.{}.self_attn.qkv_proj.weight", "blk.{}.attn_qkv.weight"},
-    {"model.layers.{}.self_attn.o_proj.weight", "blk.{}.attn_output.weight"},
-    {"model.layers.{}.mlp.gate_up_proj.weight", "blk.{}.ffn_up.weight"},
-    {"model.layers.{}.mlp.down_proj.weight", "blk.{}.ffn_down.weight"},
-};
-
-constexpr HfTensor kMixtralTensors[] = {
-    LULL_ENDS,
-    LULL_NORMS_BEFORE,
-    LULL_TURNED_QK,
-    LULL_VO,
-    {"model.layers.{}.block_sparse_moe.gate.weight", "blk.{}.ffn_gate_inp.weight", Rows::kAsTheyAre,
-     HfValues::kSame, /*f32=*/true},
-    {"model.layers.{}.block_sparse_moe.experts.{}.w1.weight", "blk.{}.ffn_gate_exps.weight"},
-    {"model.layers.{}.block_sparse_moe.experts.{}.w2.weight", "blk.{}.ffn_down_exps.weight"},
-    {"model.layers.{}.block_sparse_moe.experts.{}.w3.weight", "blk.{}.ffn_up_exps.weight"},
-};
-
-constexpr HfTensor kQwen3MoeTensors[] = {
-    LULL_ENDS,
-    LULL_NORMS_BEFORE,
-    LULL_STILL_QK,
-    LULL_VO,
-    LULL_HEAD_NORMS,
-    {"model.layers.{}.mlp.gate.weight", "blk.{}.ffn_gate_inp.weight", Rows::kAsTheyAre,
-     HfValues::kSame, /*f32=*/true},
-    {"model.layers.{}.mlp.experts.{}.gate_proj.weight", "blk.{}.ffn_gate_exps.weight"},
-    {"model.layers.{}.mlp.experts.{}.up_proj.weight", "blk.{}.ffn_up_exps.weight"},
-    {"model.layers.{}.mlp.experts.{}.down_proj.weight", "blk.{}.ffn_down_exps.weight"},
-};
-
-#define LULL_GRANITE_MOE_TENSORS                                                                \
-  {"model.layers.{}.block_sparse_moe.router.layer.weight", "blk.{}.ffn_gate_inp.weight",        \
-   Rows::kAsTheyAre, HfValues::kSame, /*f32=*/true},                                            \
-      {"model.layers.{}.block_sparse_moe.input_linear.weight", "blk.{}.ffn_gate_exps.weight",   \
-       Rows::kFirstHalf},                                                                       \
-      {"model.layers.{}.block_sparse_moe.input_linear.weight", "blk.{}.ffn_up_exps.weight",     \
-       Rows::kSecondHalf},                                                                      \
-      {"model.layers.{}.block_sparse_moe.output_linear.weight", "blk.{}.ffn_down_exps.weight"}, \
-      {"model.layers.{}.shared_mlp.input_linear.weight", "blk.{}.ffn_gate_shexp.weight",        \
-       Rows::kFirstHalf},                                                                       \
-      {"model.layers.{}.shared_mlp.input_linear.weight", "blk.{}.ffn_up_shexp.weight",          \
-       Rows::kSecondHalf},                                                                      \
-  {                                                                                             \
-    "model.layers.{}.shared_mlp.output_linear.weight", "blk.{}.ffn_down_shexp.weight"           \
-  }
-
-constexpr HfTensor kGraniteMoeTensors[] = {LULL_ENDS, LULL_NORMS_BEFORE, LULL_TURNED_QK, LULL_VO,
-                                           LULL_GRANITE_MOE_TENSORS};
-
-// A state space of heads, under the names of two libraries' layers.
-#define LULL_MAMBA2_MIXER(layer)                                                                \
-  {layer ".in_proj.weight", "blk.{}.ssm_in.weight"},                                            \
-      {layer ".conv1d.weight", "blk.{}.ssm_conv1d.weight", Rows::kAsTheyAre, HfValues::kSame,   \
-       true},                                                                                   \
-      {layer ".conv1d.bias", "blk.{}.ssm_conv1d.bias"},                                         \
-      {layer ".dt_bias", "blk.{}.ssm_dt.bias"}, {layer ".A_log",                                \
-                                                 "blk.{}.ssm_a",                                \
-                                                 Rows::kAsTheyAre,                              \
-                                                 HfValues::kMinusExp,                           \
-                                                 true,                                          \
-                                                 Shape::kColumn},                               \
-      {layer ".D", "blk.{}.ssm_d", Rows::kAsTheyAre, HfValues::kSame, true, Shape::kColumn},    \
-      {layer ".norm.weight", "blk.{}.ssm_norm.weight", Rows::kAsTheyAre, HfValues::kSame, true, \
-       Shape::kGroups},                                                                         \
-  {                                                                                             \
-    layer ".out_proj.weight", "blk.{}.ssm_out.weight"                                           \
-  }
-#define LULL_BACKBONE                                                                       \
-  {"backbone.embeddings.weight", "token_embd.weight"}, {"lm_head.weight", "output.weight"}, \
-      {"backbone.norm_f.weight", "output_norm.weight"}, {                                   \
-    "backbone.layers.{}.norm.weight", "blk.{}.attn_norm.weight"                             \
-  }
-
-constexpr HfTensor kMambaTensors[] = {
-    LULL_BACKBONE,
-    {"backbone.layers.{}.mixer.in_proj.weight", "blk.{}.ssm_in.weight"},
-    {"backbone.layers.{}.mixer.conv1d.weight", "blk.{}.ssm_conv1d.weight", Rows::kAsTheyAre,
-     HfValues::kSame, true},
-    {"backbone.layers.{}.mixer.conv1d.bias", "blk.{}.ssm_conv1d.bias"},
-    {"backbone.layers.{}.mixer.x_proj.weight", "blk.{}.ssm_x.weight"},
-    {"backbone.layers.{}.mixer.dt_proj.weight", "blk.{}.ssm_dt.weight"},
-    {"backbone.layers.{}.mixer.dt_proj.bias", "blk.{}.ssm_dt.bias"},
-    {"backbone.layers.{}.mixer.A_log", "blk.{}.ssm_a", Rows::kAsTheyAre, HfValues::kMinusExp, true},
-    {"backbone.layers.{}.mixer.D", "blk.{}.ssm_d"},
-    {"backbone.layers.{}.mixer.out_proj.weight", "blk.{}.ssm_out.weight"},
-};
-constexpr HfTensor kMamba2Tensors[] = {LULL_BACKBONE,
-                                       LULL_MAMBA2_MIXER("backbone.layers.{}.mixer")};
-
-constexpr HfTensor kGraniteHybridTensors[] = {
-    LULL_ENDS, LULL_NORMS_BEFORE,        LULL_TURNED_QK,
-    LULL_VO,   LULL_GRANITE_MOE_TENSORS, LULL_MAMBA2_MIXER("model.layers.{}.mamba"),
-};
-constexpr HfTensor kGraniteHybridDenseTensors[] = {
-    LULL_ENDS,
-    LULL_NORMS_BEFORE,
-    LULL_TURNED_QK,
-    LULL_VO,
-    LULL_MAMBA2_MIXER("model.layers.{}.mamba"),
-    {"model.layers.{}.shared_mlp.input_linear.weight", "blk.{}.ffn_gate.weight", Rows::kFirstHalf},
-    {"model.layers.{}.shared_mlp.input_linear.weight", "blk.{}.ffn_up.weight", Rows::kSecondHalf},
-    {"model.layers.{}.shared_mlp.output_linear.weight", "blk.{}.ffn_down.weight"},
-};
-
-#define LULL_LFM_BLOCK                                                                       \
-  {"model.embed_tokens.weight", "token_embd.weight"}, {"lm_head.weight", "output.weight"},   \
-      {"model.embedding_norm.weight", "token_embd_norm.weight"},                             \
-      {"model.layers.{}.operator_norm.weight", "blk.{}.attn_norm.weight"},                   \
-      {"model.layers.{}.ffn_norm.weight", "blk.{}.ffn_norm.weight"},                         \
-      {"model.layers.{}.self_attn.q_proj.weight", "blk.{}.attn_q.weight"},                   \
-      {"model.layers.{}.self_attn.k_proj.weight", "blk.{}.attn_k.weight"},                   \
-      {"model.layers.{}.self_attn.v_proj.weight", "blk.{}.attn_v.weight"},                   \
-      {"model.layers.{}.self_attn.out_proj.weight", "blk.{}.attn_output.weight"},            \
-      {"model.layers.{}.self_attn.q_layernorm.weight", "blk.{}.attn_q_norm.weight"},         \
-      {"model.layers.{}.self_attn.k_layernorm.weight", "blk.{}.attn_k_norm.weight"},         \
-      {"model.layers.{}.conv.conv.weight", "blk.{}.shortconv.conv.weight", Rows::kAsTheyAre, \
-       HfValues::kSame, true},                                                               \
-      {"model.layers.{}.conv.in_proj.weight", "blk.{}.shortconv.in_proj.weight"},            \
-      {"model.layers.{}.conv.out_proj.weight", "blk.{}.shortconv.out_proj.weight"},          \
-      {"model.layers.{}.feed_forward.w1.weight", "blk.{}.ffn_gate.weight"},                  \
-      {"model.layers.{}.feed_forward.w2.weight", "blk.{}.ffn_down.weight"}, {                \
-    "model.layers.{}.feed_forward.w3.weight", "blk.{}.ffn_up.weight"                         \
-  }
-
-constexpr HfTensor kLfm2Tensors[] = {LULL_LFM_BLOCK};
-constexpr HfTensor kLfm2MoeTensors[] = {
-    LULL_LFM_BLOCK,
-    {"model.layers.{}.feed_forward.gate.weight", "blk.{}.ffn_gate_inp.weight", Rows::kAsTheyAre,
-     HfValues::kSame, true},
-    {"model.layers.{}.feed_forward.expert_bias", "blk.{}.exp_probs_b.bias"},
-    {"model.layers.{}.feed_forward.experts.{}.w1.weight", "blk.{}.ffn_gate_exps.weight"},
-    {"model.layers.{}.feed_forward.experts.{}.w2.weight", "blk.{}.ffn_down_exps.weight"},
-    {"model.layers.{}.feed_forward.experts.{}.w3.weight", "blk.{}.ffn_up_exps.weight"},
-};
-
-constexpr HfTensor kGlm4Tensors[] = {
-    LULL_ENDS,
-    LULL_STILL_QK,
-    LULL_VO,
-    {"model.layers.{}.input_layernorm.weight", "blk.{}.attn_norm.weight"},
-    {"model.layers.{}.post_self_attn_layernorm.weight", "blk.{}.post_attention_norm.weight"},
-    {"model.layers.{}.post_attention_layernorm.weight", "blk.{}.ffn_norm.weight"},
-    {"model.layers.{}.post_mlp_layernorm.weight", "blk.{}.post_ffw_norm.weight"},
-    {"model.layers.{}.mlp.gate_up_proj.weight", "blk.{}.ffn_up.weight"},
-    {"model.layers.{}.mlp.down_proj.weight", "blk.{}.ffn_down.weight"},
-};
-
-// Gates and ups in turn; experts' weights as blocks of four bits alone.
-constexpr HfTensor kGptOssTensors[] = {
-    LULL_ENDS,
-    LULL_STILL_QK,
-    LULL_VO,
-    {"model.layers.{}.input_layernorm.weight", "blk.{}.attn_norm.weight"},
-    {"model.layers.{}.post_attention_layernorm.weight", "blk.{}.post_attention_norm.weight"},
-    {"model.layers.{}.self_attn.sinks", "blk.{}.attn_sinks.weight"},
-    {"model.layers.{}.mlp.router.weight", "blk.{}.ffn_gate_inp.weight", Rows::kAsTheyAre,
-     HfValues::kSame, true},
-    {"model.layers.{}.mlp.router.bias", "blk.{}.ffn_gate_inp.bias"},
-    {"model.layers.{}.mlp.experts.gate_up_proj_blocks", "blk.{}.ffn_gate_exps.weight", Rows::kEven},
-    {"model.layers.{}.mlp.experts.gate_up_proj_blocks", "blk.{}.ffn_up_exps.weight", Rows::kOdd},
-    {"model.layers.{}.mlp.experts.down_proj_blocks", "blk.{}.ffn_down_exps.weight"},
-    {"model.layers.{}.mlp.experts.gate_up_proj_scales", nullptr},
-    {"model.layers.{}.mlp.experts.down_proj_scales", nullptr},
-    {"model.layers.{}.mlp.experts.gate_up_proj_bias", "blk.{}.ffn_gate_exps.bias", Rows::kEven,
-     HfValues::kSame, true, Shape::kValues},
-    {"model.layers.{}.mlp.experts.gate_up_proj_bias", "blk.{}.ffn_up_exps.bias", Rows::kOdd,
-     HfValues::kSame, true, Shape::kValues},
-    {"model.layers.{}.mlp.experts.down_proj_bias", "blk.{}.ffn_down_exps.bias", Rows::kAsTheyAre,
-     HfValues::kSame, true},
-};
-
-constexpr HfTensor kDeepseek2Tensors[] = {
-    LULL_ENDS,
-    LULL_NORMS_BEFORE,
-    LULL_FFN,
-    {"model.layers.{}.self_attn.q_proj.weight", "blk.{}.attn_q.weight"},
-    {"model.layers.{}.self_attn.q_a_proj.weight", "blk.{}.attn_q_a.weight"},
-    {"model.layers.{}.self_attn.q_a_layernorm.weight", "blk.{}.attn_q_a_norm.weight"},
-    {"model.layers.{}.self_attn.q_b_proj.weight", "blk.{}.attn_q_b.weight"},
-    {"model.layers.{}.self_attn.kv_a_proj_with_mqa.weight", "blk.{}.attn_kv_a_mqa.weight"},
-    {"model.layers.{}.self_attn.kv_a_layernorm.weight", "blk.{}.attn_kv_a_norm.weight"},
-    {"model.layers.{}.self_attn.kv_b_proj.weight", "blk.{}.attn_k_b.weight", Rows::kLatentK},
-    {"model.layers.{}.self_attn.kv_b_proj.weight", "blk.{}.attn_v_b.weight", Rows::kLatentV},
-    {"model.layers.{}.self_attn.o_proj.weight", "blk.{}.attn_output.weight"},
-    {"model.layers.{}.mlp.gate.weight", "blk.{}.ffn_gate_inp.weight", Rows::kAsTheyAre,
-     HfValues::kSame, true},
-    {"model.layers.{}.mlp.experts.{}.gate_proj.weight", "blk.{}.ffn_gate_exps.weight"},
-    {"model.layers.{}.mlp.experts.{}.up_proj.weight", "blk.{}.ffn_up_exps.weight"},
-    {"model.layers.{}.mlp.experts.{}.down_proj.weight", "blk.{}.ffn_down_exps.weight"},
-    {"model.layers.{}.mlp.shared_experts.gate_proj.weight", "blk.{}.ffn_gate_shexp.weight"},
-    {"model.layers.{}.mlp.shared_experts.up_proj.weight", "blk.{}.ffn_up_shexp.weight"},
-    {"model.layers.{}.mlp.shared_experts.down_proj.weight", "blk.{}.ffn_down_shexp.weight"},
-};
-
-// Norms are of one more, but for the gated one.
-#define LULL_PLUS_ONE(name, gguf) \
-  { name, gguf, Rows::kAsTheyAre, HfValues::kPlusOne }
-#define LULL_DELTA "model.layers.{}.linear_attn."
-#define LULL_QWEN35_BLOCK                                                                    \
-  {"model.embed_tokens.weight", "token_embd.weight"}, {"lm_head.weight", "output.weight"},   \
-      LULL_PLUS_ONE("model.norm.weight", "output_norm.weight"),                              \
-      LULL_PLUS_ONE("model.layers.{}.input_layernorm.weight", "blk.{}.attn_norm.weight"),    \
-      LULL_PLUS_ONE("model.layers.{}.post_attention_layernorm.weight",                       \
-                    "blk.{}.post_attention_norm.weight"),                                    \
-      LULL_PLUS_ONE("model.layers.{}.self_attn.q_norm.weight", "blk.{}.attn_q_norm.weight"), \
-      LULL_PLUS_ONE("model.layers.{}.self_attn.k_norm.weight", "blk.{}.attn_k_norm.weight"), \
-      LULL_STILL_QK, LULL_VO,                                                                \
-      {LULL_DELTA "in_proj_qkv.weight", "blk.{}.attn_qkv.weight", Rows::kTiledBehindQk},     \
-      {LULL_DELTA "in_proj_z.weight", "blk.{}.attn_gate.weight", Rows::kTiledV},             \
-      {LULL_DELTA "in_proj_b.weight", "blk.{}.ssm_beta.weight", Rows::kTiledV},              \
-      {LULL_DELTA "in_proj_a.weight", "blk.{}.ssm_alpha.weight", Rows::kTiledV},             \
-      {LULL_DELTA "conv1d.weight", "blk.{}.ssm_conv1d.weight", Rows::kTiledBehindQk,         \
-       HfValues::kSame, true},                                                               \
-      {LULL_DELTA "dt_bias", "blk.{}.ssm_dt.bias", Rows::kTiledV},                           \
-      {LULL_DELTA "A_log", "blk.{}.ssm_a", Rows::kTiledV, HfValues::kMinusExp},              \
-      {LULL_DELTA "norm.weight", "blk.{}.ssm_norm.weight"}, {                                \
-    LULL_DELTA "out_proj.weight", "blk.{}.ssm_out.weight", Rows::kTiledColumns               \
-  }
-
-constexpr HfTensor kQwen35Tensors[] = {LULL_QWEN35_BLOCK, LULL_FFN};
-constexpr HfTensor kQwen35MoeTensors[] = {
-    LULL_QWEN35_BLOCK,
-    {"model.layers.{}.mlp.gate.weight", "blk.{}.ffn_gate_inp.weight", Rows::kAsTheyAre,
-     HfValues::kSame, true},
-    {"model.layers.{}.mlp.experts.gate_up_proj", "blk.{}.ffn_gate_exps.weight", Rows::kFirstHalf},
-    {"model.layers.{}.mlp.experts.gate_up_proj", "blk.{}.ffn_up_exps.weight", Rows::kSecondHalf},
-    {"model.layers.{}.mlp.experts.down_proj", "blk.{}.ffn_down_exps.weight"},
-    {"model.layers.{}.mlp.experts.{}.gate_proj.weight", "blk.{}.ffn_gate_exps.weight"},
-    {"model.layers.{}.mlp.experts.{}.up_proj.weight", "blk.{}.ffn_up_exps.weight"},
-    {"model.layers.{}.mlp.experts.{}.down_proj.weight", "blk.{}.ffn_down_exps.weight"},
-    {"model.layers.{}.mlp.shared_expert_gate.weight", "blk.{}.ffn_gate_inp_shexp.weight",
-     Rows::kAsTheyAre, HfValues::kSame, true},
-    {"model.layers.{}.mlp.shared_expert.gate_proj.weight", "blk.{}.ffn_gate_shexp.weight"},
-    {"model.layers.{}.mlp.shared_expert.up_proj.weight", "blk.{}.ffn_up_shexp.weight"},
-    {"model.layers.{}.mlp.shared_expert.down_proj.weight", "blk.{}.ffn_down_shexp.weight"},
-};
-
-#define LULL_GRANITE_KEYS                                          \
-  {"embedding_multiplier", "embedding_scale", Kind::kFloat},       \
-      {"residual_multiplier", "residual_scale", Kind::kFloat},     \
-      {"attention_multiplier", "attention.scale", Kind::kFloat}, { \
-    "logits_scaling", "logit_scale", Kind::kFloat                  \
-  }
-#define LULL_EXPERT_KEYS \
-  {"num_local_experts|num_experts", "expert_count"}, { "num_experts_per_tok", "expert_used_count" }
-
-constexpr HfKey kGraniteKeys[] = {LULL_GRANITE_KEYS};
-constexpr HfKey kGraniteMoeKeys[] = {
-    LULL_GRANITE_KEYS,
-    LULL_EXPERT_KEYS,
-    {"shared_intermediate_size", "expert_shared_feed_forward_length", Kind::kUint, false},
-};
-constexpr HfKey kWindowKeys[] = {
-    {"sliding_window", "attention.sliding_window", Kind::kUint, false},
-};
-constexpr HfKey kMixtralKeys[] = {
-    LULL_EXPERT_KEYS,
-    {"sliding_window", "attention.sliding_window", Kind::kUint, false},
-};
-constexpr HfKey kQwen3MoeKeys[] = {
-    LULL_EXPERT_KEYS,
-    {"moe_intermediate_size", "expert_feed_forward_length"},
-};
-constexpr HfKey kGemma2Keys[] = {
-    {"attn_logit_softcapping", "attn_logit_softcapping", Kind::kFloat},
-    {"final_logit_softcapping", "final_logit_softcapping", Kind::kFloat},
-    {"query_pre_attn_scalar", "attention.scale", Kind::kInverseRoot},
-};
-constexpr HfKey kGemma3Keys[] = {
-    {"final_logit_softcapping", "final_logit_softcapping", Kind::kFloat, false},
-    {"query_pre_attn_scalar", "attention.scale", Kind::kInverseRoot},
-};
-
-constexpr HfKey kGptOssKeys[] = {
-    LULL_EXPERT_KEYS,
-    {"intermediate_size", "expert_feed_forward_length"},
-};
-constexpr HfKey kDeepseek2Keys[] = {
-    {"q_lora_rank", "attention.q_lora_rank", Kind::kUint, false},
-    {"kv_lora_rank", "attention.kv_lora_rank"},
-    {"v_head_dim", "attention.value_length_mla"},
-    {"n_routed_experts", "expert_count"},
-    {"num_experts_per_tok", "expert_used_count"},
-    {"moe_intermediate_size", "expert_feed_forward_length"},
-    {"n_shared_experts", "expert_shared_count"},
-    {"first_k_dense_replace", "leading_dense_block_count"},
-    {"routed_scaling_factor", "expert_weights_scale", Kind::kFloat},
-};
-#define LULL_QWEN35_KEYS                                                                    \
-  {"linear_conv_kernel_dim", "ssm.conv_kernel"}, {"linear_key_head_dim", "ssm.state_size"}, \
-      {"linear_num_value_heads", "ssm.time_step_rank"}, {                                   \
-    "linear_num_key_heads", "ssm.group_count"                                               \
-  }
-constexpr HfKey kQwen35Keys[] = {LULL_QWEN35_KEYS};
-constexpr HfKey kQwen35MoeKeys[] = {
-    LULL_QWEN35_KEYS,
-    LULL_EXPERT_KEYS,
-    {"moe_intermediate_size", "expert_feed_forward_length"},
-    {"shared_expert_intermediate_size", "expert_shared_feed_forward_length"},
-};
-#define LULL_HYBRID_KEYS                                                    \
-  {"mamba_d_conv", "ssm.conv_kernel"}, {"mamba_d_state", "ssm.state_size"}, \
-      {"mamba_n_heads", "ssm.time_step_rank"}, {                            \
-    "mamba_n_groups", "ssm.group_count"                                     \
-  }
-constexpr HfKey kGraniteHybridKeys[] = {
-    LULL_GRANITE_KEYS,
-    LULL_HYBRID_KEYS,
-    LULL_EXPERT_KEYS,
-    {"shared_intermediate_size", "expert_shared_feed_forward_length"},
-};
-constexpr HfKey kGraniteHybridDenseKeys[] = {
-    LULL_GRANITE_KEYS,
-    LULL_HYBRID_KEYS,
-    {"shared_intermediate_size", "feed_forward_length"},
-};
-constexpr HfKey kMambaKeys[] = {
-    {"num_hidden_layers", "block_count"},
-    {"hidden_size", "embedding_length"},
-    {"vocab_size", "vocab_size"},
-    {"layer_norm_epsilon", "attention.layer_norm_rms_epsilon", Kind::kFloat},
-    {"conv_kernel", "ssm.conv_kernel"},
-    {"state_size", "ssm.state_size"},
-    {"intermediate_size", "ssm.inner_size"},
-    {"time_step_rank", "ssm.time_step_rank"},
-};
-constexpr HfKey kMamba2Keys[] = {
-    {"num_hidden_layers", "block_count"},
-    {"hidden_size", "embedding_length"},
-    {"vocab_size", "vocab_size"},
-    {"layer_norm_epsilon", "attention.layer_norm_rms_epsilon", Kind::kFloat},
-    {"conv_kernel", "ssm.conv_kernel"},
-    {"state_size", "ssm.state_size"},
-    {"num_heads", "ssm.time_step_rank"},
-    {"n_groups", "ssm.group_count"},
-};
-constexpr HfKey kLfm2Keys[] = {{"conv_L_cache", "shortconv.l_cache"}};
-constexpr HfKey kLfm2MoeKeys[] = {
-    {"conv_L_cache", "shortconv.l_cache"},
-    LULL_EXPERT_KEYS,
-    {"moe_intermediate_size", "expert_feed_forward_length"},
-    {"num_dense_layers", "leading_dense_block_count"},
-    {"routed_scaling_factor", "expert_weights_scale", Kind::kFloat},
-};
-
-constexpr HfNeutral kQwen35Neutral[] = {
-    {"hidden_act", "\"silu\""},
-    {"attn_output_gate", "true"},
-    {"mlp_only_layers", "[]"},
-};
-constexpr HfNeutral kGptOssNeutral[] = {
-    {"hidden_act", "\"silu\""},
-    {"swiglu_alpha", "1.702"},
-    {"swiglu_limit", "7.0"},
-};
-constexpr HfNeutral kDeepseek2Neutral[] = {
-    {"hidden_act", "\"silu\""},      {"n_group", "1"},        {"topk_group", "1"},
-    {"scoring_func", "\"softmax\""}, {"moe_layer_freq", "1"}, {"rope_interleave", "true"},
-};
-constexpr HfNeutral kGraniteHybridNeutral[] = {
-    {"hidden_act", "\"silu\""},
-    {"mamba_proj_bias", "false"},
-};
-constexpr HfNeutral kMambaNeutral[] = {
-    {"hidden_act", "\"silu\""},
-    {"use_bias", "false"},
-    {"use_conv_bias", "true"},
-    {"rms_norm", "true"},
-};
-constexpr HfNeutral kLfmNeutral[] = {
-    {"hidden_act", "\"silu\""},  {"conv_bias", "false"},       {"norm_topk_prob", "true"},
-    {"use_expert_bias", "true"}, {"block_use_swiglu", "true"}, {"use_pos_enc", "true"},
-};
-
-constexpr HfNeutral kGraniteNeutral[] = {
-    {"hidden_act", "\"silu\""},
-    {"position_embedding_type", "\"rope\""},
-};
-constexpr HfNeutral kLlamaNeutral[] = {
-    {"hidden_act", "\"silu\""},
-    {"sliding_window", "null"},
-    {"rope_interleaved", "false"},
-};
-constexpr HfNeutral kSiluNeutral[] = {{"hidden_act", "\"silu\""}};
-constexpr HfNeutral kQwenNeutral[] = {
-    {"hidden_act", "\"silu\""},
-    {"use_sliding_window", "false"},
-};
-constexpr HfNeutral kQwen3MoeNeutral[] = {
-    {"hidden_act", "\"silu\""},   {"use_sliding_window", "false"}, {"norm_topk_prob", "true"},
-    {"decoder_sparse_step", "1"}, {"mlp_only_layers", "[]"},
-};
-constexpr HfNeutral kSmolLm3Neutral[] = {
-    {"hidden_act", "\"silu\""},
-    {"use_sliding_window", "false"},
-    {"no_rope_layer_interval", "4"},
-};
-constexpr HfNeutral kGemmaNeutral[] = {
-    {"hidden_act", "\"gelu_pytorch_tanh\""},
-    {"hidden_activation", "\"gelu_pytorch_tanh\""},
-    {"attn_logit_softcapping", "null"},
-    {"use_bidirectional_attention", "false"},
-};
-
-constexpr char kGemma2Defaults[] = R"({"tie_word_embeddings": true, "sliding_window": 4096,
-    "attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0})";
-constexpr char kGemma3Defaults[] = R"({"tie_word_embeddings": true, "vocab_size": 262208,
-    "hidden_size": 2304, "intermediate_size": 9216, "num_hidden_layers": 26,
-    "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256, "rms_norm_eps": 1e-6,
-    "max_position_embeddings": 131072, "query_pre_attn_scalar": 256, "sliding_window": 4096,
-    "rope_theta": 1000000.0})";
-constexpr char kQwen3MoeDefaults[] = R"({"norm_topk_prob": false})";
-
-// heads * width of a head
-Status AddInner(const HfConfig& config, const char* heads_key, const char* width_key,
-                HfOutput* out) {
-  LULL_ASSIGN_OR_RETURN(const uint64_t heads, config.Uint(heads_key));
-  LULL_ASSIGN_OR_RETURN(const uint64_t width, config.Uint(width_key));
-  if (heads * width > UINT32_MAX) return config.Bad("out of range", heads_key);
-  out->writer.AddUint32(out->Key("ssm.inner_size"), static_cast<uint32_t>(heads * width));
-  return Status();
-}
-
-std::vector<bool> LayersOf(const HfConfig& config, const char* key, const char* types) {
-  std::vector<bool> result;
-  const Json& list = config.Field(key);
-  for (size_t i = 0; list.is_array() && i < list.size(); ++i)
-    result.push_back(list[i].is_string() && IsOneOf(types, list[i].get<std::string>()));
-  return result;
-}
-
-constexpr const char* kGptOssReads[] = {"quantization_config", "initial_context_length",
-                                        "experts_per_token"};
-Status CheckGptOss(const HfConfig& config, HfOutput*) {
-  const Json& quantization = config.Field("quantization_config");
-  if (quantization.is_null() || JsonText(quantization, "quant_method") == "mxfp4") return Status();
-  return config.Unsupported("weights of another kind than mxfp4", "quantization_config");
-}
-
-// Delta nets in all layers but every so many. Positions of images' tokens have three parts, which
-// text does not tell apart.
-constexpr const char* kQwen35Reads[] = {
-    "linear_value_head_dim", "full_attention_interval",      "mtp_num_hidden_layers",
-    "mamba_ssm_dtype",       "mtp_use_dedicated_embeddings",
-};
-Status AddQwen35(const HfConfig& config, HfOutput* out) {
-  LULL_RETURN_IF_ERROR(AddInner(config, "linear_num_value_heads", "linear_value_head_dim", out));
-  LULL_ASSIGN_OR_RETURN(const uint64_t key, config.Uint("linear_key_head_dim"));
-  LULL_ASSIGN_OR_RETURN(const uint64_t value, config.Uint("linear_value_head_dim"));
-  if (key != value)
-    return config.Unsupported("heads of K and V of two widths", "linear_value_head_dim");
-  const std::vector<bool> attention = LayersOf(config, "layer_types", "full_attention");
-  const auto first = std::find(attention.begin(), attention.end(), true);
-  uint64_t interval = static_cast<uint64_t>(first - attention.begin()) + 1;
-  if (attention.empty()) {
-    LULL_ASSIGN_OR_RETURN(interval, config.Uint("full_attention_interval"));
-  }
-  for (size_t i = 0; i < attention.size(); ++i)
-    if (attention[i] != ((i + 1) % interval == 0))
-      return config.Unsupported("attention that is not in every so many layers", "layer_types");
-  out->writer.AddUint32(out->Key("full_attention_interval"), static_cast<uint32_t>(interval));
-  std::vector<int32_t> sections = {11, 11, 10};
-  const Json& given = JsonField(config.Field("rope_parameters|rope_scaling"), "mrope_section");
-  if (given.is_array() && given.size() == 3 &&
-      std::all_of(given.begin(), given.end(), [](const Json& n) { return n.is_number_integer(); }))
-    sections = given.get<std::vector<int32_t>>();
-  sections.push_back(0);
-  out->writer.AddInt32Array(out->Key("rope.dimension_sections"), sections);
-  return Status();
-}
-
-// What is kept of a token is the latent and one rotated key, which GGUF takes for one head's width.
-constexpr const char* kDeepseek2Reads[] = {
-    "qk_nope_head_dim", "qk_rope_head_dim", "qk_head_dim", "norm_topk_prob",
-    "topk_method",      "aux_loss_alpha",   "seq_aux",     "num_nextn_predict_layers",
-    "ep_size",
-};
-Status AddDeepseek2(const HfConfig& config, HfOutput* out) {
-  LULL_ASSIGN_OR_RETURN(const uint64_t latent, config.Uint("kv_lora_rank"));
-  LULL_ASSIGN_OR_RETURN(const uint64_t still, config.Uint("qk_nope_head_dim"));
-  LULL_ASSIGN_OR_RETURN(const uint64_t rotated, config.Uint("qk_rope_head_dim"));
-  const std::string method = JsonText(config.folder().config, "topk_method");
-  if (method != "greedy" && method != "group_limited_greedy")
-    return config.Unsupported("another choice of experts than the greedy one", "topk_method");
-  const Json& norm = config.Field("norm_topk_prob");
-  const auto put = [out](const char* key, uint64_t value) {
-    out->writer.AddUint32(out->Key(key), static_cast<uint32_t>(value));
-  };
-  put("attention.head_count_kv", 1);
-  put("attention.key_length", latent + rotated);
-  put("attention.value_length", latent);
-  put("attention.key_length_mla", still + rotated);
-  put("expert_gating_func", 1);
-  out->writer.AddBool(out->Key("expert_weights_norm"), norm.is_boolean() && norm.get<bool>());
-  // Rotation is as it was, and scores are sharper.
-  const Json& scaling = config.Field("rope_scaling|rope_parameters");
-  const Json& all = JsonField(scaling, "mscale_all_dim");
-  if (!all.is_number()) return Status();
-  if (all != JsonField(scaling, "mscale"))
-    return config.Unsupported("mscale that is not mscale_all_dim", "rope_scaling");
-  out->writer.RemoveKey(out->Key("rope.scaling.attn_factor"));
-  out->writer.AddFloat32(out->Key("rope.scaling.yarn_log_multiplier"), 0.1f * all.get<float>());
-  return Status();
-}
-
-// KV heads of every layer: none where its type is not `attention`.
-Status AddKvHeads(const HfConfig& config, const std::vector<bool>& attention, HfOutput* out) {
-  LULL_ASSIGN_OR_RETURN(const uint64_t heads, config.Uint("num_key_value_heads"));
-  LULL_ASSIGN_OR_RETURN(const uint64_t layers, config.Uint("num_hidden_layers"));
-  if (attention.size() != layers) return config.Bad("not one for each layer", "layer_types");
-  std::vector<int32_t> kv_heads;
-  for (const bool has : attention) kv_heads.push_back(has ? static_cast<int32_t>(heads) : 0);
-  out->writer.AddInt32Array(out->Key("attention.head_count_kv"), kv_heads);
-  return Status();
-}
-
-// Layers of attention and of convolution; how wide the feed-forward is follows from its matrix.
-constexpr const char* kLfm2Reads[] = {
-    "full_attn_idxs",
-    "block_auto_adjust_ff_dim",
-    "block_ffn_dim_multiplier",
-    "block_multiple_of",
-    "block_dim",
-    "block_mlp_init_scale",
-    "block_norm_eps",
-    "block_out_init_scale",
-    "block_use_xavier_init",
-    "conv_dim",
-    "conv_dim_out",
-    "conv_use_xavier_init",
-    "num_heads",
-    "tie_embedding",
-};
-Status AddLfm2(const HfConfig& config, HfOutput* out) {
-  std::vector<bool> attention = LayersOf(config, "layer_types", "full_attention");
-  const Json& indices = config.Field("full_attn_idxs");
-  if (attention.empty() && indices.is_array()) {
-    LULL_ASSIGN_OR_RETURN(const uint64_t layers, config.Uint("num_hidden_layers"));
-    if (layers > 4096) return config.Bad("out of range", "num_hidden_layers");
-    for (uint64_t i = 0; i < layers; ++i)
-      attention.push_back(std::find(indices.begin(), indices.end(), Json(i)) != indices.end());
-  }
-  LULL_RETURN_IF_ERROR(AddKvHeads(config, attention, out));
-  const auto first = config.folder().tensors.find("model.layers.0.feed_forward.w1.weight");
-  if (first != config.folder().tensors.end() && first->second->shape.size() == 2)
-    out->writer.AddUint32(out->Key("feed_forward_length"),
-                          static_cast<uint32_t>(first->second->shape[0]));
-  return Status();
-}
-Status AddLfm2Moe(const HfConfig& config, HfOutput* out) {
-  constexpr uint32_t kSigmoid = 2;
-  out->writer.AddUint32(out->Key("expert_gating_func"), kSigmoid);
-  return AddLfm2(config, out);
-}
-
-// Widths of time steps are not bounded: [0, infinity], as JSON has no word for it.
-Status CheckTimeSteps(const HfConfig& config) {
-  const Json& limit = config.Field("time_step_limit");
-  if (limit.is_null()) return Status();
-  const bool none = limit.is_array() && limit.size() == 2 && limit[0].is_number() &&
-                    limit[0].get<double>() == 0.0 && !limit[1].is_number();
-  return none ? Status() : config.Unsupported("time steps that are bounded", "time_step_limit");
-}
-
-constexpr const char* kMambaReads[] = {
-    "expand",
-    "time_step_limit",
-    "time_step_floor",
-    "time_step_max",
-    "time_step_min",
-    "time_step_init_scheme",
-    "time_step_scale",
-    "residual_in_fp32",
-    "rescale_prenorm_residual",
-    "chunk_size",
-    "head_dim",
-    "time_step_rank",
-    "use_mambapy",
-    "use_associative_scan",
-    "d_inner",
-    "d_model",
-    "n_layer",
-    "fused_add_norm",
-    "ssm_cfg",
-    "pad_vocab_size_multiple",
-    "norm_before_gate",
-};
-Status AddMamba(const HfConfig& config, HfOutput* out) {
-  constexpr uint32_t kContext = 1 << 20;  // nothing bounds it
-  out->writer.AddUint32(out->Key("context_length"), kContext);
-  out->writer.AddUint32(out->Key("feed_forward_length"), 0);
-  out->writer.AddUint32(out->Key("attention.head_count"), 0);
-  return CheckTimeSteps(config);
-}
-Status AddMamba2(const HfConfig& config, HfOutput* out) {
-  LULL_RETURN_IF_ERROR(AddInner(config, "num_heads", "head_dim", out));
-  return AddMamba(config, out);
-}
-
-constexpr const char* kHybridReads[] = {
-    "position_embedding_type",
-    "mamba_d_head",
-    "mamba_expand",
-    "mamba_chunk_size",
-    "mamba_conv_bias",
-    "time_step_limit",
-    "num_local_experts",
-    "num_experts_per_tok",
-    "time_step_min",
-    "time_step_max",
-    "time_step_floor",
-    "normalization_function",
-    "init_method",
-    "layers_block_type",
-    "shared_intermediate_size",
-};
-Status AddGraniteHybrid(const HfConfig& config, HfOutput* out) {
-  LULL_RETURN_IF_ERROR(AddKvHeads(
-      config, LayersOf(config, "layer_types|layers_block_type", "full_attention|attention"), out));
-  LULL_RETURN_IF_ERROR(AddInner(config, "mamba_n_heads", "mamba_d_head", out));
-  const std::string positions = JsonText(config.folder().config, "position_embedding_type");
-  if (positions != "rope" && positions != "nope" && !positions.empty())
-    return config.Unsupported("positions of another kind", "position_embedding_type");
-  out->writer.AddBool(out->Key("rope.scaling.finetuned"), positions == "rope");
-  return CheckTimeSteps(config);
-}
-
-// Q is scaled by its position.
-constexpr const char* kTemperature = "llama_4_scaling_beta";
-Status AddTemperature(const HfConfig& config, HfOutput* out) {
-  const Json& beta = JsonField(config.Field("rope_parameters|rope_scaling"), kTemperature);
-  if (beta.is_number())
-    out->writer.AddFloat32(out->Key("attention.temperature_scale"), beta.get<float>());
-  return Status();
-}
-
-// Every fourth layer does not rotate, in GGUF's architecture; here it is a list.
-constexpr const char* kSmolLm3Reads[] = {"no_rope_layers"};
-Status CheckSmolLm3(const HfConfig& config, HfOutput*) {
-  const Json& layers = config.Field("no_rope_layers");
-  for (size_t i = 0; layers.is_array() && i < layers.size(); ++i)
-    if (layers[i] != Json((i + 1) % 4 != 0 ? 1 : 0))
-      return config.Unsupported("another layer than every fourth without rotation",
-                                "no_rope_layers");
-  return Status();
-}
-
-// A key that readers of GGUF know and do not follow, in files of every origin.
-constexpr HfKey kPhi3Keys[] = {
-    {"sliding_window", "attention.sliding_window", Kind::kUint, false},
-};
-constexpr const char* kPhi3Reads[] = {"original_max_position_embeddings"};
 
 constexpr HfArchitecture kArchitectures[] = {
     {"llama", "llama", {}, kLlamaTensors, kLlamaNeutral},
@@ -798,6 +61,7 @@ constexpr HfArchitecture kArchitectures[] = {
      .keys = kQwen35Keys,
      .tensors = kQwen35Tensors,
      .neutral = kQwen35Neutral,
+     .defaults = R"({"partial_rotary_factor": 0.25})",
      .layer_types = "full_attention|linear_attention",
      .more = AddQwen35,
      .more_reads = kQwen35Reads},
@@ -806,6 +70,7 @@ constexpr HfArchitecture kArchitectures[] = {
      .keys = kQwen35MoeKeys,
      .tensors = kQwen35MoeTensors,
      .neutral = kQwen35Neutral,
+     .defaults = R"({"partial_rotary_factor": 0.25})",
      .layer_types = "full_attention|linear_attention",
      .more = AddQwen35,
      .more_reads = kQwen35Reads},
@@ -1062,6 +327,7 @@ void AddDefaults(const HfArchitecture& architecture, Json* config) {
 }
 
 }  // namespace
+}  // namespace hf
 
 bool MatchHfName(std::string_view pattern, std::string_view name, std::vector<uint64_t>* numbers) {
   numbers->clear();
@@ -1082,7 +348,7 @@ bool MatchHfName(std::string_view pattern, std::string_view name, std::vector<ui
 }
 
 const HfArchitecture* FindHfArchitectureOf(std::string_view gguf) {
-  for (const HfArchitecture& architecture : kArchitectures)
+  for (const HfArchitecture& architecture : hf::kArchitectures)
     if (gguf == architecture.gguf) return &architecture;
   return nullptr;
 }
@@ -1094,28 +360,28 @@ std::vector<ConvertibleType> ConvertibleTypes() {
       if (type.model_type == model_type && type.architecture == gguf) return;
     types.push_back({model_type, gguf});
   };
-  for (const HfArchitecture& architecture : kArchitectures) {
+  for (const HfArchitecture& architecture : hf::kArchitectures) {
     add(architecture.model_type, architecture.gguf);
-    for (const HfSeveral& several : kSeveral)
+    for (const hf::HfSeveral& several : hf::kSeveral)
       if (several.text != nullptr && std::string_view(several.text) == architecture.model_type)
         add(several.model_type, architecture.gguf);
   }
   return types;
 }
 
-std::span<const HfKey> HfCommonKeys() { return kCommonKeys; }
+std::span<const HfKey> HfCommonKeys() { return hf::kCommonKeys; }
 
 Result<const HfArchitecture*> FindHfArchitecture(HfFolder* folder) {
-  for (const HfSeveral& several : kSeveral)
+  for (const hf::HfSeveral& several : hf::kSeveral)
     if (JsonText(folder->config, "model_type") == several.model_type &&
         JsonField(folder->config, "text_config").is_object())
-      KeepText(several.text, folder);
+      hf::KeepText(several.text, folder);
   const std::string type = JsonText(folder->config, "model_type");
   std::string known;
-  for (const HfArchitecture& architecture : kArchitectures) {
-    if (type == architecture.model_type && Applies(architecture, folder->config)) {
-      AddDefaults(architecture, &folder->config);
-      LULL_RETURN_IF_ERROR(CheckKeys(HfConfig(*folder), architecture));
+  for (const HfArchitecture& architecture : hf::kArchitectures) {
+    if (type == architecture.model_type && hf::Applies(architecture, folder->config)) {
+      hf::AddDefaults(architecture, &folder->config);
+      LULL_RETURN_IF_ERROR(hf::CheckKeys(HfConfig(*folder), architecture));
       return &architecture;
     }
     if (architecture.needs == nullptr)

@@ -147,7 +147,8 @@ class PeftConverter {
   const HfTensor* FindRow(const std::string& module, std::string* gguf) const {
     std::vector<uint64_t> numbers;
     for (const HfTensor& row : architecture_->tensors) {
-      const bool plain = row.values == HfValues::kSame &&
+      const bool plain = row.gguf != nullptr && row.values == HfValues::kSame &&
+                         row.shape == HfTensor::Shape::kSame &&
                          (row.rows == Rows::kAsTheyAre || row.rows == Rows::kInterleavedQ ||
                           row.rows == Rows::kInterleavedK);
       if (!plain || !MatchHfName(row.name, module + ".weight", &numbers)) continue;
