@@ -93,6 +93,7 @@ CASES = {
     "qwen3_5_text, two V a K": ("qwen3_5_text", {**DELTA, "linear_num_value_heads": 4, "tie_word_embeddings": True}),
     "qwen3_5_moe_text": ("qwen3_5_moe_text", {**DELTA, "num_experts": 5, "num_experts_per_tok": 2, "moe_intermediate_size": 64,
                                               "shared_expert_intermediate_size": 96, "linear_num_value_heads": 6}),
+    "cohere2": ("cohere2", {"head_dim": None, "hidden_size": 192, "sliding_window": 11, "num_hidden_layers": 5, "logit_scale": 0.25}),
     "glm4": ("glm4", {"attention_bias": True}),
     "gpt_oss, MXFP4, in double precision": ("gpt_oss", {"sliding_window": 11, "num_local_experts": 5, "num_experts_per_tok": 2, "num_hidden_layers": 4,
                                    "rope_parameters": {**YARN, "rope_theta": 150000.0, "truncate": False, "factor": 32.0,

@@ -24,7 +24,7 @@ constexpr HfKey kCommonKeys[] = {
     {"num_attention_heads", "attention.head_count"},
     {"num_key_value_heads", "attention.head_count_kv", Kind::kUint, false},
     {"vocab_size", "vocab_size"},
-    {"rms_norm_eps|norm_eps", "attention.layer_norm_rms_epsilon", Kind::kFloat},
+    {"rms_norm_eps|norm_eps|layer_norm_eps", "attention.layer_norm_rms_epsilon", Kind::kFloat},
 };
 
 constexpr HfArchitecture kArchitectures[] = {
@@ -74,6 +74,15 @@ constexpr HfArchitecture kArchitectures[] = {
      .layer_types = "full_attention|linear_attention",
      .more = AddQwen35,
      .more_reads = kQwen35Reads},
+    {.model_type = "cohere2",
+     .gguf = "cohere2",
+     .keys = kCohere2Keys,
+     .tensors = kCohere2Tensors,
+     .neutral = kCohere2Neutral,
+     .defaults = R"({"tie_word_embeddings": true})",
+     .window_period = 4,
+     .more = AddCohere2,
+     .more_reads = kCohere2Reads},
     {.model_type = "gpt_oss",
      .gguf = "gpt-oss",
      .keys = kGptOssKeys,

@@ -53,6 +53,14 @@ constexpr const char* kTemperature = "llama_4_scaling_beta";
 
 }  // namespace
 
+// Norms that subtract the mean have a key of their own.
+Status AddCohere2(const HfConfig& config, HfOutput* out) {
+  LULL_ASSIGN_OR_RETURN(const double epsilon, config.Number("layer_norm_eps"));
+  out->writer.RemoveKey(out->Key("attention.layer_norm_rms_epsilon"));
+  out->writer.AddFloat32(out->Key("attention.layer_norm_epsilon"), static_cast<float>(epsilon));
+  return Status();
+}
+
 Status CheckGptOss(const HfConfig& config, HfOutput*) {
   const Json& quantization = config.Field("quantization_config");
   if (quantization.is_null() || JsonText(quantization, "quant_method") == "mxfp4") return Status();

@@ -229,6 +229,15 @@ inline constexpr HfTensor kLfm2MoeTensors[] = {
     {"model.layers.{}.feed_forward.experts.{}.w3.weight", "blk.{}.ffn_up_exps.weight"},
 };
 
+inline constexpr HfTensor kCohere2Tensors[] = {
+    {"model.embed_tokens.weight", "token_embd.weight"},
+    {"model.norm.weight", "output_norm.weight"},
+    {"model.layers.{}.input_layernorm.weight", "blk.{}.attn_norm.weight"},
+    LULL_STILL_QK,
+    LULL_VO,
+    LULL_FFN,
+};
+
 inline constexpr HfTensor kGlm4Tensors[] = {
     LULL_ENDS,
     LULL_STILL_QK,
@@ -367,6 +376,7 @@ inline constexpr HfKey kGemma3Keys[] = {
     {"query_pre_attn_scalar", "attention.scale", Kind::kInverseRoot},
 };
 
+inline constexpr HfKey kCohere2Keys[] = {{"logit_scale", "logit_scale", Kind::kFloat}};
 inline constexpr HfKey kGptOssKeys[] = {
     LULL_EXPERT_KEYS,
     {"intermediate_size", "expert_feed_forward_length"},
@@ -443,6 +453,10 @@ inline constexpr HfNeutral kQwen35Neutral[] = {
     {"hidden_act", "\"silu\""},
     {"attn_output_gate", "true"},
     {"mlp_only_layers", "[]"},
+};
+inline constexpr HfNeutral kCohere2Neutral[] = {
+    {"hidden_act", "\"silu\""},
+    {"use_qk_norm", "false"},
 };
 inline constexpr HfNeutral kGptOssNeutral[] = {
     {"hidden_act", "\"silu\""},
