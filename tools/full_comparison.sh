@@ -61,6 +61,7 @@ compare_kv() {
   python3 tools/compare_kv.py --build "$build" --model "smollm2=${real_models[0]}" --model "gemma3-270m=${real_models[1]}"
 }
 compare_safetensors() {
+  python3 tools/compare_hf_tokenizer.py --build "$build" --vocabs "$source/models" --count 3000 "${real_models[1]}" || return 1
   python3 tools/compare_safetensors.py --build "$build" --table && python3 tools/compare_safetensors.py --build "$build" --defects llama gemma2
 }
 

@@ -164,7 +164,7 @@ constexpr HfArchitecture kArchitectures[] = {
      .gguf = "phi3",
      .keys = kPhi3Keys,
      .tensors = kPhi3Tensors,
-     .neutral = kSiluNeutral,
+     .neutral = kPhi3Neutral,
      .more_reads = kPhi3Reads},
     {.model_type = "gemma2",
      .gguf = "gemma2",
@@ -241,10 +241,8 @@ constexpr const char* kKnown[] = {
 };
 // Of architectures whose layers are of two kinds.
 constexpr const char* kWindowReads[] = {
-    "sliding_window",
-    "sliding_window_pattern",
-    "_sliding_window_pattern",
-    "rope_local_base_freq",
+    "sliding_window",          "sliding_window_size",  "sliding_window_pattern",
+    "_sliding_window_pattern", "rope_local_base_freq",
 };
 
 bool IsAmong(std::span<const char* const> names, const std::string& name) {

@@ -78,7 +78,7 @@ inline constexpr const char* kSmolLm3Reads[] = {"no_rope_layers"};
 inline constexpr const char* kPhi3Reads[] = {"original_max_position_embeddings"};
 
 inline constexpr const char* kCohere2Reads[] = {"layer_norm_eps", "order_of_interleaved_layers",
-                                                "rotary_pct"};
+                                                "layer_switch", "use_embedding_sharing"};
 
 Status AddCohere2(const HfConfig& config, HfOutput* out);
 Status CheckGptOss(const HfConfig& config, HfOutput* out);

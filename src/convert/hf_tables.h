@@ -457,6 +457,17 @@ inline constexpr HfNeutral kQwen35Neutral[] = {
 inline constexpr HfNeutral kCohere2Neutral[] = {
     {"hidden_act", "\"silu\""},
     {"use_qk_norm", "false"},
+    {"use_gated_activation", "true"},
+    {"use_parallel_block", "true"},
+    {"use_parallel_embedding", "false"},
+    {"rotary_pct", "1.0"},
+    {"position_embedding_type", "\"rope_gptj\""},
+};
+inline constexpr HfNeutral kPhi3Neutral[] = {
+    {"hidden_act", "\"silu\""},
+    {"full_attn_mod", "1"},
+    {"interpolate_factor", "1"},
+    {"lm_head_bias", "false"},
 };
 inline constexpr HfNeutral kGptOssNeutral[] = {
     {"hidden_act", "\"silu\""},
@@ -495,6 +506,7 @@ inline constexpr HfNeutral kSiluNeutral[] = {{"hidden_act", "\"silu\""}};
 inline constexpr HfNeutral kQwenNeutral[] = {
     {"hidden_act", "\"silu\""},
     {"use_sliding_window", "false"},
+    {"use_mrope", "false"},
 };
 inline constexpr HfNeutral kQwen3MoeNeutral[] = {
     {"hidden_act", "\"silu\""},   {"use_sliding_window", "false"}, {"norm_topk_prob", "true"},
