@@ -140,12 +140,14 @@ Json PlanJson(const ModelPlan& plan) {
 }  // namespace
 
 std::string ExaminationText(const Examination& e, const Kernels& kernels) {
+  const std::string reads =
+      Line("tokenizer", TokenizerText(e)) + Line("chat template", TemplateText(e));
+  if (e.kind == "vocabulary") return VerdictText(e) + reads;
+  if (e.kind != "model") return VerdictText(e);
   std::string text = VerdictText(e);
-  if (e.kind != "model") return text;
   if (e.plan.has_value()) text += PlanText(*e.plan);
   if (!e.weights.ok()) text += Line("weights", "refused: " + Reason(e.weights));
-  return text + Line("tokenizer", TokenizerText(e)) + Line("chat template", TemplateText(e)) +
-         "\n" + TypesText(e, kernels);
+  return text + reads + "\n" + TypesText(e, kernels);
 }
 
 Json ExaminationJson(const Examination& e, const Kernels& kernels) {

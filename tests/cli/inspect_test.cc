@@ -169,6 +169,11 @@ TEST_F(InspectTest, TypesThatAreNotSupportedStandOut) {
             std::string::npos);
 }
 
+TEST_F(InspectTest, AVocabularysTokenizerIsJudged) {
+  const std::string text = RunLull("inspect '" + Write("llama", RemoveTensors) + "'").text;
+  EXPECT_NE(text.find("tokenizer      gpt2, pre-tokenizer smollm"), std::string::npos) << text;
+}
+
 TEST_F(InspectTest, ATemplateThatIsNotUnderstoodIsNoRefusal) {
   const Json said = Inspect(
       Write("llama", [](GgufWriter* w) { w->AddString("tokenizer.chat_template", "{% if %}"); }));
