@@ -15,6 +15,7 @@ Exits 1 where the cosine at any other position is below --limit. --defects gives
 seeded defect each, and exits 1 where one of them would have passed (needs the gguf package).
 """
 import argparse
+import datetime
 import itertools
 import json
 import pathlib
@@ -189,6 +190,7 @@ def main():
     parser.add_argument("--tie", type=float, default=0.02)
     parser.add_argument("--parted-tie", type=float, default=0.05)
     parser.add_argument("--defects", action="store_true", help="show that seeded defects are caught")
+    parser.add_argument("--record", type=pathlib.Path, help="append a line of JSON")
     parser.add_argument("--limit", type=float, default=0.999)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -199,6 +201,13 @@ def main():
         else:
             rows = measure_tiny(args, folder)
     print(json.dumps({"results": rows}))
+    if args.record:
+        commit = run(["git", "-C", pathlib.Path(__file__).parent, "rev-parse", "--short=12", "HEAD"]).strip()
+        now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        head = {"kind": "compare_logits", "time": now, "commit": commit, "seed": args.seed, "limit": args.limit,
+                "lora_rank": args.lora}
+        with args.record.open("a") as file:
+            file.write(json.dumps({**head, "results": rows}) + "\n")
     if args.defects:
         missed = [f"{row['model']}: {row['defect']}" for row in rows if row["cosine_min"] >= args.limit]
         print(f"{len(rows) - len(missed)} of {len(rows)} seeded defects caught" + "".join(f"\nmissed: {m}" for m in missed))
