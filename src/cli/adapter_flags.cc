@@ -14,6 +14,18 @@ namespace lull {
 
 namespace fs = std::filesystem;
 
+namespace {
+
+// The file's name without .gguf, the folder's as it is.
+std::string NameOf(std::string path) {
+  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+  std::string name = path.substr(path.find_last_of('/') + 1);
+  if (name.size() > 5 && name.ends_with(".gguf")) name.resize(name.size() - 5);
+  return name;
+}
+
+}  // namespace
+
 void AdapterFlags::AddTo(CLI::App& app) {
   app.add_option("--lora", plain,
                  "LoRA adapter (GGUF, or a folder of PEFT's); may be given several times")
@@ -47,7 +59,11 @@ Result<std::shared_ptr<const Adapter>> OpenAdapter(const std::string& path, cons
   LULL_RETURN_IF_ERROR(ConvertPeftFolder(path, *base, file, options).status());
   auto adapter = Adapter::Load(file, model, runtime);
   fs::remove(file, ec);
-  return adapter;
+  if (adapter.ok()) return adapter;
+  Error error = adapter.error();  // that file has gone
+  if (const size_t at = error.where.find(file); at != std::string::npos)
+    error.where.replace(at, file.size(), path);
+  return error;
 }
 
 Result<std::vector<AdapterUse>> AdapterFlags::Load(const Model& model, Runtime& runtime) const {
@@ -73,23 +89,23 @@ void ServedAdapterFlags::AddTo(CLI::App& app) {
   app.add_option("--lora-folder", folder, "let clients load adapters from this folder");
 }
 
-std::unique_ptr<ServedAdapters> ServedAdapterFlags::MakeServed(Runtime& runtime) const {
+std::unique_ptr<ServedAdapters> ServedAdapterFlags::MakeServed(
+    Runtime& runtime, ServedAdapters::IsModelFn is_model) const {
   const auto open = [&runtime](const std::string& path, const Model& model) {
     return OpenAdapter(path, model, runtime);
   };
   ServedAdapters::LocateFn locate;
   if (!folder.empty())
     locate = [root = folder](const std::string& path) { return LocateBelow(root, path); };
-  return std::make_unique<ServedAdapters>(open, std::move(locate));
+  return std::make_unique<ServedAdapters>(open, std::move(locate), std::move(is_model));
 }
 
 Status ServedAdapterFlags::AddAll(const Model& model, ServedAdapters* served) const {
   for (const std::string& path : applied.plain)
-    LULL_RETURN_IF_ERROR(served->Add(model, fs::path(path).stem().string(), path, 1.0));
+    LULL_RETURN_IF_ERROR(served->Add(model, NameOf(path), path, 1.0));
   for (const std::string& text : applied.scaled) {
     LULL_ASSIGN_OR_RETURN(const ScaledPath scaled, ParseScaledPath(text));
-    LULL_RETURN_IF_ERROR(
-        served->Add(model, fs::path(scaled.path).stem().string(), scaled.path, scaled.scale));
+    LULL_RETURN_IF_ERROR(served->Add(model, NameOf(scaled.path), scaled.path, scaled.scale));
   }
   for (const std::string& text : named) {
     const size_t equals = text.find('=');

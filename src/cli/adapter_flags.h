@@ -31,7 +31,8 @@ struct ServedAdapterFlags {
 
   void AddTo(CLI::App& app);
   bool any() const { return !applied.plain.empty() || !applied.scaled.empty() || !named.empty(); }
-  std::unique_ptr<ServedAdapters> MakeServed(Runtime& runtime) const;
+  std::unique_ptr<ServedAdapters> MakeServed(Runtime& runtime,
+                                             ServedAdapters::IsModelFn is_model) const;
   Status AddAll(const Model& model, ServedAdapters* served) const;
 };
 

@@ -5,9 +5,12 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "convert/converted_models.h"
+#include "lull/adapter.h"
 #include "lull/model.h"
+#include "lull/request.h"
 #include "lull/runtime.h"
 #include "lull/status.h"
 
@@ -40,10 +43,11 @@ struct RuntimeFlags {
   Result<RuntimeOptions> ToOptions() const;
 };
 
-// Runtime and model, in destruction order.
+// Runtime, model and what was loaded for it: the last goes first. Nothing may outlive it.
 struct Session {
   std::unique_ptr<Runtime> runtime;
   std::unique_ptr<Model> model;
+  std::vector<AdapterUse> adapters;
 
   static Result<Session> Open(const std::string& model, const RuntimeFlags& flags);
 };

@@ -81,18 +81,58 @@ class PeftConverter {
       return Unsupported("adapters of type " + GgufQuote(JsonText(config_, "peft_type")) +
                              " are not converted, LORA are",
                          "peft_type");
-    for (const char* key : {"use_dora", "fan_in_fan_out", "lora_bias", "alora_invocation_tokens",
-                            "modules_to_save", "trainable_token_indices", "megatron_config"}) {
+    for (const char* key :
+         {"use_dora", "fan_in_fan_out", "lora_bias", "alora_invocation_tokens", "modules_to_save",
+          "trainable_token_indices", "megatron_config", "layer_replication"}) {
       const Json& value = JsonField(config_, key);
       const bool idle = value.is_null() || value == false || (value.is_array() && value.empty());
       if (!idle) return Unsupported("adapters with it are not converted", key);
     }
+    const std::string init = JsonText(config_, "init_lora_weights");
+    for (const char* changed : {"pissa", "olora", "corda", "loftq"})
+      if (init.starts_with(changed))
+        return Unsupported(
+            "adapters that were trained beside changed weights (" + init + ") are not converted",
+            "init_lora_weights");
+    for (const char* patterns : {"rank_pattern", "alpha_pattern"})
+      LULL_RETURN_IF_ERROR(CheckPatterns(patterns));
     const std::string bias = JsonText(config_, "bias");
     if (!bias.empty() && bias != "none") return Unsupported("biases are not converted", "bias");
     LULL_ASSIGN_OR_RETURN(rank_, Number("r", 1, kMaxRank));
     LULL_ASSIGN_OR_RETURN(alpha_, Number("lora_alpha", 1e-6, 1e6));
     const Json& rs = JsonField(config_, "use_rslora");
     rslora_ = rs.is_boolean() && rs.get<bool>();
+    return Status();
+  }
+
+  // Names are read, regular expressions are not: one that matched nothing here would be lost.
+  Status CheckPatterns(const char* key) const {
+    const Json& entries = JsonField(config_, key);
+    if (!entries.is_object()) return Status();
+    for (const auto& [pattern, value] : entries.items()) {
+      if (!value.is_number()) return Bad("a number is needed for each name", key);
+      if (pattern.empty() || pattern.find_first_of("\\^$*+?()[]{}|") != std::string::npos)
+        return Unsupported(
+            GgufQuote(pattern) + " is a regular expression; names of modules are read", key);
+    }
+    return Status();
+  }
+
+  // Each entry names a module, and no two the same one.
+  Status CheckUse(const char* key) const {
+    const Json& entries = JsonField(config_, key);
+    if (!entries.is_object()) return Status();
+    std::map<std::string, std::string> named;  // module, by whom
+    for (const auto& [pattern, value] : entries.items()) {
+      bool used = false;
+      for (const auto& [module, factors] : modules_) {
+        if (!Names(pattern, module)) continue;
+        used = true;
+        if (!named.emplace(module, pattern).second)
+          return Unsupported(GgufQuote(module) + " is named by two entries", key);
+      }
+      if (!used) return Unsupported(GgufQuote(pattern) + " names no module of the adapter", key);
+    }
     return Status();
   }
 
@@ -136,8 +176,13 @@ class PeftConverter {
         return BadTensor(ErrorCode::kUnsupported,
                          "it is neither lora_A nor lora_B of a module's weight", name);
       Factors& factors = modules_[name.substr(kPrefix.size(), at - kPrefix.size())];
-      (is_a ? factors.a : factors.b) = &tensor;
+      const SafetensorsTensor*& factor = is_a ? factors.a : factors.b;
+      if (factor != nullptr)
+        return BadTensor(ErrorCode::kInvalidModel, "its module has one already", name);
+      factor = &tensor;
     }
+    for (const char* patterns : {"rank_pattern", "alpha_pattern"})
+      LULL_RETURN_IF_ERROR(CheckUse(patterns));
     if (modules_.empty())
       return Status(ErrorCode::kInvalidModel, "the adapter has no tensors", Where(kWeights));
     return Status();
@@ -210,17 +255,19 @@ class PeftConverter {
       return BadTensor(ErrorCode::kUnsupported,
                        "weights of type " + tensor.dtype + " are not converted", tensor.name);
     const uint64_t rows = tensor.shape[0], width = tensor.shape[1];
-    std::vector<uint8_t> bytes(rows * width * sizeof(float));
-    for (uint64_t r = 0; r < rows; ++r) {
-      const uint64_t in_head = head == 0 ? 0 : r % head;
-      const uint64_t from = r - in_head + in_head / 2 + (in_head % 2) * (head / 2);
-      for (uint64_t i = 0; i < width; ++i) {
-        const float given = LoadFloat(*type, &tensor.data[(from * width + i) * type->bytes]);
-        const auto value = static_cast<float>(static_cast<double>(given) * factor);
-        memcpy(&bytes[(r * width + i) * sizeof(float)], &value, sizeof(float));
+    const auto source = [data = tensor.data, type = *type, width, factor, head](
+                            uint64_t first, uint64_t count, uint8_t* out) {
+      for (uint64_t r = first; r < first + count; ++r) {
+        const uint64_t in_head = head == 0 ? 0 : r % head;
+        const uint64_t from = r - in_head + in_head / 2 + (in_head % 2) * (head / 2);
+        for (uint64_t i = 0; i < width; ++i, out += sizeof(float)) {
+          const float given = LoadFloat(type, &data[(from * width + i) * type.bytes]);
+          const auto value = static_cast<float>(static_cast<double>(given) * factor);
+          memcpy(out, &value, sizeof(float));
+        }
       }
-    }
-    writer_.AddTensor(name, 0, {width, rows}, std::move(bytes));
+    };
+    writer_.AddTensor(name, 0, {width, rows}, source);
     return Status();
   }
 

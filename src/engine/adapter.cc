@@ -21,9 +21,13 @@ Result<std::shared_ptr<const Adapter>> Adapter::Load(const std::string& path, co
     LULL_ASSIGN_OR_RETURN(MemoryPromise promise, rep.memory.Promise(MemoryPart::kPacked, bytes));
     return std::shared_ptr<void>(std::make_shared<MemoryPromise>(std::move(promise)));
   };
-  std::lock_guard<FairMutex> lock(rep.compute);
+  std::unique_lock<FairMutex> lock(rep.compute);
+  const auto give_way = [&lock] {  // answers go on
+    lock.unlock();
+    lock.lock();
+  };
   Result<std::unique_ptr<Rep>> loaded =
-      LoadAdapter(rep.Context(), *file, *model.rep().loaded, approve);
+      LoadAdapter(rep.Context(), *file, *model.rep().loaded, approve, give_way);
   if (loaded.status().code() == ErrorCode::kBudgetImpossible) return loaded.error();
   if (!loaded.ok()) return file->Locate(loaded.error());
   return std::shared_ptr<const Adapter>(std::make_shared<Adapter>(std::move(*loaded)));

@@ -1,5 +1,6 @@
 #include "model/adapter.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstring>
@@ -50,7 +51,8 @@ class AdapterLoader {
   AdapterLoader(const ExecContext& ctx, const GgufFile& file, const LoadedModel& model)
       : ctx_(ctx), file_(file), model_(model), f32_(*FindQuantFormat(kTypeF32)) {}
 
-  Result<std::unique_ptr<Adapter::Rep>> Load(const ApproveAdapter& approve) {
+  Result<std::unique_ptr<Adapter::Rep>> Load(const ApproveAdapter& approve,
+                                             const std::function<void()>& give_way) {
     LULL_RETURN_IF_ERROR(ReadKeys());
     LULL_RETURN_IF_ERROR(PairTensors());
     for (const auto& [name, factors] : factors_) LULL_RETURN_IF_ERROR(PlaceTensor(name, factors));
@@ -59,7 +61,10 @@ class AdapterLoader {
     rep->info.bytes = static_cast<int64_t>(bytes_);
     LULL_ASSIGN_OR_RETURN(rep->held, approve(rep->info.bytes));
     LULL_ASSIGN_OR_RETURN(rep->memory, os::Memory::Allocate(bytes_));
-    for (const Placement& p : placements_) LULL_RETURN_IF_ERROR(Pack(p, rep->memory.data()));
+    for (const Placement& p : placements_) {
+      LULL_RETURN_IF_ERROR(Pack(p, rep->memory.data()));
+      if (give_way) give_way();
+    }
     for (const Placement& p : placements_) {
       LowRankPair& pair = rep->table[p.target];
       (p.is_b ? pair.b : pair.a) = MatrixOf(p, rep->memory.data());
@@ -130,7 +135,7 @@ class AdapterLoader {
       found = true;
       LULL_RETURN_IF_ERROR(PlaceRole(name, factors, role, target));
     }
-    if (found) return Status::Ok();
+    if (found || IsUnread(model_.architecture(), model_.hparams(), name)) return Status::Ok();
     return Status(ErrorCode::kUnsupported,
                   "the adapter changes " + name + ", which is no matrix of this model that can be",
                   name, "adapters of embeddings, experts and vectors are not supported");
@@ -147,6 +152,11 @@ class AdapterLoader {
                         Dims(*factors.b) + "; wanted: [" + std::to_string(role.k) +
                         ", rank] and [rank, " + std::to_string(role.file_rows) +
                         "], with a rank up to " + std::to_string(kMaxRank),
+                    factors.a->name);
+    const auto twice = [target](const Placement& p) { return p.target == target; };
+    if (std::any_of(placements_.begin(), placements_.end(), twice))
+      return Status(ErrorCode::kInvalidModel,
+                    "the matrix that " + name + " changes is changed under another name too",
                     factors.a->name);
     const auto rank = static_cast<size_t>(a[1]);
     info_.rank = std::max(info_.rank, static_cast<int64_t>(rank));
@@ -221,8 +231,9 @@ class AdapterLoader {
 
 Result<std::unique_ptr<Adapter::Rep>> LoadAdapter(const ExecContext& ctx, const GgufFile& file,
                                                   const LoadedModel& model,
-                                                  const ApproveAdapter& approve) {
-  return AdapterLoader(ctx, file, model).Load(approve);
+                                                  const ApproveAdapter& approve,
+                                                  const std::function<void()>& give_way) {
+  return AdapterLoader(ctx, file, model).Load(approve, give_way);
 }
 
 Adapter::Adapter(std::unique_ptr<Rep> rep) : rep_(std::move(rep)) {}

@@ -183,7 +183,7 @@ MatrixRole RoleOf(const TensorSpec& spec, int64_t layer, const Hparams& h, const
   role.spec = &spec;
   role.layer = layer;
   role.k = static_cast<size_t>(spec.dims[0](h, plan));
-  role.rows = static_cast<size_t>(spec.dims[1](h, plan));
+  role.rows = spec.dims[1] == nullptr ? 1 : static_cast<size_t>(spec.dims[1](h, plan));
   role.file_rows = spec.all == nullptr ? role.rows : static_cast<size_t>(spec.all(h, plan));
   if (spec.begin != nullptr) role.file_begin = static_cast<size_t>(spec.begin(h, plan));
   return role;
@@ -211,6 +211,15 @@ std::vector<MatrixRole> FindMatrixRoles(const Architecture& architecture, const 
         roles.push_back(RoleOf(spec, i, hparams, hparams.layers[i]));
   }
   return roles;
+}
+
+bool IsUnread(const Architecture& architecture, const Hparams& hparams, const std::string& name) {
+  for (const TensorSpec& spec : architecture.tensors)
+    if (std::holds_alternative<std::monostate>(spec.target))
+      for (int64_t i = 0; i < hparams.num_layers; ++i)
+        if (Applies(spec.when, hparams, hparams.layers[i]) && name == TensorName(spec, i))
+          return true;
+  return false;
 }
 
 size_t WeightPlacement::slice_bytes() const { return AlignUp(groups() * group_bytes); }

@@ -59,4 +59,7 @@ struct MatrixRole {
 std::vector<MatrixRole> FindMatrixRoles(const Architecture& architecture, const Hparams& hparams,
                                         const std::string& name);
 
+// Whether it is a tensor that files may have and nobody reads.
+bool IsUnread(const Architecture& architecture, const Hparams& hparams, const std::string& name);
+
 }  // namespace lull

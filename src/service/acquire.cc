@@ -2,8 +2,6 @@
 
 #include <exception>
 
-#include "service/adapters.h"
-
 namespace lull {
 namespace {
 
@@ -23,7 +21,6 @@ void Use(Service& service, const ResponderPtr& responder, const UseFn& use, Serv
 void AcquireModel(Service& service, ModelQuery query, const ResponderPtr& responder, UseFn use) {
   const auto abandoned = std::make_shared<std::stop_source>();
   query.abandoned = abandoned->get_token();
-  if (service.adapters != nullptr && service.adapters->Has(query.name)) query.name.clear();
   responder->OnDisconnect([abandoned] { abandoned->request_stop(); });
   service.hub->Acquire(
       query, [&service, responder, use = std::move(use)](Result<ServedModelPtr> served) mutable {

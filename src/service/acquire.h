@@ -7,7 +7,7 @@
 
 namespace lull {
 
-// A query that names an adapter gets the server's own model. Calls use on the worker's thread with
+// Calls use on the worker's thread with
 // the model, or sends the error: the hub's, or what use returns. A client that leaves while it
 // waits is not waited for. To be called on the worker's thread; query.abandoned is set here.
 void AcquireModel(Service& service, ModelQuery query, const ResponderPtr& responder,

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "service/model_catalog.h"
+
 namespace lull {
 namespace {
 
@@ -20,6 +22,18 @@ Status CheckName(const std::string& name) {
   return Bad("an adapter's name has 1 to 256 bytes and no control characters", "lora_name");
 }
 
+Status NotForClients() {
+  return Status(ErrorCode::kUnsupported, "this server lets clients load and unload no adapters",
+                "lora_name", "start it with --lora-folder FOLDER");
+}
+
+// A file that a client named is the client's mistake, and where it lies the server's business.
+Error ForClient(Error error) {
+  if (error.code == ErrorCode::kInvalidModel) error.code = ErrorCode::kInvalidInput;
+  error.where = "lora_path";
+  return error;
+}
+
 bool IsScale(const Json& value) {
   return value.is_number() && std::abs(value.get<double>()) <= kMaxScale;
 }
@@ -29,34 +43,49 @@ bool IsScale(const Json& value) {
 Status ServedAdapters::Add(const Model& model, const std::string& name, const std::string& path,
                            double scale) {
   LULL_RETURN_IF_ERROR(CheckName(name));
-  if (Has(name)) return Bad("an adapter of the name " + name + " is loaded", "lora_name");
-  LULL_ASSIGN_OR_RETURN(std::shared_ptr<const Adapter> adapter, open_(path, model));
+  if (is_model_ && is_model_(name)) return Bad("a model has the name " + name, "lora_name");
+  const Status taken = Bad("an adapter of the name " + name + " is loaded", "lora_name");
+  if (Find(name).has_value()) return taken;
+  Result<std::shared_ptr<const Adapter>> adapter = open_(path, model);
+  if (!adapter.ok()) return adapter.error();
+  const AdapterInfo& info = (*adapter)->info();
   std::lock_guard<std::mutex> lock(mutex_);
   const auto same = [&](const ServedAdapter& entry) { return entry.name == name; };
-  if (std::any_of(entries_.begin(), entries_.end(), same))
-    return Bad("an adapter of the name " + name + " is loaded", "lora_name");
-  entries_.push_back({next_id_++, name, path, scale, std::move(adapter)});
+  if (std::any_of(entries_.begin(), entries_.end(), same)) return taken;
+  const auto applied = std::count_if(entries_.begin(), entries_.end(),
+                                     [](const auto& entry) { return entry.scale != 0.0; });
+  if (scale != 0.0 && static_cast<size_t>(applied) >= kMaxAdapters)
+    return Bad("more than " + std::to_string(kMaxAdapters) + " adapters for every request",
+               "--lora");
+  if (entries_.size() >= kMaxServedAdapters)
+    return Bad("there are " + std::to_string(entries_.size()) + " adapters already", "lora_name");
+  entries_.push_back({next_id_++, name, path, scale, info.rank, info.bytes, std::move(*adapter)});
   return Status();
 }
 
 Status ServedAdapters::AddForClient(const Model& model, const std::string& name,
                                     const std::string& path) {
-  if (locate_ == nullptr)
-    return Status(ErrorCode::kUnsupported, "this server loads no adapters for clients", "lora_path",
-                  "start it with --lora-folder FOLDER");
+  if (locate_ == nullptr) return NotForClients();
   LULL_ASSIGN_OR_RETURN(const std::string file, locate_(path));
-  return Add(model, name, file, 0.0);
+  const Status status = Add(model, name, file, 0.0);
+  return status.ok() || status.error().where == "lora_name" ? status : ForClient(status.error());
 }
 
-bool ServedAdapters::Remove(const std::string& name) {
+Status ServedAdapters::RemoveForClient(const std::string& name) {
+  if (locate_ == nullptr) return NotForClients();
   std::lock_guard<std::mutex> lock(mutex_);
-  return std::erase_if(entries_, [&](const auto& entry) { return entry.name == name; }) > 0;
+  if (std::erase_if(entries_, [&](const auto& entry) { return entry.name == name; }) > 0)
+    return Status();
+  return Status(ErrorCode::kNotFound, "no adapter " + name.substr(0, 200), "lora_name",
+                "GET /lora-adapters lists them");
 }
 
-bool ServedAdapters::Has(const std::string& name) const {
+std::optional<ServedAdapter> ServedAdapters::Find(const std::string& name) const {
+  const std::string canonical = CanonicalModelName(name);
   std::lock_guard<std::mutex> lock(mutex_);
-  return std::any_of(entries_.begin(), entries_.end(),
-                     [&](const auto& entry) { return entry.name == name; });
+  for (const ServedAdapter& entry : entries_)
+    if (entry.name == name || entry.name == canonical) return entry;
+  return std::nullopt;
 }
 
 std::vector<ServedAdapter> ServedAdapters::List() const {
@@ -70,6 +99,8 @@ Status ServedAdapters::SetScales(const std::vector<std::pair<int64_t, double>>& 
     if (std::none_of(entries_.begin(), entries_.end(),
                      [id = id](const auto& entry) { return entry.id == id; }))
       return Bad("no adapter has the id " + std::to_string(id), "id");
+  if (scales.size() > kMaxAdapters)
+    return Bad("at most " + std::to_string(kMaxAdapters) + " adapters together", "scale");
   for (ServedAdapter& entry : entries_) {
     entry.scale = 0.0;
     for (const auto& [id, scale] : scales)
@@ -78,14 +109,25 @@ Status ServedAdapters::SetScales(const std::vector<std::pair<int64_t, double>>& 
   return Status();
 }
 
-Result<AdapterUse> ServedAdapters::UseOf(const Model& model, const ServedAdapter& entry,
-                                         double scale) {
-  if (entry.adapter->Fits(model)) return AdapterUse{entry.adapter, scale};
-  LULL_ASSIGN_OR_RETURN(std::shared_ptr<const Adapter> anew, open_(entry.path, model));
-  std::lock_guard<std::mutex> lock(mutex_);
-  for (ServedAdapter& known : entries_)
-    if (known.id == entry.id) known.adapter = anew;
-  return AdapterUse{std::move(anew), scale};
+// The old one goes before the new one comes: there may be no room for both.
+Result<AdapterUse> ServedAdapters::UseOf(const Model& model, ServedAdapter entry, double scale) {
+  if (entry.adapter != nullptr && entry.adapter->Fits(model))
+    return AdapterUse{std::move(entry.adapter), scale};
+  const auto keep = [&](const std::shared_ptr<const Adapter>& adapter) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    for (ServedAdapter& known : entries_)
+      if (known.id == entry.id) known.adapter = adapter;
+  };
+  entry.adapter = nullptr;
+  keep(nullptr);
+  Result<std::shared_ptr<const Adapter>> anew = open_(entry.path, model);
+  if (!anew.ok()) {
+    Error error = anew.error();
+    error.where = "model";  // not the path
+    return error;
+  }
+  keep(*anew);
+  return AdapterUse{std::move(*anew), scale};
 }
 
 Result<std::vector<AdapterUse>> ServedAdapters::Listed(const Model& model, const Json& lora) {
@@ -110,22 +152,27 @@ Result<std::vector<AdapterUse>> ServedAdapters::Listed(const Model& model, const
               " names no adapter that is loaded",
           "lora");
     LULL_ASSIGN_OR_RETURN(AdapterUse use, UseOf(model, *entry, scale.get<double>()));
+    const auto again = [&](const AdapterUse& known) { return known.adapter == use.adapter; };
+    if (std::any_of(uses.begin(), uses.end(), again))
+      return Bad("lora: " + entry->name + " stands there twice", "lora");
     uses.push_back(std::move(use));
   }
   return uses;
 }
 
-Result<std::vector<AdapterUse>> ServedAdapters::Choose(const Model& model, const std::string& name,
+Result<std::vector<AdapterUse>> ServedAdapters::Choose(const Model& model,
+                                                       const std::optional<ServedAdapter>& named,
                                                        const Json* lora) {
   if (lora != nullptr && !lora->is_null()) return Listed(model, *lora);
-  const std::vector<ServedAdapter> entries = List();
-  const bool by_name = std::any_of(entries.begin(), entries.end(),
-                                   [&](const auto& entry) { return entry.name == name; });
   std::vector<AdapterUse> uses;
-  for (const ServedAdapter& entry : entries) {
-    const double scale = !by_name ? entry.scale : entry.name == name ? 1.0 : 0.0;
-    if (scale == 0.0) continue;
-    LULL_ASSIGN_OR_RETURN(AdapterUse use, UseOf(model, entry, scale));
+  if (named.has_value()) {
+    LULL_ASSIGN_OR_RETURN(AdapterUse use, UseOf(model, *named, 1.0));
+    uses.push_back(std::move(use));
+    return uses;
+  }
+  for (const ServedAdapter& entry : List()) {
+    if (entry.scale == 0.0) continue;
+    LULL_ASSIGN_OR_RETURN(AdapterUse use, UseOf(model, entry, entry.scale));
     uses.push_back(std::move(use));
   }
   return uses;

@@ -110,8 +110,7 @@ uint64_t FreshSeed() {
   return static_cast<uint64_t>(now) * 0x9E3779B97F4A7C15ull + next.fetch_add(1);
 }
 
-Status ReadAdapters(const ModelCall& call, const std::string& name, const Json* lora,
-                    Request* request) {
+Status ReadAdapters(const ModelCall& call, const Json* lora, Request* request) {
   if (call.service.adapters == nullptr) {
     if (lora == nullptr) return Status();
     return Status(ErrorCode::kUsage, "lora: this server has no adapters", "lora");
@@ -120,7 +119,7 @@ Status ReadAdapters(const ModelCall& call, const std::string& name, const Json* 
   if (!call.served->own)
     return Status(ErrorCode::kUsage, "lora: adapters are of the server's own model", "lora");
   LULL_ASSIGN_OR_RETURN(request->adapters,
-                        call.service.adapters->Choose(*call.served->model, name, lora));
+                        call.service.adapters->Choose(*call.served->model, call.adapter, lora));
   return Status();
 }
 
@@ -136,10 +135,7 @@ CompletionParams ReadCompletionParams(const ModelCall& call, JsonFields& fields)
   ReadStreamOptions(fields, &params);
   ReadStop(fields, &params.request);
   ReadScheduling(call, fields, &params.request);
-  const Json model = call.body.value("model", Json());
-  const Status adapted =
-      ReadAdapters(call, model.is_string() ? model.get<std::string>() : std::string(),
-                   fields.Get("lora"), &params.request);
+  const Status adapted = ReadAdapters(call, fields.Get("lora"), &params.request);
   if (!adapted.ok()) fields.Fail(adapted.error());
   params.n = static_cast<int>(fields.Integer("n", 1, 1, kMaxChoices));
   if (fields.Integer("best_of", params.n, 1, kMaxChoices) != params.n)

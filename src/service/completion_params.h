@@ -28,9 +28,8 @@ struct CompletionParams {
 // makes what the context holds.
 CompletionParams ReadCompletionParams(const ModelCall& call, JsonFields& fields);
 
-// What the name in `model` and the field `lora` ask of adapters. name: as the client wrote it.
-Status ReadAdapters(const ModelCall& call, const std::string& name, const Json* lora,
-                    Request* request);
+// What the name in `model` and the field `lora` (null: none) ask of adapters.
+Status ReadAdapters(const ModelCall& call, const Json* lora, Request* request);
 
 // Fields beside the standard ones: priority (or the header X-Lull-Priority), deadline_ms, user.
 void ReadScheduling(const ModelCall& call, JsonFields& fields, Request* request);

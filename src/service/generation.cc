@@ -43,7 +43,7 @@ class Running : public std::enable_shared_from_this<Running> {
         last_token_(requests_.size()) {
     log_.id = std::move(generation.id);
     log_.endpoint = call.request.path;
-    log_.model = served_->id;
+    log_.model = call.model_name();
     log_.account = requests_.front().account;
     log_.priority = requests_.front().priority;
     log_.stream = generation.stream;
@@ -168,6 +168,13 @@ std::string Dump(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
+std::optional<ServedAdapter> TakeAdapter(const Service& service, ModelQuery* query) {
+  if (service.adapters == nullptr) return std::nullopt;
+  std::optional<ServedAdapter> adapter = service.adapters->Find(query->name);
+  if (adapter.has_value()) query->name.clear();
+  return adapter;
+}
+
 void WithModel(Service& service, const HttpRequest& request, const ResponderPtr& responder,
                ModelHandler handle) {
   Result<Json> parsed = ParseJson(request.body, {}, service.runtime->rep().SingleThreaded());
@@ -180,6 +187,7 @@ void WithModel(Service& service, const HttpRequest& request, const ResponderPtr&
   call->request.body.clear();
   ModelQuery query;
   query.name = std::move(name);
+  call->adapter = TakeAdapter(service, &query);
   AcquireModel(service, std::move(query), responder, [call, handle](ServedModelPtr served) {
     call->served = std::move(served);
     return handle(*call);

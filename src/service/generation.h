@@ -4,9 +4,11 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "service/adapters.h"
 #include "service/endpoint.h"
 #include "service/json_request.h"
 
@@ -19,7 +21,14 @@ struct ModelCall {
   HttpRequest request;
   Json body;
   ResponderPtr responder;
+  std::optional<ServedAdapter> adapter = {};  // that `model` named; then served is the server's own
+
+  // What the client called the model that answers: that, or the model.
+  const std::string& model_name() const { return adapter ? adapter->name : served->id; }
 };
+
+// Where the query names an adapter: that, and the query is for the server's own model.
+std::optional<ServedAdapter> TakeAdapter(const Service& service, ModelQuery* query);
 
 // Parses the body, acquires the model that its field `model` names and hands both on; an error of
 // any of them is sent.

@@ -22,6 +22,9 @@ constexpr Rule kRules[] = {
     // The page itself, which holds no data; what it shows it asks for with a key.
     {"GET", "/dash", Access::kPublic},
     {"PUT", "/budget", Access::kAdmin},
+    {"POST", "/lora-adapters", Access::kManage},
+    {"POST", "/v1/load_lora_adapter", Access::kManage},
+    {"POST", "/v1/unload_lora_adapter", Access::kManage},
     {"POST", "/api/pull", Access::kManage},
     {"POST", "/api/push", Access::kManage},
     {"POST", "/api/create", Access::kManage},

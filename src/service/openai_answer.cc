@@ -18,6 +18,7 @@ class OpenAiAnswer : public AnswerWriter {
                std::vector<std::vector<int32_t>> prompts, std::shared_ptr<AnswerForm> form)
       : service_(call.service),
         served_(call.served),
+        model_(call.model_name()),
         responder_(call.responder),
         form_(std::move(form)),
         id_(std::move(id)),
@@ -84,7 +85,7 @@ class OpenAiAnswer : public AnswerWriter {
     return {{"id", id_},
             {"object", object},
             {"created", created_},
-            {"model", served_->id},
+            {"model", model_},
             {"choices", std::move(choices)}};
   }
 
@@ -158,6 +159,7 @@ class OpenAiAnswer : public AnswerWriter {
 
   Service& service_;
   const ServedModelPtr served_;
+  const std::string model_;
   const ResponderPtr responder_;
   const std::shared_ptr<AnswerForm> form_;
   const std::string id_;

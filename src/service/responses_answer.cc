@@ -28,6 +28,7 @@ Json ResponsesUsage(const RequestStats& stats, int64_t reasoning_tokens) {
 ResponsesAnswer::ResponsesAnswer(ModelCall& call, ResponsesOptions options)
     : service_(call.service),
       served_(call.served),
+      model_(call.model_name()),
       responder_(call.responder),
       options_(std::move(options)),
       created_(UnixSeconds()),
@@ -193,9 +194,9 @@ void ResponsesAnswer::Send(const char* type, Json data) {
 }
 
 Json ResponsesAnswer::ResponseJson(const char* status) const {
-  Json response = {{"id", options_.id},    {"object", "response"}, {"created_at", created_},
-                   {"status", status},     {"error", nullptr},     {"incomplete_details", nullptr},
-                   {"model", served_->id}, {"output", output_},    {"usage", nullptr}};
+  Json response = {{"id", options_.id}, {"object", "response"}, {"created_at", created_},
+                   {"status", status},  {"error", nullptr},     {"incomplete_details", nullptr},
+                   {"model", model_},   {"output", output_},    {"usage", nullptr}};
   response.update(options_.echoed);
   return response;
 }

@@ -40,6 +40,7 @@ class ResponsesAnswer : public AnswerWriter {
 
   Service& service_;
   const ServedModelPtr served_;
+  const std::string model_;
   const ResponderPtr responder_;
   const ResponsesOptions options_;
   const int64_t created_;

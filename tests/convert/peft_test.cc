@@ -181,9 +181,17 @@ TEST_F(PeftTest, PatternsOfAlphaAndRank) {
 
 TEST_F(PeftTest, WhatIsNoPlainLora) {
   const std::pair<const char*, Json> cases[] = {
-      {"peft_type", "IA3"},     {"use_dora", true},
-      {"bias", "all"},          {"modules_to_save", Json::array({"lm_head"})},
-      {"fan_in_fan_out", true}, {"alora_invocation_tokens", Json::array({1})},
+      {"peft_type", "IA3"},
+      {"use_dora", true},
+      {"bias", "all"},
+      {"modules_to_save", Json::array({"lm_head"})},
+      {"alpha_pattern", {{"layers\\.[0-3]\\..*q_proj", 4}}},
+      {"alpha_pattern", {{"q_projection", 4}}},
+      {"alpha_pattern", {{"q_proj", 4}, {"self_attn.q_proj", 8}}},
+      {"init_lora_weights", "pissa_niter_16"},
+      {"layer_replication", Json::array({0})},
+      {"fan_in_fan_out", true},
+      {"alora_invocation_tokens", Json::array({1})},
   };
   for (const auto& [key, value] : cases) {
     Make("llama");

@@ -27,7 +27,8 @@ class AdaptersTest : public ServiceTest {
           if (path.find('/') != std::string::npos)
             return Status(ErrorCode::kNotFound, "no such file", "lora_path");
           return PathOf(path);
-        });
+        },
+        [](const std::string& name) { return name == "tiny" || name == "other"; });
     ASSERT_TRUE(adapters_->Add(*model_, "one", PathOf("one"), 0.0).ok());
     service_.adapters = adapters_.get();
   }
@@ -89,6 +90,7 @@ TEST_F(AdaptersTest, OllamaNamesThemAsModels) {
     return reply.json().value("response", "");
   };
   EXPECT_NE(answer("one"), answer("tiny"));
+  EXPECT_EQ(answer("one:latest"), answer("one"));
 }
 
 TEST_F(AdaptersTest, AreListedAsModelsWithAParent) {
@@ -97,6 +99,8 @@ TEST_F(AdaptersTest, AreListedAsModelsWithAParent) {
   EXPECT_EQ(models[1]["id"], "one");
   EXPECT_EQ(models[1]["parent"], "tiny");
   EXPECT_EQ(Get("/v1/models/one").status, 200);
+  EXPECT_EQ(Post("/v1/completions", Body("one")).json()["model"], "one");
+  EXPECT_EQ(Post("/v1/completions", Body("tiny")).json()["model"], "tiny");
   const Json list = Get("/lora-adapters").json();
   ASSERT_EQ(list.size(), 1u);
   EXPECT_EQ(list[0]["name"], "one");
@@ -158,6 +162,16 @@ TEST_F(AdaptersTest, WhatIsRefused) {
   ExpectRefused(ask({{{"name", "seven"}}}), 400, "seven");
   ExpectRefused(ask({{{"id", 0}, {"scale", "much"}}}), 400, "scale");
   ExpectRefused(ask(Json::array({1})), 400, "lora");
+  ExpectRefused(ask({{{"id", 0}}, {{"name", "one"}}}), 400, "twice");
+  for (const char* name : {"tiny", "other", "one"})
+    ExpectRefused(Post("/v1/load_lora_adapter", {{"lora_name", name}, {"lora_path", "two"}}), 400,
+                  name);
+  // A file that is no adapter: what is wrong with it, and not where it lies.
+  std::filesystem::copy_file(path_, PathOf("model"));
+  const Reply wrong = Post("/v1/load_lora_adapter", {{"lora_name", "x"}, {"lora_path", "model"}});
+  ExpectRefused(wrong, 400, "general.type");
+  EXPECT_EQ(wrong.body.find(path_), std::string::npos) << wrong.body;
+  std::filesystem::remove(PathOf("model"));
   Json many = Json::array();
   for (size_t i = 0; i <= kMaxAdapters; ++i) many.push_back({{"id", 0}});
   ExpectRefused(ask(many), 400, "16");
@@ -178,13 +192,14 @@ TEST_F(AdaptersTest, WithoutLeaveClientsLoadNothing) {
       [](const std::string&, const Model&) -> Result<std::shared_ptr<const Adapter>> {
         return Status(ErrorCode::kInternal, "opened");
       },
-      nullptr);
+      nullptr, nullptr);
   EXPECT_EQ(closed.AddForClient(*model_, "x", "y").code(), ErrorCode::kUnsupported);
+  EXPECT_EQ(closed.RemoveForClient("x").code(), ErrorCode::kUnsupported);
 }
 
 TEST_F(AdaptersTest, AModelLoadedAnewLoadsThemAnew) {
   const auto again = Value(Model::Load(path_, *runtime_));
-  const auto uses = Value(adapters_->Choose(*again, "one", nullptr));
+  const auto uses = Value(adapters_->Choose(*again, adapters_->Find("one"), nullptr));
   ASSERT_EQ(uses.size(), 1u);
   EXPECT_TRUE(uses[0].adapter->Fits(*again));
   EXPECT_FALSE(uses[0].adapter->Fits(*model_));

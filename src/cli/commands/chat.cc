@@ -26,7 +26,7 @@ class ChatCommand : public Command {
 
   Status Run() override {
     LULL_ASSIGN_OR_RETURN(Session session, Session::Open(model_, runtime_));
-    LULL_ASSIGN_OR_RETURN(generation_.adapters, adapters_.Load(*session.model, *session.runtime));
+    LULL_ASSIGN_OR_RETURN(session.adapters, adapters_.Load(*session.model, *session.runtime));
     EngineOptions options;
     options.max_sequences = 1;
     LULL_ASSIGN_OR_RETURN(const auto engine,
@@ -59,6 +59,7 @@ class ChatCommand : public Command {
                           session.model->TokenizePrompt(prompt.text));
     AnswerPrinter printer(*session.model, prompt, /*print=*/!json);
     GenerationFlags flags = generation_;
+    flags.adapters = session.adapters;
     flags.shown_tokens = printer.shown_tokens();
     LULL_RETURN_IF_ERROR(Generate(engine, tokens, flags, [&](const std::string& piece) {
                            printer.Push(piece);

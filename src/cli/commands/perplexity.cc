@@ -25,10 +25,12 @@ class PerplexityCommand : public Command {
   }
 
   Status Run() override {
-    LULL_ASSIGN_OR_RETURN(const Session session, Session::Open(model_, runtime_));
-    LULL_ASSIGN_OR_RETURN(options_.adapters, adapters_.Load(*session.model, *session.runtime));
+    LULL_ASSIGN_OR_RETURN(Session session, Session::Open(model_, runtime_));
+    LULL_ASSIGN_OR_RETURN(session.adapters, adapters_.Load(*session.model, *session.runtime));
+    PerplexityOptions options = options_;
+    options.adapters = session.adapters;
     LULL_ASSIGN_OR_RETURN(const Perplexity perplexity,
-                          MeasurePerplexity(*session.model, *session.runtime, file_, options_));
+                          MeasurePerplexity(*session.model, *session.runtime, file_, options));
     if (json)
       PrintJson({{"perplexity", perplexity.value},
                  {"tokens", perplexity.tokens},

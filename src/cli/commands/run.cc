@@ -52,7 +52,7 @@ class RunCommand : public Command {
     const int64_t start_ns = os::MonotonicNs();
     LULL_RETURN_IF_ERROR(ReadPrompt());
     LULL_ASSIGN_OR_RETURN(Session session, Session::Open(model_, runtime_));
-    LULL_ASSIGN_OR_RETURN(generation_.adapters, adapters_.Load(*session.model, *session.runtime));
+    LULL_ASSIGN_OR_RETURN(session.adapters, adapters_.Load(*session.model, *session.runtime));
     LULL_ASSIGN_OR_RETURN(const ChatPrompt prompt, MakePrompt(*session.model));
     LULL_ASSIGN_OR_RETURN(const std::vector<int32_t> tokens,
                           session.model->TokenizePrompt(prompt.text));
@@ -91,14 +91,15 @@ class RunCommand : public Command {
   // Streams to the terminal. As JSON, and with --raw, the text is what the model writes.
   Result<Generation> Answer(const Session& session, Engine& engine,
                             const std::vector<int32_t>& tokens, const ChatPrompt& prompt) const {
-    if (json) return Generate(engine, tokens, generation_, nullptr);
+    GenerationFlags flags = generation_;
+    flags.adapters = session.adapters;
+    if (json) return Generate(engine, tokens, flags, nullptr);
     if (raw_)
-      return Generate(engine, tokens, generation_, [](const std::string& piece) {
+      return Generate(engine, tokens, flags, [](const std::string& piece) {
         fwrite(piece.data(), 1, piece.size(), stdout);
         fflush(stdout);
       });
     AnswerPrinter printer(*session.model, prompt, /*print=*/true);
-    GenerationFlags flags = generation_;
     flags.shown_tokens = printer.shown_tokens();
     Result<Generation> generation = Generate(
         engine, tokens, flags, [&printer](const std::string& piece) { printer.Push(piece); });

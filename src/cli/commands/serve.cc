@@ -125,7 +125,8 @@ class ServeCommand : public Command {
                                 Route(service, request, std::move(responder));
                               },
                               [&guard](const HttpHead& head) { return guard.Check(head); }));
-    const std::unique_ptr<ServedAdapters> adapters = adapters_.MakeServed(*runtime);
+    const std::unique_ptr<ServedAdapters> adapters = adapters_.MakeServed(
+        *runtime, [&catalog](const std::string& name) { return catalog.Find(name).ok(); });
     // Destroyed before the server, whose connections the engines' events hold.
     OnDemandHub hub(hub_, catalog, EngineLoader(*runtime, engine_));
     LULL_RETURN_IF_ERROR(hub.start_status());

@@ -21,10 +21,10 @@ Status SendList(Service& service, Responder& responder) {
     for (const ServedAdapter& entry : service.adapters->List())
       list.push_back({{"id", entry.id},
                       {"name", entry.name},
-                      {"path", entry.path},
+                      {"path", entry.path.substr(entry.path.find_last_of('/') + 1)},
                       {"scale", entry.scale},
-                      {"rank", entry.adapter->info().rank},
-                      {"bytes", entry.adapter->info().bytes}});
+                      {"rank", entry.rank},
+                      {"bytes", entry.bytes}});
   SendJson(responder, list);
   return Status();
 }
@@ -80,14 +80,19 @@ void HandleAdapterScales(Service& service, const HttpRequest& request, Responder
            [&service, request, responder] { return SetScales(service, request, *responder); });
 }
 
-// The file is read on the worker's thread: some MB, and requests that come meanwhile wait for it.
+// The file is read on the store's worker: it may take its time.
 void HandleLoadAdapter(Service& service, const HttpRequest& request, ResponderPtr responder) {
   OnWorker(service, *service.worker, responder, [&service, request, responder]() -> Status {
     if (service.adapters == nullptr) return NoAdapters();
     LULL_ASSIGN_OR_RETURN(const Named named, ReadNamed(service, request, true));
-    AcquireModel(service, {}, responder, [&service, responder, named](ServedModelPtr served) -> Status {
-      LULL_RETURN_IF_ERROR(service.adapters->AddForClient(*served->model, named.name, named.path));
-      SendJson(*responder, {{"success", true}, {"lora_name", named.name}});
+    AcquireModel(service, {}, responder, [&service, responder, named](ServedModelPtr served) {
+      Worker& worker = service.store_worker == nullptr ? *service.worker : *service.store_worker;
+      OnWorker(service, worker, responder, [&service, responder, named, served]() -> Status {
+        LULL_RETURN_IF_ERROR(
+            service.adapters->AddForClient(*served->model, named.name, named.path));
+        SendJson(*responder, {{"success", true}, {"lora_name", named.name}});
+        return Status();
+      });
       return Status();
     });
     return Status();
@@ -98,9 +103,7 @@ void HandleUnloadAdapter(Service& service, const HttpRequest& request, Responder
   OnWorker(service, *service.worker, responder, [&service, request, responder]() -> Status {
     if (service.adapters == nullptr) return NoAdapters();
     LULL_ASSIGN_OR_RETURN(const Named named, ReadNamed(service, request, false));
-    if (!service.adapters->Remove(named.name))
-      return Status(ErrorCode::kNotFound, "no adapter " + named.name.substr(0, 200), "lora_name",
-                    "GET /lora-adapters lists them");
+    LULL_RETURN_IF_ERROR(service.adapters->RemoveForClient(named.name));
     SendJson(*responder, {{"success", true}, {"lora_name", named.name}});
     return Status();
   });

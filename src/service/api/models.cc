@@ -29,7 +29,7 @@ Json Describe(const ServedAdapter& entry, const ServedModel& base) {
           {"object", "model"},
           {"created", base.created_unix_s},
           {"owned_by", "lull"},
-          {"root", entry.path},
+          {"root", entry.path.substr(entry.path.find_last_of('/') + 1)},
           {"parent", base.id},
           {"max_model_len", base.engine->max_context_tokens()}};
 }

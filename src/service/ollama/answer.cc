@@ -188,6 +188,7 @@ Status Begin(Service& service, const HttpRequest& request, const ResponderPtr& r
   query.name = call->params.model;
   query.keep_alive_ms = call->params.keep_alive_ms;
   query.exact = true;
+  call->call.adapter = TakeAdapter(service, &query);
   AcquireModel(service, std::move(query), responder,
                [call, has_prompt, kind, handle](ServedModelPtr served) {
                  call->load_time = Steady::now() - call->arrived;
@@ -248,7 +249,7 @@ Status SubmitOllama(OllamaCall& call, OllamaKind kind, std::vector<int32_t> prom
   JsonFields fields(call.call.body);
   ReadScheduling(call.call, fields, &request);
   LULL_RETURN_IF_ERROR(fields.FirstError());
-  LULL_RETURN_IF_ERROR(ReadAdapters(call.call, call.params.model, nullptr, &request));
+  LULL_RETURN_IF_ERROR(ReadAdapters(call.call, nullptr, &request));
   LULL_RETURN_IF_ERROR(SetConstraint(*call.call.served->model, call.params.format, &request));
   GenerationJob generation;
   generation.id = NextId(kind == OllamaKind::kChat ? "chat-" : "gen-");
