@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <filesystem>
 #include <cstring>
 #include <memory>
 #include <vector>
@@ -110,6 +111,21 @@ std::string DataFolder() {
 }
 
 std::string ModelsFolder() { return DataFolder() + "/models"; }
+
+Status CheckNotAnInput(const std::string& out, std::initializer_list<std::string> inputs) {
+  namespace fs = std::filesystem;
+  std::error_code ec;
+  if (!fs::exists(out, ec)) return Status();
+  for (const std::string& input : inputs) {
+    if (input.empty()) continue;
+    const bool inside = fs::is_directory(input, ec) &&
+                        fs::equivalent(input, fs::canonical(out, ec).parent_path(), ec);
+    if (inside || fs::equivalent(input, out, ec))
+      return Status(ErrorCode::kUsage, "the result would replace " + input, out,
+                    "give another name");
+  }
+  return Status();
+}
 
 Result<std::string> ReadWholeFile(const std::string& path) {
   const std::unique_ptr<FILE, FileCloser> file(fopen(path.c_str(), "rb"));

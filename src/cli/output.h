@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <initializer_list>
 #include <string>
 
 #include "lull/status.h"
@@ -31,6 +32,10 @@ class ProgressBar {
 // $LULL_HOME, else $XDG_DATA_HOME/lull, else ~/.local/share/lull; models lie under models/.
 std::string DataFolder();
 std::string ModelsFolder();
+
+// kUsage where writing `out` would replace something that is read for it: one of `inputs`, or a
+// file of one that is a folder. Empty names are passed over.
+Status CheckNotAnInput(const std::string& out, std::initializer_list<std::string> inputs);
 
 // 1 GiB at most: no verb has use for more.
 Result<std::string> ReadWholeFile(const std::string& path);

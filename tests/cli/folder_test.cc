@@ -78,6 +78,15 @@ TEST(Folder, ConvertWritesAFileThatRuns) {
   EXPECT_FALSE(fs::exists(world.directory.File("never.gguf")));
 }
 
+TEST(Folder, IsNotWrittenOver) {
+  const World world;
+  const std::string folder = world.directory.File("Tiny");
+  for (const auto& entry : fs::directory_iterator(folder))
+    EXPECT_EQ(world.Lull("convert " + folder + " --out " + entry.path().string()).exit_code, 2)
+        << entry.path();
+  EXPECT_EQ(world.Lull("convert " + folder + " --out " + folder + "/new.gguf").exit_code, 0);
+}
+
 TEST(Folder, ServesUnderItsName) {
   const World world;
   setenv("LULL_HOME", world.directory.File("home").c_str(), 1);

@@ -144,6 +144,16 @@ TEST_F(Quantize, RefusesWhatItShould) {
   EXPECT_EQ(code(model + " " + out + " --type Q8_0 --imatrix " + File("text")), 3);
   EXPECT_EQ(code(model + " " + File("none/out.gguf") + " --type Q8_0"), 3);
   EXPECT_EQ(code(File("text") + " " + out + " --type Q8_0"), 3);
+  EXPECT_EQ(code(model + " " + out + " --type Q8_0 --max-perplexity-loss 2 --text " + File("text")),
+            2);  // per cent, or twice the perplexity?
+  // Nothing that is read is written over.
+  EXPECT_EQ(code(model + " " + File("text") +
+                 " --type Q8_0 --force --max-perplexity-loss 2% --text " + File("text")),
+            2);
+  for (const std::string& input : {model, File("text")})
+    EXPECT_EQ(
+        Lull("imatrix " + model + " --text " + File("text") + " --ctx 32 --out " + input).exit_code,
+        2);
   EXPECT_EQ(Files(), files);
   const Output dry = Lull("quantize " + model + " --type Q4_0 --dry-run");
   EXPECT_EQ(dry.exit_code, 0);

@@ -53,11 +53,13 @@ class ConvertCommand : public Command {
 
  private:
   Result<ConvertSummary> Convert() const {
+    LULL_RETURN_IF_ERROR(CheckNotAnInput(out_, {folder_}));
     if (!IsPeftFolder(folder_)) return ConvertHfFolder(folder_, out_, options_);
     if (base_.empty())
       return Status(ErrorCode::kUsage, "an adapter is converted for a model", "--base",
                     "lull convert FOLDER --base MODEL -o adapter.gguf");
     LULL_ASSIGN_OR_RETURN(const std::string path, ResolveModel(base_));
+    LULL_RETURN_IF_ERROR(CheckNotAnInput(out_, {path}));
     LULL_ASSIGN_OR_RETURN(const auto base, GgufFile::Open(path));
     return ConvertPeftFolder(folder_, *base, out_, options_);
   }

@@ -41,7 +41,10 @@ Result<double> ParseLimit(const std::string& text) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   const std::string_view rest(end, static_cast<size_t>(text.data() + text.size() - end));
   const double ratio = rest == "%" ? 1.0 + value / 100.0 : value;
-  if (error != std::errc() || (rest != "%" && !rest.empty()) || !(ratio >= 1.0 && ratio < 1e6))
+  // A bare number is a ratio, and nobody who writes 2 means twice the perplexity.
+  const bool unclear = rest.empty() && value >= 1.5;
+  if (error != std::errc() || (rest != "%" && !rest.empty()) || unclear ||
+      !(ratio >= 1.0 && ratio < 1e6))
     return Status(ErrorCode::kUsage, "\"" + text + "\" is no limit", "--max-perplexity-loss",
                   "2% or, as a ratio, 1.02");
   return ratio;
@@ -177,6 +180,7 @@ class QuantizeCommand : public Command {
     if (fs::equivalent(source, out_, ec))
       return Status(ErrorCode::kUsage, "the result would replace its source", out_,
                     "give another name");
+    LULL_RETURN_IF_ERROR(CheckNotAnInput(out_, {text_, imatrix_}));
     if (fs::is_directory(out_, ec))
       return Status(ErrorCode::kUsage, "a folder is there", out_, "give the name of a file");
     if (!force_ && fs::exists(out_, ec))
