@@ -66,13 +66,18 @@ Result<std::shared_ptr<const Adapter>> OpenAdapter(const std::string& path, cons
   return error;
 }
 
-Result<std::vector<AdapterUse>> AdapterFlags::Load(const Model& model, Runtime& runtime) const {
+Result<std::vector<ScaledPath>> AdapterFlags::Paths() const {
   std::vector<ScaledPath> paths;
   for (const std::string& path : plain) paths.push_back({path, 1.0});
   for (const std::string& text : scaled) {
     LULL_ASSIGN_OR_RETURN(ScaledPath path, ParseScaledPath(text));
     paths.push_back(std::move(path));
   }
+  return paths;
+}
+
+Result<std::vector<AdapterUse>> AdapterFlags::Load(const Model& model, Runtime& runtime) const {
+  LULL_ASSIGN_OR_RETURN(const std::vector<ScaledPath> paths, Paths());
   std::vector<AdapterUse> uses;
   for (const ScaledPath& path : paths) {
     LULL_ASSIGN_OR_RETURN(auto adapter, OpenAdapter(path.path, model, runtime));
@@ -101,12 +106,9 @@ std::unique_ptr<ServedAdapters> ServedAdapterFlags::MakeServed(
 }
 
 Status ServedAdapterFlags::AddAll(const Model& model, ServedAdapters* served) const {
-  for (const std::string& path : applied.plain)
-    LULL_RETURN_IF_ERROR(served->Add(model, NameOf(path), path, 1.0));
-  for (const std::string& text : applied.scaled) {
-    LULL_ASSIGN_OR_RETURN(const ScaledPath scaled, ParseScaledPath(text));
-    LULL_RETURN_IF_ERROR(served->Add(model, NameOf(scaled.path), scaled.path, scaled.scale));
-  }
+  LULL_ASSIGN_OR_RETURN(const std::vector<ScaledPath> paths, applied.Paths());
+  for (const ScaledPath& path : paths)
+    LULL_RETURN_IF_ERROR(served->Add(model, NameOf(path.path), path.path, path.scale));
   for (const std::string& text : named) {
     const size_t equals = text.find('=');
     if (equals == std::string::npos || equals == 0 || equals + 1 == text.size())

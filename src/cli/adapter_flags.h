@@ -15,11 +15,20 @@
 
 namespace lull {
 
+struct ScaledPath {
+  std::string path;
+  double scale = 1.0;
+};
+// "x.gguf:0.5"; errors name the flag.
+Result<ScaledPath> ParseScaledPath(const std::string& text);
+
 struct AdapterFlags {
   std::vector<std::string> plain, scaled;  // PATH; PATH:SCALE
 
   void AddTo(CLI::App& app);
-  // Loaded, in the order: plain ones, then scaled ones.
+  // Plain ones, then scaled ones.
+  Result<std::vector<ScaledPath>> Paths() const;
+  // Loaded, in that order.
   Result<std::vector<AdapterUse>> Load(const Model& model, Runtime& runtime) const;
 };
 
@@ -35,13 +44,6 @@ struct ServedAdapterFlags {
                                              ServedAdapters::IsModelFn is_model) const;
   Status AddAll(const Model& model, ServedAdapters* served) const;
 };
-
-struct ScaledPath {
-  std::string path;
-  double scale = 1.0;
-};
-// "x.gguf:0.5"; errors name the flag.
-Result<ScaledPath> ParseScaledPath(const std::string& text);
 
 // A GGUF adapter for this model, or a folder of PEFT's, converted on the way.
 Result<std::shared_ptr<const Adapter>> OpenAdapter(const std::string& path, const Model& model,

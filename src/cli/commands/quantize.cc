@@ -177,10 +177,7 @@ class QuantizeCommand : public Command {
   Status CheckOut(const std::string& source) const {
     if (out_.empty()) return Status(ErrorCode::kUsage, "no file to write was given", "out");
     std::error_code ec;
-    if (fs::equivalent(source, out_, ec))
-      return Status(ErrorCode::kUsage, "the result would replace its source", out_,
-                    "give another name");
-    LULL_RETURN_IF_ERROR(CheckNotAnInput(out_, {text_, imatrix_}));
+    LULL_RETURN_IF_ERROR(CheckNotAnInput(out_, {source, text_, imatrix_}));
     if (fs::is_directory(out_, ec))
       return Status(ErrorCode::kUsage, "a folder is there", out_, "give the name of a file");
     if (!force_ && fs::exists(out_, ec))
