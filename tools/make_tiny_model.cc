@@ -53,7 +53,7 @@ int Usage() {
   for (const TextOption& option : kTexts) fprintf(stderr, " [%s NAME]", option.name);
   for (const NumberOption& option : kNumbers) fprintf(stderr, " [%s N]", option.name);
   for (const FlagOption& option : kFlags) fprintf(stderr, " [%s]", option.name);
-  fprintf(stderr, "\n");
+  fprintf(stderr, "\n       make_tiny_model --out FILE --adapter-for MODEL.gguf [--rank N] [--seed N]\n");
   return 2;
 }
 

@@ -20,7 +20,7 @@ struct ModelInfo {
   std::string path;
   std::string name;          // general.name, else the file's name
   std::string architecture;  // "llama"
-  std::string file_type;     // "Q4_1": the type that holds most bytes
+  std::string file_type;     // "Q4_K_M": the file's own word, else the type of most bytes
   int64_t vocab_size = 0;
   int64_t context_tokens = 0;  // what the model was trained for
   int64_t num_layers = 0;

@@ -89,7 +89,8 @@ Result<std::vector<AdapterUse>> AdapterFlags::Load(const Model& model, Runtime& 
 void ServedAdapterFlags::AddTo(CLI::App& app) {
   applied.AddTo(app);
   app.add_option("--lora-modules", named,
-                 "NAME=PATH of an adapter; a request whose model is NAME gets it")
+                 "NAME=PATH of an adapter; a request whose model is NAME gets it; may be given "
+                 "several times")
       ->allow_extra_args(false);
   app.add_option("--lora-folder", folder, "let clients load adapters from this folder");
 }
@@ -105,16 +106,42 @@ std::unique_ptr<ServedAdapters> ServedAdapterFlags::MakeServed(
   return std::make_unique<ServedAdapters>(open, std::move(locate), std::move(is_model));
 }
 
+namespace {
+
+// Of a name that the command line gave: as its flag, not as the field that clients give it in.
+Status WithFlag(const Status& status, const char* flag) {
+  if (status.ok() || status.error().where != "lora_name") return status;
+  Error error = status.error();
+  error.where = flag;
+  return error;
+}
+
+}  // namespace
+
+Status ServedAdapterFlags::Check(bool own_model) const {
+  const bool any = !applied.plain.empty() || !applied.scaled.empty() || !named.empty();
+  if (!own_model && (any || !folder.empty()))
+    return Status(ErrorCode::kUsage, "adapters without a model of the server's own", "--lora",
+                  "lull serve MODEL --lora ...");
+  std::error_code ec;
+  if (!folder.empty() && !fs::is_directory(folder, ec))
+    return Status(ErrorCode::kNotFound, "no such folder: " + folder, "--lora-folder");
+  return Status();
+}
+
 Status ServedAdapterFlags::AddAll(const Model& model, ServedAdapters* served) const {
   LULL_ASSIGN_OR_RETURN(const std::vector<ScaledPath> paths, applied.Paths());
   for (const ScaledPath& path : paths)
-    LULL_RETURN_IF_ERROR(served->Add(model, NameOf(path.path), path.path, path.scale));
+    LULL_RETURN_IF_ERROR(
+        WithFlag(served->Add(model, NameOf(path.path), path.path, path.scale), "--lora"));
   for (const std::string& text : named) {
     const size_t equals = text.find('=');
     if (equals == std::string::npos || equals == 0 || equals + 1 == text.size())
       return Status(ErrorCode::kUsage, "\"" + text + "\" is no NAME=PATH", "--lora-modules",
                     "for example sql=adapters/sql.gguf");
-    LULL_RETURN_IF_ERROR(served->Add(model, text.substr(0, equals), text.substr(equals + 1), 0.0));
+    LULL_RETURN_IF_ERROR(
+        WithFlag(served->Add(model, text.substr(0, equals), text.substr(equals + 1), 0.0),
+                 "--lora-modules"));
   }
   return Status();
 }

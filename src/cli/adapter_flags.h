@@ -39,7 +39,8 @@ struct ServedAdapterFlags {
   std::string folder;              // of what clients may load; "": nothing
 
   void AddTo(CLI::App& app);
-  bool any() const { return !applied.plain.empty() || !applied.scaled.empty() || !named.empty(); }
+  // Before anything is loaded: whether there is a model to adapt, and the folder.
+  Status Check(bool own_model) const;
   std::unique_ptr<ServedAdapters> MakeServed(Runtime& runtime,
                                              ServedAdapters::IsModelFn is_model) const;
   Status AddAll(const Model& model, ServedAdapters* served) const;

@@ -10,6 +10,7 @@
 #include "cli/output.h"
 #include "convert/converted_models.h"
 #include "convert/hf_folder.h"
+#include "convert/peft_folder.h"
 #include "store/store.h"
 
 namespace lull {
@@ -47,13 +48,12 @@ void RuntimeFlags::AddTo(CLI::App& app) {
                "compute threads at SCHED_IDLE: everything else goes first");
 }
 
-namespace {
-
-// "mem_bw" -> "--mem-bw".
-std::string FlagOf(std::string line) {
-  std::replace(line.begin(), line.end(), '_', '-');
-  return "--" + line;
+std::string FlagOf(std::string name) {
+  std::replace(name.begin(), name.end(), '_', '-');
+  return "--" + name;
 }
+
+namespace {
 
 Result<std::string> ReadBudgetFile(const std::string& path) {
   constexpr std::streamsize kMost = 1 << 16;
@@ -129,6 +129,9 @@ std::string ResolveFolder(const std::string& model) {
 
 Result<std::string> ResolveModel(const std::string& model) {
   if (IsHfFolder(model)) return Converted(model, "");
+  if (IsPeftFolder(model))
+    return Status(ErrorCode::kUnsupported, "the folder is an adapter of PEFT's, not a model", model,
+                  "give it beside the model that it was made for: --lora FOLDER");
   LULL_ASSIGN_OR_RETURN(std::string path, Store(ModelsFolder()).Resolve(model));
   if (IsHfFolder(path)) return Converted(path, model);
   return path;
@@ -153,6 +156,13 @@ Result<Session> Session::Open(const std::string& model, const RuntimeFlags& flag
   const std::string& note = session.model->info().pack_note;
   if (!note.empty()) fprintf(stderr, "lull: repacking the weights: %s\n", note.c_str());
   return session;
+}
+
+Error NotAName(Error error, const std::string& model) {
+  std::error_code ec;
+  if (error.code != ErrorCode::kNotFound || !std::filesystem::exists(model, ec)) return error;
+  return {ErrorCode::kNotFound, "a path, where the name of a model in the store is wanted", model,
+          "`lull list` shows the names; `lull inspect` says what a file holds", 0.0};
 }
 
 Result<std::unique_ptr<Model>> OpenVocabulary(const std::string& model) {

@@ -19,6 +19,9 @@ namespace lull {
 inline constexpr char kActivationTypeHelp[] =
     "q8_0, or q8_k: K-quants at llama.cpp's precision, faster with AMX";
 
+// The flag that sets what a library calls so: "--mem-bw" of "mem_bw".
+std::string FlagOf(std::string name);
+
 // A budget as flags and as a TOML file: --budget, --cpu, ...; each "" where it was not given.
 struct BudgetFlags {
   std::string file;
@@ -60,6 +63,8 @@ ConvertedModels Conversions();
 std::string ResolveFolder(const std::string& model);
 // The path a MODEL argument means; of a folder of safetensors what it is converted to.
 Result<std::string> ResolveModel(const std::string& model);
+// An error of the store about a name, which says so where a path was given instead of one.
+Error NotAName(Error error, const std::string& model);
 // Tokenizer and template alone.
 Result<std::unique_ptr<Model>> OpenVocabulary(const std::string& model);
 

@@ -14,6 +14,7 @@
 #include "convert/hf_rope.h"
 #include "convert/hf_tokenizer.h"
 #include "convert/passage.h"
+#include "formats/file_type.h"
 #include "formats/gguf.h"
 #include "formats/gguf_writer.h"
 
@@ -54,8 +55,8 @@ class Converter {
     LULL_RETURN_IF_ERROR(CheckVocab(vocab));
     LULL_RETURN_IF_ERROR(AddHfTokenizer(folder_, vocab, &writer_));
     for (const auto& [name, target] : targets_) LULL_RETURN_IF_ERROR(AddTarget(name, target));
-    const FloatType* main = FindFloatType(main_type_);
-    if (main != nullptr) writer_.AddUint32("general.file_type", main->file_type);
+    if (const auto type = FindFileType(main_type_); type.has_value())
+      writer_.AddUint32("general.file_type", *type);
     LULL_RETURN_IF_ERROR(Write(path));
     return ConvertSummary{architecture_.gguf, writer_.Tensors().size()};
   }

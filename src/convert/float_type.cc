@@ -7,7 +7,7 @@
 namespace lull {
 namespace {
 
-constexpr FloatType kFloatTypes[] = {{"F32", 0, 0, 4}, {"F16", 1, 1, 2}, {"BF16", 30, 32, 2}};
+constexpr FloatType kFloatTypes[] = {{"F32", 0, 4}, {"F16", 1, 2}, {"BF16", 30, 2}};
 
 }  // namespace
 

@@ -8,9 +8,8 @@
 namespace lull {
 
 struct FloatType {
-  const char* name;  // in both formats
+  const char* name;  // in both formats, and as a file type
   uint32_t type_id;
-  uint32_t file_type;  // general.file_type
   size_t bytes;
 };
 

@@ -5,7 +5,7 @@
 
 #include "engine/model_rep.h"
 #include "kernels/instruction_sets.h"
-#include "model/file_kind.h"
+#include "formats/file_kind.h"
 #include "quant/quant_format.h"
 #include "tokenizer/tokenizer.h"
 
@@ -39,23 +39,32 @@ std::vector<TensorTypeUse> TypesOf(const GgufFile& file, Isa isa) {
   return types;
 }
 
+void ExamineText(const GgufFile& file, Examination* result) {
+  const ExecContext ctx;
+  result->tokenizer_model = StringOr(file, "tokenizer.ggml.model");
+  result->pretokenizer = StringOr(file, "tokenizer.ggml.pre");
+  result->tokenizer = Tokenizer::Create(file, ctx).status();
+  Model::Rep rep;
+  LoadTemplate(file, ctx, &rep);
+  result->has_chat_template = rep.has_chat_template;
+  result->chat_template = rep.chat_status;
+}
+
+void ExamineWeights(const GgufFile& file, Examination* result) {
+  Result<ModelPlan> plan = PlanModel(ExecContext(), file);
+  result->weights = plan.status();
+  if (plan.ok()) result->plan = std::move(*plan);
+}
+
 }  // namespace
 
 Examination Examine(const GgufFile& file, const Kernels& kernels) {
-  const ExecContext ctx;
   Examination result;
-  result.kind = FileKindName(KindOf(file));
+  const FileKind kind = KindOf(file);
+  result.kind = FileKindName(kind);
   result.types = TypesOf(file, kernels.isa);
-  result.tokenizer_model = StringOr(file, "tokenizer.ggml.model");
-  result.pretokenizer = StringOr(file, "tokenizer.ggml.pre");
-  result.tokenizer = Tokenizer::Create(file, ctx).status();
-  Model::Rep rep;
-  LoadTemplate(file, ctx, &rep);
-  result.has_chat_template = rep.has_chat_template;
-  result.chat_template = rep.chat_status;
-  Result<ModelPlan> plan = PlanModel(ctx, file);
-  result.weights = plan.status();
-  if (plan.ok()) result.plan = std::move(*plan);
+  if (kind == FileKind::kModel || kind == FileKind::kVocabulary) ExamineText(file, &result);
+  if (kind == FileKind::kModel) ExamineWeights(file, &result);
   // In the order in which Model::Load comes upon them.
   for (const Status& status : {CheckIsModel(file), result.tokenizer, result.weights}) {
     if (status.ok()) continue;

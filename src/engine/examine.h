@@ -28,7 +28,8 @@ struct Examination {
   std::string kind;  // "model", "adapter", ...: what FileKindName says
   // Whether Model::Load takes it, and with which error it does not; budget and packs left out.
   Status verdict;
-  // Each by itself, whatever the others are. Weights: keys, shapes and types.
+  // Each by itself, whatever the others are. Weights: keys, shapes and types. Ok where a file of
+  // the kind has none: weights of a vocabulary, all three of an adapter.
   Status tokenizer, chat_template, weights;
   bool has_chat_template = false;
   std::string tokenizer_model, pretokenizer;  // as the file names them

@@ -5,7 +5,7 @@
 #include "base/os/os.h"
 #include "engine/model_rep.h"
 #include "formats/gguf.h"
-#include "model/file_kind.h"
+#include "formats/file_kind.h"
 
 namespace lull {
 namespace {

@@ -20,25 +20,36 @@ namespace lull {
 
 // Type ids as stored in files.
 enum class GgufValueType : uint32_t {
-  kUint8 = 0, kInt8 = 1, kUint16 = 2, kInt16 = 3, kUint32 = 4, kInt32 = 5, kFloat32 = 6,
-  kBool = 7, kString = 8, kArray = 9, kUint64 = 10, kInt64 = 11, kFloat64 = 12,
+  kUint8 = 0,
+  kInt8 = 1,
+  kUint16 = 2,
+  kInt16 = 3,
+  kUint32 = 4,
+  kInt32 = 5,
+  kFloat32 = 6,
+  kBool = 7,
+  kString = 8,
+  kArray = 9,
+  kUint64 = 10,
+  kInt64 = 11,
+  kFloat64 = 12,
 };
 
 // One tensor of the directory. dims[0] is the fastest (row length), as in the file.
 struct GgufTensor {
   std::string name;
-  uint32_t type_id = 0;               // ggml type id; meaning is quant/'s business
-  std::vector<uint64_t> dims;         // 1 to 4 entries, each > 0
-  std::span<const uint8_t> data;      // mapped, exactly the bytes that dims and type need
-  uint64_t file_offset = 0;           // of data in its file, for messages
-  int file_index = 0;                 // which part of a split file
+  uint32_t type_id = 0;           // ggml type id; meaning is quant/'s business
+  std::vector<uint64_t> dims;     // 1 to 4 entries, each > 0
+  std::span<const uint8_t> data;  // mapped, exactly the bytes that dims and type need
+  uint64_t file_offset = 0;       // of data in its file, for messages
+  int file_index = 0;             // which part of a split file
 };
 
 // What tells whether a file is still the one that something was derived from.
 struct GgufIdentity {
-  uint64_t file_bytes = 0;     // all parts
-  int64_t modified_ns = 0;     // since 1970, the latest of all parts
-  Sha256Digest headers{};      // of all parts: bytes, time, everything before the tensor data
+  uint64_t file_bytes = 0;  // all parts
+  int64_t modified_ns = 0;  // since 1970, the latest of all parts
+  Sha256Digest headers{};   // of all parts: bytes, time, everything before the tensor data
 };
 
 class GgufFile {
@@ -62,7 +73,7 @@ class GgufFile {
   std::vector<std::string> Keys() const;  // in file order
   Result<uint64_t> GetUint(std::string_view key) const;
   Result<int64_t> GetInt(std::string_view key) const;
-  Result<double> GetFloat(std::string_view key) const;   // f32 or f64
+  Result<double> GetFloat(std::string_view key) const;  // f32 or f64
   Result<bool> GetBool(std::string_view key) const;
   Result<std::string_view> GetString(std::string_view key) const;
   // Arrays: element views into the mapping or copies where the width differs. Checkpoint ctx.
@@ -72,8 +83,8 @@ class GgufFile {
   Result<std::vector<int64_t>> GetIntArray(  // bool and any int type
       std::string_view key, const ExecContext& ctx = ExecContext()) const;
   Result<std::string_view> GetByteArray(std::string_view key) const;  // int8 or uint8, a view
-  Result<std::vector<float>> GetFloatArray(
-      std::string_view key, const ExecContext& ctx = ExecContext()) const;
+  Result<std::vector<float>> GetFloatArray(std::string_view key,
+                                           const ExecContext& ctx = ExecContext()) const;
   std::optional<GgufValueType> TypeOf(std::string_view key) const;
   // Human-readable value, long arrays and strings shortened. For `inspect`.
   std::string Describe(std::string_view key) const;
@@ -97,7 +108,8 @@ class GgufFile {
 // Bytes of one row of `elements` values of a ggml type; error for unknown types or a row length
 // that is not a multiple of the block. The one place that knows file block sizes.
 Result<uint64_t> GgufRowBytes(uint32_t type_id, uint64_t elements);
-const char* GgufTypeName(uint32_t type_id);  // "Q4_1"; "unknown" where unknown
+const char* GgufTypeName(uint32_t type_id);            // "Q4_1"; "unknown" where unknown
+std::string GgufDims(std::span<const uint64_t> dims);  // "[576, 49152]"
 // Text of a file, quoted for messages: control bytes escaped, cut where long.
 std::string GgufQuote(std::string_view text);
 

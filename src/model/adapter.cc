@@ -23,13 +23,6 @@ constexpr const char* kAlphaKey = "adapter.lora.alpha";
 
 size_t AlignUp(size_t n) { return (n + kAlign - 1) / kAlign * kAlign; }
 
-std::string Dims(const GgufTensor& tensor) {
-  std::string text = "[";
-  for (const uint64_t dim : tensor.dims)
-    text += (text.size() > 1 ? ", " : "") + std::to_string(dim);
-  return text + "]";
-}
-
 // The two factors of one tensor's change.
 struct Factors {
   const GgufTensor* a = nullptr;
@@ -148,10 +141,11 @@ class AdapterLoader {
                       b[1] == role.file_rows && a[1] <= kMaxRank;
     if (!fits)
       return Status(ErrorCode::kInvalidModel,
-                    "the factors of " + name + " have shapes " + Dims(*factors.a) + " and " +
-                        Dims(*factors.b) + "; wanted: [" + std::to_string(role.k) +
-                        ", rank] and [rank, " + std::to_string(role.file_rows) +
-                        "], with a rank up to " + std::to_string(kMaxRank),
+                    "the factors of " + name + " have shapes " + GgufDims(factors.a->dims) +
+                        " and " + GgufDims(factors.b->dims) + "; wanted: [" +
+                        std::to_string(role.k) + ", rank] and [rank, " +
+                        std::to_string(role.file_rows) + "], with a rank up to " +
+                        std::to_string(kMaxRank),
                     factors.a->name);
     const auto twice = [target](const Placement& p) { return p.target == target; };
     if (std::any_of(placements_.begin(), placements_.end(), twice))

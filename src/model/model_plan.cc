@@ -1,11 +1,11 @@
 #include "model/model_plan.h"
 
 #include <algorithm>
-#include <map>
 #include <utility>
 #include <variant>
 
 #include "cache/kv_cache.h"
+#include "formats/file_type.h"
 #include "model/hparams_reader.h"
 #include "model/kv_shapes.h"
 
@@ -75,12 +75,6 @@ Status CheckLongRope(const Hparams& h, const std::vector<WeightPlacement>& place
       kFactors);
 }
 
-// Of a matrix.
-int64_t FileBytes(const WeightPlacement& p) {
-  return static_cast<int64_t>(p.k / p.format->block_k * p.format->file_block_bytes * p.rows *
-                              p.slices);
-}
-
 ModelInfo Describe(const GgufFile& file, const Architecture& architecture, const Hparams& h,
                    const std::vector<WeightPlacement>& placements) {
   ModelInfo info;
@@ -92,8 +86,8 @@ ModelInfo Describe(const GgufFile& file, const Architecture& architecture, const
   info.context_tokens = h.context;
   info.num_layers = h.num_layers;
   info.embedding_length = h.embedding;
+  info.file_type = FileTypeOf(file);
   info.file_bytes = static_cast<int64_t>(file.file_bytes());
-  std::map<std::string, int64_t> bytes_of_type;
   const bool tied = !HasOutputMatrix(placements);
   for (const WeightPlacement& p : placements) {
     const size_t active = ActiveSlices(p, h, tied);
@@ -101,12 +95,6 @@ ModelInfo Describe(const GgufFile& file, const Architecture& architecture, const
     info.macs_per_token += static_cast<int64_t>(p.rows * p.k * active);
     info.parameters += static_cast<int64_t>(p.k * p.rows * p.slices);
     info.weight_bytes += static_cast<int64_t>(p.bytes());
-    if (p.format != nullptr) bytes_of_type[p.format->name] += FileBytes(p);
-  }
-  int64_t most = 0;
-  for (const auto& [type, bytes] : bytes_of_type) {
-    if (bytes > most) info.file_type = type;
-    most = std::max(most, bytes);
   }
   for (const LayerPlan& layer : h.layers)
     if (!IsRecurrent(layer.mixer) && layer.window == 0 && layer.kv_source < 0)

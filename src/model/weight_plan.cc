@@ -52,12 +52,6 @@ std::string TensorName(const TensorSpec& spec, int64_t layer) {
   return name;
 }
 
-std::string Shape(const std::vector<uint64_t>& dims) {
-  std::string text = "[";
-  for (size_t i = 0; i < dims.size(); ++i) text += (i ? ", " : "") + std::to_string(dims[i]);
-  return text + "]";
-}
-
 // Matches the architecture's tensor table against the file.
 class WeightPlanner {
  public:
@@ -117,8 +111,8 @@ class WeightPlanner {
     while (have.size() > want.size() && have.back() == 1) have.pop_back();
     if (have != want)
       return Status(ErrorCode::kInvalidModel,
-                    "the tensor " + name + " has shape " + Shape(tensor->dims) +
-                        ", but the file's configuration asks for " + Shape(want),
+                    "the tensor " + name + " has shape " + GgufDims(tensor->dims) +
+                        ", but the file's configuration asks for " + GgufDims(want),
                     name);
     WeightPlacement p;
     p.spec = &spec;

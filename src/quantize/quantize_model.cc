@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/thread_pool.h"
+#include "formats/file_kind.h"
 #include "formats/gguf_writer.h"
 #include "quantize/quantize.h"
 
@@ -172,6 +173,7 @@ GgufWriter::RowSource Unchanged(const GgufFile& file, const GgufTensor& tensor) 
 }  // namespace
 
 Result<QuantizePlan> PlanQuantize(const GgufFile& file, const QuantizeOptions& options) {
+  LULL_RETURN_IF_ERROR(CheckIsModel(file));
   QuantizePlan plan;
   LULL_ASSIGN_OR_RETURN(plan.choices, ChooseTypes(file, options.types));
   for (const TensorChoice& choice : plan.choices.tensors) {

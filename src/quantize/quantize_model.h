@@ -31,7 +31,8 @@ struct QuantizePlan {
   std::vector<std::string> without_importance;
 };
 
-// What WriteQuantized would do. The plan points into the file. Errors: those of ChooseTypes;
+// What WriteQuantized would do. The plan points into the file. Errors: those of
+// CheckIsModel and ChooseTypes;
 // kInvalidInput where the importances are another model's.
 Result<QuantizePlan> PlanQuantize(const GgufFile& file, const QuantizeOptions& options);
 

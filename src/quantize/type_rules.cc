@@ -5,6 +5,8 @@
 #include <cstring>
 #include <regex>
 
+#include "formats/file_type.h"
+
 namespace lull {
 namespace {
 
@@ -18,8 +20,7 @@ enum class Layers {
 };
 
 struct TypeMix {
-  const char* name;
-  uint32_t file_type;     // general.file_type
+  const char* name;       // of a file type too
   const char* main;       // of every matrix for which nothing else stands here
   const char* sensitive;  // of value, attention output and down projections
   const char* chosen;     // of value and down projections in some layers
@@ -29,30 +30,30 @@ struct TypeMix {
 };
 
 constexpr TypeMix kMixes[] = {
-    {"F32", 0, "F32", "F32", "F32", Layers::kNone, "F32", "F32"},
-    {"F16", 1, "F16", "F16", "F16", Layers::kNone, "F16", "F16"},
-    {"BF16", 32, "BF16", "BF16", "BF16", Layers::kNone, "BF16", "BF16"},
-    {"Q8_0", 7, "Q8_0", "Q8_0", "Q8_0", Layers::kNone, "Q8_0", "Q8_0"},
-    {"Q6_K", 18, "Q6_K", "Q6_K", "Q6_K", Layers::kNone, "Q6_K", "Q6_K"},
-    {"Q5_K_M", 17, "Q5_K", "Q5_K", "Q6_K", Layers::kMany, "Q5_K", "Q6_K"},
-    {"Q5_K_S", 16, "Q5_K", "Q5_K", "Q5_K", Layers::kNone, "Q5_K", "Q6_K"},
-    {"Q5_1", 9, "Q5_1", "Q5_1", "Q5_1", Layers::kNone, "Q5_1", "Q6_K"},
-    {"Q5_0", 8, "Q5_0", "Q5_0", "Q5_0", Layers::kNone, "Q5_0", "Q6_K"},
-    {"Q4_K_M", 15, "Q4_K", "Q4_K", "Q6_K", Layers::kMany, "Q4_K", "Q6_K"},
-    {"Q4_K_S", 14, "Q4_K", "Q4_K", "Q5_K", Layers::kFirst, "Q4_K", "Q6_K"},
-    {"Q4_1", 3, "Q4_1", "Q4_1", "Q4_1", Layers::kNone, "Q4_1", "Q6_K"},
-    {"Q4_0", 2, "Q4_0", "Q4_0", "Q4_0", Layers::kNone, "Q4_0", "Q6_K"},
-    {"IQ4_NL", 25, "IQ4_NL", "IQ4_NL", "Q5_K", Layers::kFirst, "IQ4_NL", "Q6_K"},
-    {"IQ4_XS", 30, "IQ4_XS", "IQ4_XS", "Q5_K", Layers::kFirst, "IQ4_XS", "Q6_K"},
-    {"MXFP4", 38, "MXFP4", "MXFP4", "MXFP4", Layers::kNone, "Q8_0", "Q8_0"},
-    {"Q3_K_L", 13, "Q3_K", "Q5_K", "Q5_K", Layers::kNone, "Q3_K", "Q6_K"},
-    {"Q3_K_M", 12, "Q3_K", "Q4_K", "Q5_K", Layers::kFirst, "Q3_K", "Q6_K"},
-    {"Q3_K_S", 11, "Q3_K", "Q3_K", "Q4_K", Layers::kFirst, "Q3_K", "Q6_K"},
-    {"Q2_K", 10, "Q2_K", "Q3_K", "Q4_K", Layers::kMany, "Q2_K", "Q6_K"},
-    {"Q2_0", 41, "Q2_0", "Q2_0", "Q2_0", Layers::kNone, "Q4_K", "Q6_K"},
-    {"TQ2_0", 37, "TQ2_0", "TQ2_0", "TQ2_0", Layers::kNone, "Q4_K", "Q6_K"},
-    {"TQ1_0", 36, "TQ1_0", "TQ1_0", "TQ1_0", Layers::kNone, "Q4_K", "Q6_K"},
-    {"Q1_0", 40, "Q1_0", "Q1_0", "Q1_0", Layers::kNone, "Q4_K", "Q6_K"},
+    {"F32", "F32", "F32", "F32", Layers::kNone, "F32", "F32"},
+    {"F16", "F16", "F16", "F16", Layers::kNone, "F16", "F16"},
+    {"BF16", "BF16", "BF16", "BF16", Layers::kNone, "BF16", "BF16"},
+    {"Q8_0", "Q8_0", "Q8_0", "Q8_0", Layers::kNone, "Q8_0", "Q8_0"},
+    {"Q6_K", "Q6_K", "Q6_K", "Q6_K", Layers::kNone, "Q6_K", "Q6_K"},
+    {"Q5_K_M", "Q5_K", "Q5_K", "Q6_K", Layers::kMany, "Q5_K", "Q6_K"},
+    {"Q5_K_S", "Q5_K", "Q5_K", "Q5_K", Layers::kNone, "Q5_K", "Q6_K"},
+    {"Q5_1", "Q5_1", "Q5_1", "Q5_1", Layers::kNone, "Q5_1", "Q6_K"},
+    {"Q5_0", "Q5_0", "Q5_0", "Q5_0", Layers::kNone, "Q5_0", "Q6_K"},
+    {"Q4_K_M", "Q4_K", "Q4_K", "Q6_K", Layers::kMany, "Q4_K", "Q6_K"},
+    {"Q4_K_S", "Q4_K", "Q4_K", "Q5_K", Layers::kFirst, "Q4_K", "Q6_K"},
+    {"Q4_1", "Q4_1", "Q4_1", "Q4_1", Layers::kNone, "Q4_1", "Q6_K"},
+    {"Q4_0", "Q4_0", "Q4_0", "Q4_0", Layers::kNone, "Q4_0", "Q6_K"},
+    {"IQ4_NL", "IQ4_NL", "IQ4_NL", "Q5_K", Layers::kFirst, "IQ4_NL", "Q6_K"},
+    {"IQ4_XS", "IQ4_XS", "IQ4_XS", "Q5_K", Layers::kFirst, "IQ4_XS", "Q6_K"},
+    {"MXFP4", "MXFP4", "MXFP4", "MXFP4", Layers::kNone, "Q8_0", "Q8_0"},
+    {"Q3_K_L", "Q3_K", "Q5_K", "Q5_K", Layers::kNone, "Q3_K", "Q6_K"},
+    {"Q3_K_M", "Q3_K", "Q4_K", "Q5_K", Layers::kFirst, "Q3_K", "Q6_K"},
+    {"Q3_K_S", "Q3_K", "Q3_K", "Q4_K", Layers::kFirst, "Q3_K", "Q6_K"},
+    {"Q2_K", "Q2_K", "Q3_K", "Q4_K", Layers::kMany, "Q2_K", "Q6_K"},
+    {"Q2_0", "Q2_0", "Q2_0", "Q2_0", Layers::kNone, "Q4_K", "Q6_K"},
+    {"TQ2_0", "TQ2_0", "TQ2_0", "TQ2_0", Layers::kNone, "Q4_K", "Q6_K"},
+    {"TQ1_0", "TQ1_0", "TQ1_0", "TQ1_0", Layers::kNone, "Q4_K", "Q6_K"},
+    {"Q1_0", "Q1_0", "Q1_0", "Q1_0", Layers::kNone, "Q4_K", "Q6_K"},
 };
 constexpr struct {
   const char* name;
@@ -152,7 +153,7 @@ class Chooser {
       LULL_ASSIGN_OR_RETURN(chooser.embedding_, FindType(rules.embedding_type, "embedding_type"));
     }
     for (const TypeRules::ForNames& rule : rules.for_names)
-      LULL_RETURN_IF_ERROR(chooser.AddPattern(rule));
+      LULL_RETURN_IF_ERROR(chooser.AddPattern(rule, file));
     chooser.tied_head_ = file.FindTensor("output.weight") == nullptr;
     for (const GgufTensor& tensor : file.tensors()) {
       chooser.num_layers_ = std::max(chooser.num_layers_, LayerOf(tensor.name) + 1);
@@ -161,7 +162,7 @@ class Chooser {
     return chooser;
   }
 
-  uint32_t file_type() const { return mix_->file_type; }
+  uint32_t file_type() const { return FindFileType(mix_->name).value_or(0); }
 
   Result<TensorChoice> Choose(const GgufTensor& tensor) const {
     TensorChoice choice;
@@ -202,7 +203,7 @@ class Chooser {
     const QuantFormat* format;
   };
 
-  Status AddPattern(const TypeRules::ForNames& rule) {
+  Status AddPattern(const TypeRules::ForNames& rule, const GgufFile& file) {
     LULL_ASSIGN_OR_RETURN(const QuantFormat* format, FindType(rule.type, "tensor_type"));
     try {
       patterns_.push_back({std::regex(rule.pattern), format});
@@ -211,13 +212,22 @@ class Chooser {
                     "not a pattern: " + GgufQuote(rule.pattern) + ": " + error.what(),
                     "tensor_type", "for example ffn_down=Q6_K");
     }
-    return Status();
+    if (std::ranges::any_of(file.tensors(), [this](const GgufTensor& tensor) {
+          return Fits(patterns_.back(), tensor.name);
+        }))
+      return Status();
+    return Status(ErrorCode::kUsage, "no tensor's name fits " + GgufQuote(rule.pattern),
+                  "tensor_type", "`lull inspect --tensors` lists the names");
+  }
+
+  static bool Fits(const Pattern& pattern, const std::string& name) {
+    if (name.size() > kMaxMatchedName) return false;  // the matcher recurses
+    return std::regex_search(name, pattern.regex);
   }
 
   const Pattern* PatternOf(const std::string& name) const {
-    if (name.size() > kMaxMatchedName) return nullptr;  // the matcher recurses
     for (const Pattern& pattern : patterns_)
-      if (std::regex_search(name, pattern.regex)) return &pattern;
+      if (Fits(pattern, name)) return &pattern;
     return nullptr;
   }
 

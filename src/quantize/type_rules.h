@@ -41,8 +41,8 @@ struct TypeChoices {
 // they are. Rows that a type's blocks do not divide take a type that does. That one, and what a mix
 // adds to its main type, are left out where they are wider than what the file has.
 //
-// kUsage for unknown types and patterns that are none; kUnsupported where a matrix has a type that
-// cannot be read.
+// kUsage for unknown types, and patterns that are none or that no tensor's name fits; kUnsupported
+// where a matrix has a type that cannot be read.
 Result<TypeChoices> ChooseTypes(const GgufFile& file, const TypeRules& rules);
 
 // All names that TypeRules::type may have, for help and messages.

@@ -40,6 +40,12 @@ bool IsScale(const Json& value) {
 
 }  // namespace
 
+std::string ServedAdapter::file_name() const {
+  const size_t end = path.find_last_not_of('/') + 1;  // a folder's path may end in one
+  const size_t slash = path.find_last_of('/', end == 0 ? 0 : end - 1);
+  return path.substr(slash + 1, end - slash - 1);
+}
+
 Status ServedAdapters::Add(const Model& model, const std::string& name, const std::string& path,
                            double scale) {
   LULL_RETURN_IF_ERROR(CheckName(name));

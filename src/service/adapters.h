@@ -26,6 +26,8 @@ struct ServedAdapter {
   double scale = 0.0;  // for requests that say nothing of adapters
   int64_t rank = 0, bytes = 0;
   std::shared_ptr<const Adapter> adapter;  // null: to be loaded anew, its model was
+
+  std::string file_name() const;  // the path's last part: where it lies is the server's business
 };
 
 inline constexpr size_t kMaxServedAdapters = 256;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "chat/chat_template.h"
+#include "formats/file_type.h"
 #include "formats/gguf.h"
 #include "service/chat_prompt.h"
 
@@ -17,14 +18,6 @@ std::string TextOr(const GgufFile& file, const std::string& key, const std::stri
 int64_t IntOr(const GgufFile& file, const std::string& key, int64_t fallback) {
   const Result<int64_t> value = file.GetInt(key);
   return value.ok() ? *value : fallback;
-}
-
-std::string MainType(const GgufFile& file) {
-  std::map<uint32_t, uint64_t> bytes;
-  for (const GgufTensor& tensor : file.tensors()) bytes[tensor.type_id] += tensor.data.size();
-  const auto most = std::max_element(
-      bytes.begin(), bytes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
-  return most == bytes.end() ? "" : GgufTypeName(most->first);
 }
 
 int64_t Parameters(const GgufFile& file) {
@@ -89,7 +82,7 @@ Result<ModelCard> ReadModelCard(const std::string& path, bool arrays, const Exec
   LULL_ASSIGN_OR_RETURN(const auto file, GgufFile::Open(path, ctx));
   ModelCard card;
   card.architecture = TextOr(*file, "general.architecture", "");
-  card.file_type = MainType(*file);
+  card.file_type = FileTypeOf(*file);
   card.chat_template = TextOr(*file, kTemplate, "");
   card.license = TextOr(*file, "general.license", "");
   card.parameters = Parameters(*file);

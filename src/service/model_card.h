@@ -17,7 +17,7 @@ namespace lull {
 
 struct ModelCard {
   std::string architecture;   // "llama"
-  std::string file_type;      // "Q4_1": the type that holds most bytes
+  std::string file_type;      // "Q4_K_M": formats/file_type.h
   std::string chat_template;  // "" where the file has none
   std::string license;
   int64_t parameters = 0;

@@ -61,6 +61,8 @@ class ModelHub {
   // What is loaded now, the server's own first.
   virtual std::vector<ModelResidency> Residents() const = 0;
   std::vector<ServedModelPtr> Loaded() const;
+  // The server's own, loaded or not; "" where it has none.
+  virtual std::string own_name() const = 0;
   // Of all engines, those of unloaded models included: counters never fall.
   virtual EngineStats stats() const;
   // As soon as nobody uses it; false where no such model is loaded.
@@ -79,6 +81,7 @@ class SingleModelHub : public ModelHub {
   using ModelHub::Acquire;
   void Acquire(const ModelQuery&, AcquireFn fn) override { fn(served_); }
   std::vector<ModelResidency> Residents() const override { return {{served_, false, -1}}; }
+  std::string own_name() const override { return served_->id; }
   bool Unload(const std::string&) override { return false; }
 
  private:

@@ -434,6 +434,8 @@ std::vector<ModelResidency> OnDemandHub::Residents() const {
   return residents;
 }
 
+std::string OnDemandHub::own_name() const { return core_->options.own; }
+
 EngineStats OnDemandHub::stats() const {
   std::lock_guard<std::mutex> lock(core_->mutex);
   EngineStats sum = core_->retired;

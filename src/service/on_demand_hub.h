@@ -36,6 +36,7 @@ class OnDemandHub : public ModelHub {
   using ModelHub::Acquire;
   void Acquire(const ModelQuery& query, AcquireFn fn) override;
   std::vector<ModelResidency> Residents() const override;
+  std::string own_name() const override;
   EngineStats stats() const override;
   bool Unload(const std::string& name) override;
   // From now on nothing is acquired: when this returns, no callback gets a model any more (those

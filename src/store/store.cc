@@ -159,7 +159,7 @@ Result<std::string> Store::Resolve(const std::string& model) const {
     return Status(ErrorCode::kNotFound, "a file of the model is gone", model, "lull pull " + model);
   if (fs::exists(model, ec))
     return Status(ErrorCode::kInvalidInput, "not a regular file", model,
-                  "give the path of a GGUF file");
+                  "give the path of a GGUF file, or of a folder with config.json and safetensors");
   return stored.error();
 }
 

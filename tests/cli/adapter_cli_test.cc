@@ -53,6 +53,36 @@ TEST(AdapterCli, WhatIsRefused) {
   fails("--lora-scaled " + base + ":much", "PATH:SCALE");
 }
 
+TEST(AdapterCli, ServeRefusesByFlag) {
+  const TemporaryDirectory directory;
+  const std::string base = directory.File("tiny.gguf"), adapter = directory.File("adapter.gguf");
+  ASSERT_TRUE(WriteTinyModel({.ctx = 256}, base).ok());
+  ASSERT_TRUE(WriteTinyAdapter(base, {}, adapter).ok());
+  const auto where = [&](const std::string& args) {
+    const Output output = RunLull("serve " + args + " --port 0 --json -t 1");
+    EXPECT_NE(output.exit_code, 0);
+    return output.json()["error"].value("where", "");
+  };
+  EXPECT_EQ(where(base + " --lora-folder " + directory.File("none")), "--lora-folder");
+  EXPECT_EQ(where(base + " --lora-folder " + adapter), "--lora-folder");
+  EXPECT_EQ(where(base + " --lora-modules a=" + adapter + " --lora-modules a=" + adapter),
+            "--lora-modules");
+  EXPECT_EQ(where(base + " --lora " + adapter + " --lora " + adapter), "--lora");
+  EXPECT_EQ(where("--lora " + adapter), "--lora");
+}
+
+TEST(AdapterCli, AFolderOfPeftsIsNoModel) {
+  const TemporaryDirectory directory;
+  const std::string folder = directory.File("peft");
+  fs::create_directory(folder);
+  std::ofstream(fs::path(folder) / "adapter_config.json") << "{}";
+  for (const std::string& args : {"run " + folder + " hello", "inspect " + folder}) {
+    const auto error = RunLull(args + " --json").json()["error"];
+    EXPECT_EQ(error["code"], "unsupported");
+    EXPECT_NE(error["hint"].get<std::string>().find("--lora"), std::string::npos);
+  }
+}
+
 TEST(AdapterCli, OnlyFilesBelowTheFolderAreFound) {
   const TemporaryDirectory directory;
   const fs::path folder = directory.File("adapters"), outside = directory.File("secret.gguf");

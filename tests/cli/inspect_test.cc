@@ -189,6 +189,8 @@ TEST_F(InspectTest, AdaptersAndImportanceMatricesAreNamed) {
   EXPECT_EQ(said["kind"], "adapter");
   EXPECT_EQ(said["error"]["message"], "the file is an adapter, not a model");
   EXPECT_EQ(said["error"], RunError(adapter));
+  for (const char* part : {"weights", "tokenizer", "chat_template"})
+    EXPECT_TRUE(said[part].is_null()) << part;  // it need not have them
 
   ImportanceMatrix matrix;
   matrix.tensors["blk.0.attn_q.weight"] = {{1.0f, 2.0f}, {3.0f}};

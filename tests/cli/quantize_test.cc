@@ -9,10 +9,12 @@
 #include <thread>
 
 #include "formats/gguf.h"
+#include "quantize/importance.h"
 #include "tests/cli/lull_process.h"
 #include "tests/support/hf_folder_writer.h"
 #include "tests/support/random_weights.h"
 #include "tests/support/raw_gguf.h"
+#include "tests/support/tiny_adapter.h"
 #include "tests/support/tiny_model.h"
 
 namespace lull {
@@ -154,6 +156,12 @@ TEST_F(Quantize, RefusesWhatItShould) {
     EXPECT_EQ(
         Lull("imatrix " + model + " --text " + File("text") + " --ctx 32 --out " + input).exit_code,
         2);
+  // A pattern that fits nothing is a slip of the pen, and the error names the flag.
+  EXPECT_EQ(Lull("quantize " + model + " " + out + " --type Q8_0 --tensor-type ffn_dwn=Q6_K -t 1")
+                .json()["error"]["where"],
+            "--tensor-type");
+  EXPECT_EQ(Lull("quantize " + model + " " + out + " --type Q9_0 -t 1").json()["error"]["where"],
+            "--type");
   EXPECT_EQ(Files(), files);
   const Output dry = Lull("quantize " + model + " --type Q4_0 --dry-run");
   EXPECT_EQ(dry.exit_code, 0);
@@ -163,6 +171,20 @@ TEST_F(Quantize, RefusesWhatItShould) {
   const auto file = GgufFile::Open(out);
   EXPECT_STREQ(GgufTypeName((*file)->FindTensor("blk.0.ffn_down.weight")->type_id), "Q8_0");
   EXPECT_STREQ(GgufTypeName((*file)->FindTensor("blk.0.ffn_up.weight")->type_id), "Q4_0");
+}
+
+TEST_F(Quantize, OnlyModelsAreQuantised) {
+  ASSERT_TRUE(WriteTinyAdapter(File("tiny.gguf"), {}, File("adapter.gguf")).ok());
+  ImportanceMatrix matrix;
+  matrix.tensors["blk.0.attn_q.weight"] = {{1.0f, 2.0f}, {3.0f}};
+  ASSERT_TRUE(matrix.Write(File("im.gguf"), /*durable=*/false).ok());
+  for (const char* name : {"adapter", "im"}) {
+    const Output output = Lull("quantize " + File(name + std::string(".gguf")) + " " +
+                               File("out.gguf") + " --type Q8_0 -t 1");
+    EXPECT_EQ(output.exit_code, 3);
+    EXPECT_EQ(output.json()["error"]["code"], "unsupported") << output.text;
+  }
+  EXPECT_FALSE(fs::exists(File("out.gguf")));
 }
 
 }  // namespace

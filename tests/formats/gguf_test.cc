@@ -7,6 +7,7 @@
 #include <cstring>
 #include <limits>
 
+#include "formats/file_type.h"
 #include "formats/gguf_writer.h"
 #include "tests/support/raw_gguf.h"
 
@@ -37,6 +38,23 @@ class GgufTest : public ::testing::Test {
 
   TemporaryDirectory directory_;
 };
+
+TEST_F(GgufTest, TheTypeOfAFileIsWhatItSaysOrWhatMostBytesHave) {
+  const auto type_of = [&](std::optional<uint32_t> file_type) {
+    GgufWriter writer;
+    if (file_type.has_value()) writer.AddUint32("general.file_type", *file_type);
+    writer.AddTensor("a", 0, {32, 1}, Counting(128, 0));  // F32
+    writer.AddTensor("b", 8, {32, 2}, Counting(68, 0));   // Q8_0
+    const auto file = WriteAndOpen(writer);
+    return file == nullptr ? "" : FileTypeOf(*file);
+  };
+  EXPECT_EQ(type_of(15), "Q4_K_M");
+  EXPECT_EQ(type_of(std::nullopt), "F32");
+  EXPECT_EQ(type_of(4711), "F32") << "a number that nobody knows";
+  EXPECT_EQ(FindFileType("Q4_K_M"), 15u);
+  EXPECT_EQ(FindFileType("Q4_K_X"), std::nullopt);
+  EXPECT_STREQ(FileTypeName(4), "") << "a type that is no more";
+}
 
 TEST_F(GgufTest, ScalarsOfEveryType) {
   GgufWriter writer;
@@ -84,7 +102,8 @@ TEST_F(GgufTest, IntegersThatDoNotFitAreErrorsThatNameTheKey) {
   const auto file = WriteAndOpen(writer);
   ASSERT_NE(file, nullptr);
   EXPECT_NE(file->GetUint("minus").status().ToString().find("-7 is negative"), std::string::npos);
-  EXPECT_NE(file->GetUint("minus").error().where.find("'minus' at byte " + std::to_string(file->OffsetOf("minus"))),
+  EXPECT_NE(file->GetUint("minus").error().where.find("'minus' at byte " +
+                                                      std::to_string(file->OffsetOf("minus"))),
             std::string::npos);
   EXPECT_FALSE(file->GetInt("large").ok());
   EXPECT_EQ(file->GetUint("absent").error().code, ErrorCode::kInvalidModel);
@@ -104,9 +123,12 @@ TEST_F(GgufTest, NothingIsConvertedBetweenKinds) {
     EXPECT_FALSE(file->GetUint(key).ok()) << key;
     EXPECT_FALSE(file->GetInt(key).ok()) << key;
   }
-  for (const char* key : {"u32", "flag", "text", "bytes"}) EXPECT_FALSE(file->GetFloat(key).ok()) << key;
-  for (const char* key : {"u32", "f32", "text", "bytes"}) EXPECT_FALSE(file->GetBool(key).ok()) << key;
-  for (const char* key : {"u32", "f32", "flag", "bytes"}) EXPECT_FALSE(file->GetString(key).ok()) << key;
+  for (const char* key : {"u32", "flag", "text", "bytes"})
+    EXPECT_FALSE(file->GetFloat(key).ok()) << key;
+  for (const char* key : {"u32", "f32", "text", "bytes"})
+    EXPECT_FALSE(file->GetBool(key).ok()) << key;
+  for (const char* key : {"u32", "f32", "flag", "bytes"})
+    EXPECT_FALSE(file->GetString(key).ok()) << key;
   for (const char* key : {"u32", "f32", "flag", "text"}) {
     EXPECT_FALSE(file->GetIntArray(key).ok()) << key;
     EXPECT_FALSE(file->ArraySize(key).ok()) << key;
@@ -147,7 +169,8 @@ TEST_F(GgufTest, ArraysOfEveryType) {
   EXPECT_EQ(file->GetIntArray("bool").value(), (Ints{1, 0, 1}));
   EXPECT_EQ(file->GetFloatArray("f32").value(), (std::vector<float>{0.25f, -3.0f}));
   EXPECT_EQ(file->GetFloatArray("f64").value(), (std::vector<float>{0.5f}));
-  EXPECT_EQ(file->GetStringArray("text").value(), (std::vector<std::string_view>{"", "one", "zwei"}));
+  EXPECT_EQ(file->GetStringArray("text").value(),
+            (std::vector<std::string_view>{"", "one", "zwei"}));
   EXPECT_EQ(file->ArraySize("none").value(), 0u);
   EXPECT_EQ(file->Describe("text"), "['', 'one', 'zwei']");
   EXPECT_EQ(file->Describe("f32"), "[0.25, -3]");
@@ -161,7 +184,8 @@ TEST_F(GgufTest, TensorsKeepNameTypeShapeAndBytes) {
   uint64_t asked_rows = 0;
   writer.AddTensor("streamed", 24, {100000, 30}, [&](uint64_t first, uint64_t rows, uint8_t* out) {
     asked_rows += rows;
-    for (uint64_t r = 0; r < rows; ++r) memset(out + r * 100000, static_cast<int>(first + r), 100000);
+    for (uint64_t r = 0; r < rows; ++r)
+      memset(out + r * 100000, static_cast<int>(first + r), 100000);
   });
   for (const uint32_t alignment : {8u, 32u, 4096u}) {
     asked_rows = 0;
@@ -236,12 +260,14 @@ class GgufSplitTest : public GgufTest {
     writer_.set_durable(false);
     writer_.AddString("general.architecture", "llama");
     for (int i = 0; i < 7; ++i)
-      writer_.AddTensor(std::string("t") + std::to_string(i), 24, {40}, Counting(40, static_cast<uint8_t>(i)));
+      writer_.AddTensor(std::string("t") + std::to_string(i), 24, {40},
+                        Counting(40, static_cast<uint8_t>(i)));
     const Status status = writer_.WriteSplit(directory_.File("m"), 3);
     ASSERT_TRUE(status.ok()) << status.ToString();
   }
   std::string Part(int number, int count = 3) {
-    return directory_.File(std::string("m-0000") + std::to_string(number) + "-of-0000" + std::to_string(count) + ".gguf");
+    return directory_.File(std::string("m-0000") + std::to_string(number) + "-of-0000" +
+                           std::to_string(count) + ".gguf");
   }
   // Rewrites one key of one part.
   void SetKey(int number, const std::string& key, uint32_t type_id, const std::string& value) {
@@ -263,7 +289,8 @@ TEST_F(GgufSplitTest, AnyPartOpensTheWhole) {
     EXPECT_EQ((*file)->FindTensor("t6")->data[0], 6);
     EXPECT_EQ((*file)->FindTensor("t6")->file_index, 2);
     EXPECT_EQ((*file)->FindTensor("t0")->file_index, 0);
-    const uint64_t bytes = ReadFileBytes(Part(1)).size() + ReadFileBytes(Part(2)).size() + ReadFileBytes(Part(3)).size();
+    const uint64_t bytes = ReadFileBytes(Part(1)).size() + ReadFileBytes(Part(2)).size() +
+                           ReadFileBytes(Part(3)).size();
     EXPECT_EQ((*file)->file_bytes(), bytes);
   }
 }
@@ -288,7 +315,8 @@ TEST_F(GgufSplitTest, CountAndNameMustAgree) {
   SetKey(1, "split.count", 6, RawBytes(3.0f));
   EXPECT_NE(OpenError(Part(1)).where.find("split.count"), std::string::npos);
   WriteFileBytes(directory_.File("renamed.gguf"), ReadFileBytes(Part(2)));
-  EXPECT_NE(OpenError(directory_.File("renamed.gguf")).hint.find("00001-of-00003"), std::string::npos);
+  EXPECT_NE(OpenError(directory_.File("renamed.gguf")).hint.find("00001-of-00003"),
+            std::string::npos);
   WriteFileBytes(Part(4), ReadFileBytes(Part(2)));
   EXPECT_FALSE(GgufFile::Open(Part(4)).ok());
 }
@@ -316,7 +344,9 @@ TEST_F(GgufTest, WriterRefusesWhatCannotBeRead) {
     EXPECT_FALSE(GgufFile::Open(path).ok()) << "nothing may appear under the name";
     return status.error();
   };
-  EXPECT_NE(refused([](GgufWriter& w) { w.AddTensor("a", 0, {4}, Counting(15, 0)); }).where.find("'a'"), std::string::npos);
+  EXPECT_NE(
+      refused([](GgufWriter& w) { w.AddTensor("a", 0, {4}, Counting(15, 0)); }).where.find("'a'"),
+      std::string::npos);
   refused([](GgufWriter& w) {
     w.AddTensor("a", 0, {1}, Counting(4, 0));
     w.AddTensor("a", 0, {1}, Counting(4, 0));
@@ -325,7 +355,9 @@ TEST_F(GgufTest, WriterRefusesWhatCannotBeRead) {
   refused([](GgufWriter& w) { w.AddTensor("a", 0, {}, Counting(4, 0)); });
   refused([](GgufWriter& w) { w.AddTensor("a", 0, {1, 1, 1, 1, 1}, Counting(4, 0)); });
   refused([](GgufWriter& w) { w.AddTensor("a", 0, {0}, Counting(0, 0)); });
-  refused([](GgufWriter& w) { w.AddTensor("a", 0, {uint64_t{1} << 40, uint64_t{1} << 40}, Counting(4, 0)); });
+  refused([](GgufWriter& w) {
+    w.AddTensor("a", 0, {uint64_t{1} << 40, uint64_t{1} << 40}, Counting(4, 0));
+  });
   refused([](GgufWriter& w) { w.set_alignment(24); });
   refused([](GgufWriter& w) { w.set_version(1); });
   refused([](GgufWriter& w) { w.AddUint8("", 1); });

@@ -6,7 +6,7 @@
 #include <map>
 #include <set>
 
-#include "model/file_kind.h"
+#include "formats/file_kind.h"
 #include "tests/model/model_test_util.h"
 #include "tests/support/tiny_arch.h"
 

@@ -8,8 +8,10 @@
 #include <cstring>
 #include <filesystem>
 #include <limits>
+#include <sstream>
 
 #include "base/thread_pool.h"
+#include "formats/file_type.h"
 #include "formats/gguf_writer.h"
 #include "quantize/quantize.h"
 #include "tests/support/random_weights.h"
@@ -245,7 +247,12 @@ TEST_F(Rules, MixesGiveSomeLayersMore) {
   EXPECT_EQ(value, down);
   EXPECT_EQ(types["output.weight"], "Q6_K");
   EXPECT_EQ(types["token_embd.weight"], "Q4_K");
-  EXPECT_EQ(ChooseTypes(*file, {.type = "q4_k"})->file_type, 15u);
+  const TypeChoices mix = ChooseTypes(*file, {.type = "q4_k"}).value();
+  EXPECT_EQ(mix.file_type, 15u);
+  // Every mix is a type of files: no other has number 0.
+  std::istringstream names(TypeMixNames());
+  for (std::string name; std::getline(names >> std::ws, name, ',');)
+    EXPECT_TRUE(FindFileType(name).has_value()) << name;
   types = Types(*file, {.type = "Q4_K_S"});
   EXPECT_EQ(types["blk.1.ffn_down.weight"], "Q5_K");
   EXPECT_EQ(types["blk.2.ffn_down.weight"], "Q4_K");
@@ -288,6 +295,13 @@ TEST_F(Rules, NamesDecideFirst) {
             ErrorCode::kUsage);
   EXPECT_EQ(ChooseTypes(*file, {.type = "Q4_0", .output_type = "Q4_9"}).status().code(),
             ErrorCode::kUsage);
+  const auto unmatched = ChooseTypes(*file, {.type = "Q4_0", .for_names = {{"ffn_dwn", "F16"}}});
+  EXPECT_EQ(unmatched.status().code(), ErrorCode::kUsage);
+  EXPECT_NE(unmatched.error().message.find("ffn_dwn"), std::string::npos);
+  // One that comes too late fits all the same.
+  EXPECT_TRUE(
+      ChooseTypes(*file, {.type = "Q4_0", .for_names = {{"ffn", "F16"}, {"ffn_down", "F32"}}})
+          .ok());
   const auto unknown = ChooseTypes(*file, {.type = "IQ1_S"});
   EXPECT_EQ(unknown.status().code(), ErrorCode::kUsage);
   EXPECT_NE(unknown.error().hint.find("Q4_K_M"), std::string::npos);

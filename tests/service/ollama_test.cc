@@ -8,11 +8,13 @@
 #include <sstream>
 #include <thread>
 
+#include "service/adapters.h"
 #include "service/endpoint.h"
 #include "service/http/server.h"
 #include "service/ollama/call_collector.h"
 #include "service/on_demand_hub.h"
 #include "tests/service/server_fixture.h"
+#include "tests/support/tiny_adapter.h"
 #include "tests/support/tiny_model.h"
 
 namespace lull {
@@ -128,8 +130,9 @@ class OllamaTest : public ServerFixture {
     EngineOptions engine;
     engine.max_context_tokens = 256;
     engine.kv_pool_tokens = 1024;
-    hub_ = std::make_unique<OnDemandHub>(OnDemandOptions(), *catalog_,
-                                         EngineLoader(*runtime_, engine));
+    OnDemandOptions options;
+    options.own = Own();
+    hub_ = std::make_unique<OnDemandHub>(options, *catalog_, EngineLoader(*runtime_, engine));
     store_worker_ = std::make_unique<Worker>();
     service_.hub = hub_.get();
     service_.store_worker = store_worker_.get();
@@ -145,6 +148,7 @@ class OllamaTest : public ServerFixture {
     server_.reset();
     std::filesystem::remove_all(folder_);
   }
+  virtual std::string Own() const { return ""; }
   void AddToolModel() { ASSERT_TRUE(WriteToolModel(catalog_->PathOf("handy")).ok()); }
   Reply Delete(const std::string& body) { return Ask(RequestText("DELETE", "/api/delete", body)); }
 
@@ -193,6 +197,56 @@ TEST_F(OllamaTest, ShowTellsWhatTheFileSays) {
   EXPECT_EQ(missing.status, 404);
   EXPECT_EQ(missing.json()["error"], "model 'none' not found");
   EXPECT_EQ(Post("/api/show", Json::object()).status, 400);
+}
+
+// With a model of the server's own, and an adapter of it.
+class OllamaAdapterTest : public OllamaTest {
+ protected:
+  std::string Own() const override { return "tiny"; }
+  void SetUp() override {
+    OllamaTest::SetUp();
+    const std::string path = (folder_ / "sql.gguf").string();
+    ASSERT_TRUE(WriteTinyAdapter(catalog_->PathOf("tiny"), {}, path).ok());
+    adapters_ = std::make_unique<ServedAdapters>(
+        [this](const std::string& file, const Model& model) {
+          return Adapter::Load(file, model, *runtime_);
+        },
+        nullptr, nullptr);
+    const auto model = Model::Load(catalog_->PathOf("tiny"), *runtime_);
+    ASSERT_TRUE(model.ok());
+    ASSERT_TRUE(adapters_->Add(**model, "sql", path, 0.0).ok());
+    service_.adapters = adapters_.get();
+  }
+  std::unique_ptr<ServedAdapters> adapters_;
+};
+
+TEST_F(OllamaAdapterTest, AreListedWhetherTheModelIsLoadedOrNot) {
+  const auto check = [&] {
+    const Json models = Get("/v1/models").json()["data"];
+    ASSERT_EQ(models.size(), 4u);
+    EXPECT_EQ(models[0]["id"], "tiny");
+    EXPECT_EQ(models[1]["id"], "sql");
+    EXPECT_EQ(models[1]["root"], "sql.gguf");
+    EXPECT_EQ(models[1]["parent"], "tiny");
+    EXPECT_EQ(Get("/v1/models/sql").status, 200);
+  };
+  check();
+  ASSERT_EQ(Post("/v1/completions", {{"model", "sql"}, {"prompt", "a"}}).status, 200);
+  EXPECT_EQ(Get("/api/ps").json()["models"].size(), 1u);
+  check();
+}
+
+TEST_F(OllamaAdapterTest, AreModelsForClientsOfOllama) {
+  const Json models = Get("/api/tags").json()["models"];
+  ASSERT_EQ(models.size(), 4u);
+  EXPECT_EQ(models[1]["name"], "sql:latest");
+  EXPECT_EQ(models[1]["details"]["parent_model"], "tiny:latest");
+  EXPECT_LT(models[1]["size"], models[0]["size"]);
+  EXPECT_EQ(models[0]["details"]["parent_model"], "");
+  const Json shown = Post("/api/show", {{"model", "sql:latest"}}).json();
+  EXPECT_EQ(shown["details"]["parent_model"], "tiny:latest");
+  EXPECT_EQ(shown["modelfile"], "# served by lull\nFROM tiny\nADAPTER sql.gguf\n");
+  EXPECT_EQ(shown["capabilities"][0], "completion");
 }
 
 TEST_F(OllamaTest, PsShowsWhatIsLoaded) {

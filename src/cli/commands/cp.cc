@@ -1,5 +1,6 @@
 #include "cli/command.h"
 #include "cli/output.h"
+#include "cli/session.h"
 #include "store/store.h"
 
 namespace lull {
@@ -16,7 +17,8 @@ class CpCommand : public Command {
     app.add_option("to", to_, "the other name")->required();
   }
   Status Run() override {
-    LULL_RETURN_IF_ERROR(Store(ModelsFolder()).Copy(from_, to_));
+    const Status copied = Store(ModelsFolder()).Copy(from_, to_);
+    if (!copied.ok()) return NotAName(copied.error(), from_);
     if (json) PrintJson({{"from", from_}, {"to", to_}});
     return Status();
   }

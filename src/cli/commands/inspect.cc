@@ -12,12 +12,6 @@
 namespace lull {
 namespace {
 
-std::string DimsText(const GgufTensor& tensor) {
-  std::string text;
-  for (const uint64_t dim : tensor.dims) text += (text.empty() ? "" : " x ") + std::to_string(dim);
-  return text;
-}
-
 class InspectCommand : public Command {
  public:
   const char* name() const override { return "inspect"; }
@@ -93,7 +87,7 @@ class InspectCommand : public Command {
     if (tensors_)
       for (const GgufTensor& tensor : file.tensors())
         printf("  %-44s %-6s %s\n", tensor.name.c_str(), GgufTypeName(tensor.type_id),
-               DimsText(tensor).c_str());
+               GgufDims(tensor.dims).c_str());
     printf("\n%s", ExaminationText(examination, BestKernels()).c_str());
   }
 

@@ -25,12 +25,6 @@ namespace fs = std::filesystem;
 
 double Mib(uint64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
 
-std::string DimsText(const GgufTensor& tensor) {
-  std::string text;
-  for (const uint64_t dim : tensor.dims) text += (text.empty() ? "" : " x ") + std::to_string(dim);
-  return text;
-}
-
 const char* TypeOf(const TensorChoice& choice) {
   return choice.format != nullptr ? choice.format->name : GgufTypeName(choice.tensor->type_id);
 }
@@ -48,6 +42,13 @@ Result<double> ParseLimit(const std::string& text) {
     return Status(ErrorCode::kUsage, "\"" + text + "\" is no limit", "--max-perplexity-loss",
                   "2% or, as a ratio, 1.02");
   return ratio;
+}
+
+// Of the rules, whose errors name their fields, or of the file.
+Error PlanError(Error error, const GgufFile& file) {
+  if (error.code != ErrorCode::kUsage) return file.Locate(error);
+  error.where = FlagOf(error.where);
+  return error;
 }
 
 // What one measure of both files came to.
@@ -145,8 +146,7 @@ class QuantizeCommand : public Command {
       options_.importances_path = imatrix_;
     }
     const Result<QuantizePlan> plan = PlanQuantize(*file, options_);
-    if (!plan.ok())
-      return plan.error().code == ErrorCode::kUsage ? plan.error() : file->Locate(plan.error());
+    if (!plan.ok()) return PlanError(plan.error(), *file);
     if (dry_run_) {
       PrintPlan(*plan, *file);
       return Status();
@@ -278,8 +278,9 @@ class QuantizeCommand : public Command {
     }
     for (const TensorChoice& choice : plan.choices.tensors)
       printf("%-36s %-20s %6s -> %-6s %9.2f MiB%s%s\n", choice.tensor->name.c_str(),
-             DimsText(*choice.tensor).c_str(), GgufTypeName(choice.tensor->type_id), TypeOf(choice),
-             Mib(choice.result_bytes), choice.note.empty() ? "" : "  ", choice.note.c_str());
+             GgufDims(choice.tensor->dims).c_str(), GgufTypeName(choice.tensor->type_id),
+             TypeOf(choice), Mib(choice.result_bytes), choice.note.empty() ? "" : "  ",
+             choice.note.c_str());
     PrintText(plan, file, nullptr);
   }
 

@@ -27,7 +27,8 @@ class RmCommand : public Command {
       LULL_ASSIGN_OR_RETURN(const int removed, Conversions().Remove(model_));
       if (removed > 0) return Status();
     }
-    LULL_RETURN_IF_ERROR(Store(ModelsFolder()).Remove(model_));
+    const Status removed = Store(ModelsFolder()).Remove(model_);
+    if (!removed.ok()) return NotAName(removed.error(), model_);
     return Conversions().RemoveGone(ModelsFolder());
   }
 

@@ -92,6 +92,7 @@ class ServeCommand : public Command {
     LULL_ASSIGN_OR_RETURN(const Guard guard, guard_.ToGuard(http_));
     LULL_ASSIGN_OR_RETURN(hub_.keep_alive_ms, ParseKeepAliveFlag());
     LULL_ASSIGN_OR_RETURN(const HubOptions origin, HubFlags().ToOptions());
+    LULL_RETURN_IF_ERROR(adapters_.Check(!model_.empty()));
     if (!ResolveFolder(model_).empty()) {
       LULL_ASSIGN_OR_RETURN(model_, ResolveModel(model_));
     }
@@ -148,9 +149,6 @@ class ServeCommand : public Command {
       AnnounceLoad(own->model->info());
       LULL_RETURN_IF_ERROR(adapters_.AddAll(*own->model, adapters.get()));
       service.adapters = adapters.get();
-    } else if (adapters_.any() || !adapters_.folder.empty()) {
-      return Status(ErrorCode::kUsage, "adapters without a model of the server's own", "--lora",
-                    "lull serve MODEL --lora ...");
     }
     manager.KeepTelling(*server, [&hub, &runtime, watch = StepWatch()]() mutable {
       // Pausing for the budget is getting on too.

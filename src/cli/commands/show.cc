@@ -2,6 +2,7 @@
 
 #include "cli/command.h"
 #include "cli/output.h"
+#include "cli/session.h"
 #include "cli/terminal_text.h"
 #include "service/model_card.h"
 #include "store/store.h"
@@ -22,7 +23,9 @@ class ShowCommand : public Command {
   }
 
   Status Run() override {
-    LULL_ASSIGN_OR_RETURN(const StoredModel model, Store(ModelsFolder()).Find(model_));
+    const Result<StoredModel> found = Store(ModelsFolder()).Find(model_);
+    if (!found.ok()) return NotAName(found.error(), model_);
+    const StoredModel& model = *found;
     if (model.path.empty())
       return Status(ErrorCode::kNotFound, "a file of the model is gone", model.name,
                     "lull pull " + model.name);

@@ -21,7 +21,7 @@ Status SendList(Service& service, Responder& responder) {
     for (const ServedAdapter& entry : service.adapters->List())
       list.push_back({{"id", entry.id},
                       {"name", entry.name},
-                      {"path", entry.path.substr(entry.path.find_last_of('/') + 1)},
+                      {"path", entry.file_name()},
                       {"scale", entry.scale},
                       {"rank", entry.rank},
                       {"bytes", entry.bytes}});

@@ -24,20 +24,19 @@ Json Describe(const AvailableModel& file) {
 }
 
 // As vLLM shows them: models whose parent is the one that they adapt.
-Json Describe(const ServedAdapter& entry, const ServedModel& base) {
-  return {{"id", entry.name},
-          {"object", "model"},
-          {"created", base.created_unix_s},
-          {"owned_by", "lull"},
-          {"root", entry.path.substr(entry.path.find_last_of('/') + 1)},
-          {"parent", base.id},
-          {"max_model_len", base.engine->max_context_tokens()}};
+Json Describe(const ServedAdapter& entry, Json base) {
+  base["root"] = entry.file_name();
+  base["parent"] = base["id"];
+  base["id"] = entry.name;
+  return base;
 }
 
-void AddAdapters(const Service& service, const ServedModel& base, std::vector<Json>* models) {
-  if (service.adapters == nullptr || !base.own) return;
+// The model, and behind the server's own what adapts it.
+void Add(const Service& service, const Json& model, std::vector<Json>* models) {
+  models->push_back(model);
+  if (service.adapters == nullptr || model["id"] != service.hub->own_name()) return;
   for (const ServedAdapter& entry : service.adapters->List())
-    models->push_back(Describe(entry, base));
+    models->push_back(Describe(entry, model));
 }
 
 // What is loaded, the server's own first, then what a request could have loaded.
@@ -45,13 +44,12 @@ std::vector<Json> Models(const Service& service) {
   std::vector<Json> models;
   std::set<std::string> names;
   for (const ServedModelPtr& served : service.hub->Loaded()) {
-    models.push_back(Describe(*served));
+    Add(service, Describe(*served), &models);
     names.insert(served->id);
-    AddAdapters(service, *served, &models);
   }
   if (service.catalog == nullptr) return models;
   for (const AvailableModel& file : service.catalog->List())
-    if (names.count(file.name) == 0) models.push_back(Describe(file));
+    if (names.count(file.name) == 0) Add(service, Describe(file), &models);
   return models;
 }
 

@@ -1,6 +1,7 @@
 // Ollama's endpoints that tell what there is: which models, loaded or not, and what they are.
 #include <algorithm>
 
+#include "service/adapters.h"
 #include "service/ollama/ollama.h"
 #include "service/runtime_context.h"
 
@@ -32,6 +33,24 @@ Json TagOf(Service& service, const AvailableModel& model) {
       {"size", model.bytes}, {"digest", model.sha256}, {"details", OllamaDetails(service, model)}};
 }
 
+// As Ollama lists a model made of another one and an adapter, which has no digest of its own.
+Json TagOf(const ServedAdapter& adapter, Json own) {
+  own["details"]["parent_model"] = own["name"];
+  own["name"] = own["model"] = TaggedName(adapter.name);
+  own["size"] = adapter.bytes;
+  own["digest"] = "";
+  return own;
+}
+
+// The model, and behind the server's own what adapts it.
+void AddTags(Service& service, const AvailableModel& model, Json* tags) {
+  const Json tag = TagOf(service, model);
+  tags->push_back(tag);
+  if (service.adapters == nullptr || model.name != service.hub->own_name()) return;
+  for (const ServedAdapter& adapter : service.adapters->List())
+    tags->push_back(TagOf(adapter, tag));
+}
+
 Json ProcessOf(Service& service, const ModelResidency& resident) {
   const ServedModel& served = *resident.served;
   const std::string name = TaggedName(served.id);
@@ -58,15 +77,22 @@ Status Show(Service& service, const HttpRequest& request, Responder& responder) 
   LULL_RETURN_IF_ERROR(fields.Finish());
   if (service.catalog == nullptr)
     return Status(ErrorCode::kNotFound, "model '" + name.substr(0, 200) + "' not found", "model");
-  LULL_ASSIGN_OR_RETURN(const AvailableModel model, service.catalog->Find(name));
+  const std::optional<ServedAdapter> adapter =
+      service.adapters == nullptr ? std::nullopt : service.adapters->Find(name);
+  LULL_ASSIGN_OR_RETURN(
+      const AvailableModel model,
+      service.catalog->Find(adapter.has_value() ? service.hub->own_name() : name));
   LULL_ASSIGN_OR_RETURN(const ModelCard card, verbose ? ReadModelCard(model.path, true, ctx)
                                                       : service.model_cards.Get(model, ctx));
   const std::string license = model.license.empty() ? card.license : model.license;
+  std::string modelfile = "# served by lull\nFROM " + model.name + "\n";
+  if (adapter.has_value()) modelfile += "ADAPTER " + adapter->file_name() + "\n";
+  const std::string parent = adapter.has_value() ? TaggedName(model.name) : "";
   SendJson(responder, {{"license", license},
-                       {"modelfile", "# served by lull\nFROM " + model.name + "\n"},
+                       {"modelfile", modelfile},
                        {"parameters", ""},
                        {"template", card.chat_template},
-                       {"details", OllamaDetails(card)},
+                       {"details", OllamaDetails(card, parent)},
                        {"model_info", card.metadata},
                        {"capabilities", OllamaCapabilities(card)},
                        {"modified_at", ModifiedAt(model)}});
@@ -78,7 +104,7 @@ Status Show(Service& service, const HttpRequest& request, Responder& responder) 
 void HandleOllamaTags(Service& service, const HttpRequest&, ResponderPtr responder) {
   OnWorker(service, *service.worker, responder, [&service, responder] {
     Json models = Json::array();
-    for (const AvailableModel& model : ListModels(service)) models.push_back(TagOf(service, model));
+    for (const AvailableModel& model : ListModels(service)) AddTags(service, model, &models);
     SendJson(*responder, {{"models", std::move(models)}});
     return Status();
   });

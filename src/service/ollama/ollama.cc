@@ -68,8 +68,8 @@ std::string TaggedName(const std::string& name) {
   return name.find(':') == std::string::npos ? name + ":latest" : name;
 }
 
-Json OllamaDetails(const ModelCard& card) {
-  return {{"parent_model", ""},
+Json OllamaDetails(const ModelCard& card, const std::string& parent) {
+  return {{"parent_model", parent},
           {"format", "gguf"},
           {"family", card.architecture},
           {"families", Json::array({card.architecture})},

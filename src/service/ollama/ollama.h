@@ -20,8 +20,8 @@ std::string Rfc3339(std::chrono::system_clock::time_point time);
 std::string ParameterSize(int64_t parameters);
 // With a tag, as clients list and compare it: "smollm2:latest".
 std::string TaggedName(const std::string& name);
-// "details" of a model.
-Json OllamaDetails(const ModelCard& card);
+// "details" of a model; parent: the model that it adapts, with its tag.
+Json OllamaDetails(const ModelCard& card, const std::string& parent = {});
 // "details" of a model file; null fields where it cannot be read.
 Json OllamaDetails(Service& service, const AvailableModel& model);
 // What "capabilities" holds.

@@ -1,4 +1,4 @@
-#include "model/file_kind.h"
+#include "formats/file_kind.h"
 
 #include <string>
 
