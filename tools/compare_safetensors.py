@@ -8,9 +8,11 @@ the logits of a random prompt and of its own greedy continuation, in F32; `lull 
 logits_dump computes the same from that. Exits 1 where the cosine at any position is below --limit, a greedy token
 differs, or the folder with the keys of config.json as older versions of the library wrote them gives another file.
 --defects exchanges what a converter may confuse, and exits 1 where a defect would have passed.
+--adapters has the peft library adapt each of the models in the ways of ADAPTERS and save that, and compares its logits with
+those of what `lull convert --base` makes of it.
 
 Where the packages are not to be imported they are fetched, about 3 GB, into ~/.cache/lull/transformers
-(LULL_TRANSFORMERS: another folder).
+(LULL_TRANSFORMERS: another folder), those of --adapters beside it.
 """
 import argparse
 import filecmp
@@ -23,19 +25,26 @@ import sys
 import tempfile
 
 REQUIREMENTS = ["torch==2.15.0", "transformers==5.23.0", "numpy"]
+PEFT_REQUIREMENTS = ["--no-deps", "peft==0.21.2", "accelerate==1.15.0", "psutil==7.2.2"]  # the rest is there then
 PROMPT, CONTINUATION, VOCAB = 32, 16, 331
 
 
-def provide_packages():
-    folder = pathlib.Path(os.environ.get("LULL_TRANSFORMERS") or pathlib.Path.home() / ".cache/lull/transformers")
+def provide(folder, requirements):
     mark = folder / ".requirements"
-    if not mark.exists() or mark.read_text() != " ".join(REQUIREMENTS):
-        print(f"fetching {' '.join(REQUIREMENTS)} into {folder}", file=sys.stderr, flush=True)
+    if not mark.exists() or mark.read_text() != " ".join(requirements):
+        print(f"fetching {' '.join(requirements)} into {folder}", file=sys.stderr, flush=True)
         subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-cache-dir",
-                        "--upgrade", "--target", folder, *REQUIREMENTS], check=True,
+                        "--upgrade", "--target", folder, *requirements], check=True,
                        env={**os.environ, "PIP_ROOT_USER_ACTION": "ignore"})
-        mark.write_text(" ".join(REQUIREMENTS))
+        mark.write_text(" ".join(requirements))
     sys.path.insert(0, str(folder))
+
+
+def provide_packages(adapters):
+    folder = pathlib.Path(os.environ.get("LULL_TRANSFORMERS") or pathlib.Path.home() / ".cache/lull/transformers")
+    provide(folder, REQUIREMENTS)
+    if adapters:
+        provide(folder.with_name(folder.name + "_peft"), PEFT_REQUIREMENTS)
 
 
 # What the tiny models share: heads of another width than hidden_size / heads, groups of three, an odd vocabulary.
@@ -122,6 +131,18 @@ CASES = {
 }
 
 
+# What peft's LoraConfig is told beside that nothing starts at zero.
+MIXERS = ["q_proj", "k_proj", "v_proj", "o_proj", "in_proj", "out_proj", "x_proj", "q_a_proj", "q_b_proj", "kv_a_proj_with_mqa",
+          "qkv_proj", "in_proj_qkv", "in_proj_z"]
+ADAPTERS = {
+    "every linear module": {"r": 4, "lora_alpha": 8, "target_modules": "all-linear"},
+    "mixers": {"r": 4, "lora_alpha": 8, "target_modules": MIXERS},
+    "mixers of two layers, rsLoRA, patterns": {
+        "r": 3, "lora_alpha": 5, "use_rslora": True, "target_modules": MIXERS, "layers_to_transform": [0, 2],
+        "rank_pattern": {"q_proj": 7, "layers.1.v_proj": 2}, "alpha_pattern": {"v_proj": 9, "layers.2.self_attn.q_proj": 3}},
+}
+
+
 def tokenizer_json():
     """Byte-level pieces without a merge; the ids that are compared do not come from it."""
     printable = [b for b in range(256) if 0x21 <= b <= 0x7E or (b >= 0xA1 and b != 0xAD)]
@@ -145,12 +166,17 @@ def randomize(model, seed):
                 weight.add_(noise * 0.3)
 
 
-def compute(folder, seed):
-    """Ids of a prompt and its greedy continuation, and the logits at every position: of the folder as it was saved."""
+def load_model(folder):
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
     reader = AutoModelForCausalLM if not hasattr(AutoConfig.from_pretrained(folder), "text_config") else AutoModelForImageTextToText
-    model = reader.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+    return reader.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+
+
+def compute(folder, seed):
+    """Ids of a prompt and its greedy continuation, and the logits at every position: of the folder as it was saved."""
+    import torch
+    model = load_model(folder)
     source = random.Random(seed)
     ids = [source.randrange(VOCAB) for _ in range(PROMPT)]
     with torch.no_grad():
@@ -211,12 +237,13 @@ def run(*command):
         raise RuntimeError(f"{pathlib.Path(command[0]).name} exits {result.returncode}: {result.stderr.strip()[-400:]}")
 
 
-def logits_of(args, gguf, ids, work, exact=False):
+def logits_of(args, gguf, ids, work, exact=False, lora=None):
     """exact: by the double-precision pass of the tests, since products with blocks of four bits round activations too."""
     import numpy
     tokens, out = work / "tokens", work / "logits"
     tokens.write_text(" ".join(map(str, ids)))
-    run(args.build / "logits_dump", gguf, tokens, out, *(["--reference"] if exact else ["--kv", "f32"]))
+    run(args.build / "logits_dump", gguf, tokens, out, *(["--reference"] if exact else ["--kv", "f32"]),
+        *(["--lora", lora] if lora else []))
     return numpy.fromfile(out, numpy.float32).reshape(len(ids), -1)[:, :VOCAB].astype(numpy.float64)
 
 
@@ -316,6 +343,68 @@ def measure_defects(args, name, work):
     return passed == 0
 
 
+def adapt(folder, out, ways, ids, seed):
+    """Logits of the folder's model with an adapter of random numbers, which is saved; without it they are others."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    model = get_peft_model(load_model(folder), LoraConfig(**ways, init_lora_weights=False)).eval()
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "lora_" in name:
+                weight.copy_(0.7 * torch.randn(weight.shape, generator=generator) / weight.shape[-1] ** 0.5)
+        adapted = model(torch.tensor([ids]), use_cache=False).logits[0].double().numpy()
+        with model.disable_adapter():
+            plain = model(torch.tensor([ids]), use_cache=False).logits[0].double().numpy()
+    model.save_pretrained(out)
+    return adapted, plain
+
+
+def compare_adapter(args, name, way, work):
+    """A row; its reason says what the peft library has no adapters of, or Lull refuses."""
+    model_type, changes = CASES[name]
+    folder, blocks = work / "Tiny", work / "Blocks"
+    make_folder(folder, model_type, changes, args.seed)
+    if model_type == "gpt_oss":
+        to_blocks(folder, blocks, args.seed)
+    ids = [random.Random(args.seed + i).randrange(VOCAB) for i in range(PROMPT + CONTINUATION)]
+    try:
+        want, plain = adapt(folder, work / "Adapter", ADAPTERS[way], ids, args.seed)
+    except ValueError as error:
+        return {"reason": "peft: " + " ".join(str(error).split())[:100], "good": True}
+    run(args.build / "lull", "convert", blocks if blocks.exists() else folder, "--out", work / "tiny.gguf")
+    if json.loads((work / "Adapter/adapter_config.json").read_text())["target_parameters"]:
+        return {"reason": "refused: experts", "good": refuses(args, work, "target_parameters")}
+    run(args.build / "lull", "convert", work / "Adapter", "--base", work / "tiny.gguf", "--out", work / "lora.gguf")
+    cos = cosines(want, logits_of(args, work / "tiny.gguf", ids, work, lora=work / "lora.gguf"))
+    # Products with blocks of four bits round activations, so that a near-tie of experts may fall otherwise.
+    lowest = float(sorted(cos)[len(cos) // 2] if blocks.exists() else cos.min())
+    return {"cosine": lowest, "to_plain": float(cosines(want, plain).min()),
+            "good": lowest > (0.999 if blocks.exists() else args.limit)}
+
+
+def refuses(args, work, word):
+    try:
+        run(args.build / "lull", "convert", work / "Adapter", "--base", work / "tiny.gguf", "--out", work / "lora.gguf")
+    except RuntimeError as error:
+        return word in str(error)
+    return False
+
+
+def compare_adapters(args, name):
+    good = True
+    for way in ADAPTERS:
+        with tempfile.TemporaryDirectory() as work:
+            try:
+                row = compare_adapter(args, name, way, pathlib.Path(work))
+            except RuntimeError as error:
+                row = {"reason": str(error).replace("\n", " "), "good": False}
+        text = row.get("reason") or f"cosine {row['cosine']:.7f}, of the model without it {row['to_plain']:.4f}"
+        print(f"{name:36} {way:40} {text}{'' if row['good'] else '  WRONG'}", flush=True)
+        good &= row["good"]
+    return good
+
+
 def print_row(args, row):
     if "reason" in row:
         print(f"| {row['folder']} | - | - | {row['reason']} |" if args.table else f"{row['folder']:28} {row['reason']}")
@@ -334,9 +423,10 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--table", action="store_true")
     parser.add_argument("--defects", action="store_true", help="show that seeded defects are caught")
+    parser.add_argument("--adapters", action="store_true", help="compare adapters that the peft library saves")
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(CASES))
     args = parser.parse_args()
-    provide_packages()
+    provide_packages(args.adapters)
     from transformers.utils import logging
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -344,6 +434,9 @@ def main():
     if args.table:
         print("| folder | lowest cosine | greedy tokens | note |\n|---|---|---|---|")
     for name in args.names or CASES:
+        if args.adapters:
+            good &= compare_adapters(args, name)
+            continue
         with tempfile.TemporaryDirectory() as work:
             if args.defects:
                 good &= measure_defects(args, name, pathlib.Path(work))

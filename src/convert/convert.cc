@@ -12,6 +12,7 @@
 #include "convert/hf_config.h"
 #include "convert/hf_folder.h"
 #include "convert/hf_rope.h"
+#include "convert/hf_rows.h"
 #include "convert/hf_tokenizer.h"
 #include "convert/passage.h"
 #include "formats/file_type.h"
@@ -222,50 +223,23 @@ class Converter {
     return Status();
   }
 
-  Status SetTiles(const SafetensorsTensor& source, Rows rows, Passage* passage) const {
-    LULL_ASSIGN_OR_RETURN(const uint64_t keys, config_.Uint("linear_num_key_heads"));
-    LULL_ASSIGN_OR_RETURN(const uint64_t values, config_.Uint("linear_num_value_heads"));
-    LULL_ASSIGN_OR_RETURN(const uint64_t key_width, config_.Uint("linear_key_head_dim"));
-    const uint64_t begin = rows == Rows::kTiledBehindQk ? 2 * keys * key_width : 0;
-    const bool sound = keys > 0 && values > 0 && values % keys == 0 && passage->units_all > begin &&
-                       (passage->units_all - begin) % values == 0;
-    if (!sound)
-      return BadTensor(ErrorCode::kInvalidModel, "not made of the heads that config.json gives",
-                       source.name);
-    passage->tiled_begin = begin;
-    passage->tiled_heads = keys;
-    passage->tiled_each = values / keys;
-    passage->tiled_units = (passage->units_all - begin) / values;
-    return Status();
-  }
-
   // Which units of a matrix, and in which order.
   Status SetRows(const SafetensorsTensor& source, Rows rows, Passage* passage) const {
-    if (rows == Rows::kInterleavedQ || rows == Rows::kInterleavedK) {
-      const uint64_t heads = rows == Rows::kInterleavedQ ? heads_ : kv_heads_;
-      if (passage->units_all != heads * head_dim_)
-        return BadTensor(ErrorCode::kInvalidModel,
-                         std::to_string(passage->units_all) + " rows for " + std::to_string(heads) +
-                             " heads of " + std::to_string(head_dim_),
-                         source.name);
-      if (rope_dims_ != head_dim_)
-        return config_.Unsupported("heads that turn in part", "partial_rotary_factor");
-      passage->head = head_dim_;
-    }
-    if (rows == Rows::kTiledV || rows == Rows::kTiledBehindQk || rows == Rows::kTiledColumns)
-      return SetTiles(source, rows, passage);
     if (rows == Rows::kLatentK || rows == Rows::kLatentV)
       return SetLatentRows(source, rows, passage);
-    const bool halves = rows == Rows::kFirstHalf || rows == Rows::kSecondHalf;
-    const bool in_turn = rows == Rows::kEven || rows == Rows::kOdd;
-    if (halves || in_turn) {
-      if (passage->units_all % 2 != 0)
-        return BadTensor(ErrorCode::kInvalidModel, "an odd number of rows", source.name);
-      passage->units = passage->units_all / 2;
-      passage->step = in_turn ? 2 : 1;
-      if (rows == Rows::kSecondHalf) passage->begin = passage->units;
-      if (rows == Rows::kOdd) passage->begin = 1;
+    HfHeads heads;
+    heads.heads = heads_;
+    heads.kv_heads = kv_heads_;
+    heads.head_dim = head_dim_;
+    if (rows == Rows::kTiledV || rows == Rows::kTiledBehindQk || rows == Rows::kTiledColumns) {
+      LULL_ASSIGN_OR_RETURN(heads.delta_keys, config_.Uint("linear_num_key_heads"));
+      LULL_ASSIGN_OR_RETURN(heads.delta_values, config_.Uint("linear_num_value_heads"));
+      LULL_ASSIGN_OR_RETURN(heads.delta_key_width, config_.Uint("linear_key_head_dim"));
     }
+    const Status status = SetHfRows(heads, rows, passage);
+    if (!status.ok()) return BadTensor(status.code(), status.error().message, source.name);
+    if (passage->head > 0 && rope_dims_ != head_dim_)
+      return config_.Unsupported("heads that turn in part", "partial_rotary_factor");
     return Status();
   }
 

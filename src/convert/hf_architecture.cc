@@ -291,20 +291,8 @@ Status CheckKeys(const HfConfig& config, const HfArchitecture& architecture) {
   return CheckLayerTypes(config, architecture);
 }
 
-bool StartsWithOne(const std::string& name, std::span<const char* const> beginnings) {
-  return std::any_of(beginnings.begin(), beginnings.end(),
-                     [&](const char* beginning) { return name.starts_with(beginning); });
-}
-
 // Leaves what reads text, under the names of a folder that has nothing else.
 void KeepText(const char* text_type, HfFolder* folder) {
-  constexpr const char* kOthers[] = {"model.visual.",       "mtp.",
-                                     "vision_tower.",       "multi_modal_projector.",
-                                     "model.vision_tower.", "model.multi_modal_projector."};
-  const std::pair<std::string_view, std::string_view> kPrefixes[] = {
-      {"language_model.model.", "model."},
-      {"language_model.lm_head.", "lm_head."},
-      {"model.language_model.", "model."}};
   Json text = folder->config["text_config"];
   for (const char* key : {"bos_token_id", "eos_token_id", "pad_token_id", "tie_word_embeddings"})
     if (JsonField(text, key).is_null()) text[key] = JsonField(folder->config, key);
@@ -312,11 +300,7 @@ void KeepText(const char* text_type, HfFolder* folder) {
   folder->config = std::move(text);
   std::map<std::string, const SafetensorsTensor*> kept;
   for (const auto& [name, tensor] : folder->tensors) {
-    if (StartsWithOne(name, kOthers)) continue;
-    std::string inner = name;
-    for (const auto& [outer, plain] : kPrefixes)
-      if (name.starts_with(outer)) inner = std::string(plain) + name.substr(outer.size());
-    kept[inner] = tensor;
+    if (const std::string inner = HfTextName(name); !inner.empty()) kept[inner] = tensor;
   }
   folder->tensors = std::move(kept);
 }
@@ -336,6 +320,21 @@ void AddDefaults(const HfArchitecture& architecture, Json* config) {
 }  // namespace
 }  // namespace hf
 
+std::string HfTextName(const std::string& name) {
+  constexpr const char* kOthers[] = {"model.visual.",       "mtp.",
+                                     "vision_tower.",       "multi_modal_projector.",
+                                     "model.vision_tower.", "model.multi_modal_projector."};
+  constexpr std::pair<std::string_view, std::string_view> kPrefixes[] = {
+      {"language_model.model.", "model."},
+      {"language_model.lm_head.", "lm_head."},
+      {"model.language_model.", "model."}};
+  for (const char* other : kOthers)
+    if (name.starts_with(other)) return "";
+  for (const auto& [outer, plain] : kPrefixes)
+    if (name.starts_with(outer)) return std::string(plain) + name.substr(outer.size());
+  return name;
+}
+
 bool MatchHfName(std::string_view pattern, std::string_view name, std::vector<uint64_t>* numbers) {
   numbers->clear();
   while (!pattern.empty()) {
@@ -354,10 +353,11 @@ bool MatchHfName(std::string_view pattern, std::string_view name, std::vector<ui
   return name.empty();
 }
 
-const HfArchitecture* FindHfArchitectureOf(std::string_view gguf) {
+std::vector<const HfArchitecture*> HfArchitecturesOf(std::string_view gguf) {
+  std::vector<const HfArchitecture*> found;
   for (const HfArchitecture& architecture : hf::kArchitectures)
-    if (gguf == architecture.gguf) return &architecture;
-  return nullptr;
+    if (gguf == architecture.gguf) found.push_back(&architecture);
+  return found;
 }
 
 std::vector<ConvertibleType> ConvertibleTypes() {

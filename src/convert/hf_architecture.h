@@ -3,6 +3,7 @@
 #pragma once
 
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -86,8 +87,11 @@ struct HfArchitecture {
 // something that would change the model's numbers and that is not converted.
 Result<const HfArchitecture*> FindHfArchitecture(HfFolder* folder);
 
-// The first row that becomes this general.architecture; null: none.
-const HfArchitecture* FindHfArchitectureOf(std::string_view gguf);
+// The rows that become this general.architecture: dense and with experts, for example.
+std::vector<const HfArchitecture*> HfArchitecturesOf(std::string_view gguf);
+// What a tensor or module of a folder of several models is called in one that reads text alone; "":
+// it is not of that part.
+std::string HfTextName(const std::string& name);
 // The numbers in the holes of "a.{}.b.{}.c" that make it `name`; false where none do.
 bool MatchHfName(std::string_view pattern, std::string_view name, std::vector<uint64_t>* numbers);
 

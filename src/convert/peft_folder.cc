@@ -13,6 +13,8 @@
 #include "convert/float_type.h"
 #include "convert/hf_architecture.h"
 #include "convert/hf_folder.h"
+#include "convert/hf_rows.h"
+#include "convert/passage.h"
 #include "formats/gguf_writer.h"
 #include "formats/safetensors.h"
 
@@ -52,7 +54,7 @@ class PeftConverter {
     LULL_ASSIGN_OR_RETURN(const auto file, SafetensorsFile::Open(Where(kWeights)));
     LULL_RETURN_IF_ERROR(PairTensors(*file));
     writer_.AddString("general.type", "adapter");
-    writer_.AddString("general.architecture", architecture_->gguf);
+    writer_.AddString("general.architecture", architectures_[0]->gguf);
     writer_.AddString("general.name", fs::path(folder_).filename().string());
     writer_.AddString("adapter.type", "lora");
     writer_.AddFloat32("adapter.lora.alpha", static_cast<float>(alpha_));
@@ -60,7 +62,7 @@ class PeftConverter {
     writer_.set_durable(options_.durable);
     if (options_.progress) writer_.set_progress(options_.progress);
     LULL_RETURN_IF_ERROR(writer_.Write(path));
-    return ConvertSummary{architecture_->gguf, writer_.Tensors().size()};
+    return ConvertSummary{architectures_[0]->gguf, writer_.Tensors().size()};
   }
 
  private:
@@ -81,15 +83,9 @@ class PeftConverter {
       return Unsupported("adapters of type " + GgufQuote(JsonText(config_, "peft_type")) +
                              " are not converted, LORA are",
                          "peft_type");
-    for (const char* key :
-         {"use_dora", "fan_in_fan_out", "lora_bias", "alora_invocation_tokens", "modules_to_save",
-          "trainable_token_indices", "megatron_config", "layer_replication"}) {
-      const Json& value = JsonField(config_, key);
-      const bool idle = value.is_null() || value == false || (value.is_array() && value.empty());
-      if (!idle) return Unsupported("adapters with it are not converted", key);
-    }
+    LULL_RETURN_IF_ERROR(CheckVariants());
     const std::string init = JsonText(config_, "init_lora_weights");
-    for (const char* changed : {"pissa", "olora", "corda", "loftq"})
+    for (const char* changed : {"pissa", "olora", "corda", "loftq", "lora_ga"})
       if (init.starts_with(changed))
         return Unsupported(
             "adapters that were trained beside changed weights (" + init + ") are not converted",
@@ -102,6 +98,29 @@ class PeftConverter {
     LULL_ASSIGN_OR_RETURN(alpha_, Number("lora_alpha", 1e-6, 1e6));
     const Json& rs = JsonField(config_, "use_rslora");
     rslora_ = rs.is_boolean() && rs.get<bool>();
+    return Status();
+  }
+
+  // PEFT names its variants of LoRA use_... or ..._config, so new ones are known as such.
+  Status CheckVariants() const {
+    constexpr std::string_view kHarmless[] = {
+        "use_rslora",    "eva_config",     "corda_config", "lora_ga_config",
+        "loftq_config",  "runtime_config",  // how the factors begin, or where they lie
+        "velora_config",                    // the backward pass alone
+    };
+    // target_parameters: of experts, which have no modules of their own.
+    constexpr std::string_view kOthers[] = {"fan_in_fan_out",          "lora_bias",
+                                            "alora_invocation_tokens", "modules_to_save",
+                                            "trainable_token_indices", "layer_replication",
+                                            "target_parameters"};
+    for (const auto& [key, value] : config_.items()) {
+      const bool idle =
+          value.is_null() || value == false || (value.is_structured() && value.empty());
+      const bool variant = key.starts_with("use_") || key.ends_with("_config");
+      if (idle || std::ranges::find(kHarmless, key) != std::end(kHarmless)) continue;
+      if (variant || std::ranges::find(kOthers, key) != std::end(kOthers))
+        return Unsupported("adapters with it are not converted", key.c_str());
+    }
     return Status();
   }
 
@@ -118,20 +137,18 @@ class PeftConverter {
     return Status();
   }
 
-  // Each entry names a module, and no two the same one.
+  // No two entries name the same module: which comes first counts for PEFT, and is not kept here.
+  // One that names none is passed over, as PEFT does.
   Status CheckUse(const char* key) const {
     const Json& entries = JsonField(config_, key);
     if (!entries.is_object()) return Status();
     std::map<std::string, std::string> named;  // module, by whom
     for (const auto& [pattern, value] : entries.items()) {
-      bool used = false;
       for (const auto& [module, factors] : modules_) {
         if (!Names(pattern, module)) continue;
-        used = true;
         if (!named.emplace(module, pattern).second)
           return Unsupported(GgufQuote(module) + " is named by two entries", key);
       }
-      if (!used) return Unsupported(GgufQuote(pattern) + " names no module of the adapter", key);
     }
     return Status();
   }
@@ -145,22 +162,29 @@ class PeftConverter {
 
   Status ReadBase() {
     LULL_ASSIGN_OR_RETURN(const std::string_view name, base_.GetString("general.architecture"));
-    architecture_ = FindHfArchitectureOf(name);
-    if (architecture_ == nullptr)
+    architectures_ = HfArchitecturesOf(name);
+    if (architectures_.empty())
       return Status(ErrorCode::kUnsupported,
                     "PEFT adapters of " + GgufQuote(name) + " models are not converted", folder_,
                     "convert it with llama.cpp's convert_lora_to_gguf.py");
     const std::string prefix = std::string(name) + ".";
-    LULL_ASSIGN_OR_RETURN(heads_, base_.GetUint(prefix + "attention.head_count"));
-    kv_heads_ = heads_;
-    if (const auto kv = base_.GetUint(prefix + "attention.head_count_kv"); kv.ok()) kv_heads_ = *kv;
-    if (const auto dim = base_.GetUint(prefix + "attention.key_length"); dim.ok()) {
-      head_dim_ = *dim;
-    } else {
-      LULL_ASSIGN_OR_RETURN(const uint64_t width, base_.GetUint(prefix + "embedding_length"));
-      head_dim_ = heads_ == 0 ? 0 : width / heads_;
-    }
+    heads_.heads = UintOr(prefix + "attention.head_count", 0);
+    heads_.kv_heads = UintOr(prefix + "attention.head_count_kv", heads_.heads);
+    const uint64_t width = UintOr(prefix + "embedding_length", 0);
+    heads_.head_dim =
+        UintOr(prefix + "attention.key_length", heads_.heads == 0 ? 0 : width / heads_.heads);
+    heads_.delta_keys = UintOr(prefix + "ssm.group_count", 0);
+    heads_.delta_values = UintOr(prefix + "ssm.time_step_rank", 0);
+    heads_.delta_key_width = UintOr(prefix + "ssm.state_size", 0);
     return Status();
+  }
+
+  // A number of the base; of one for each layer, the largest: some layers have no heads.
+  uint64_t UintOr(const std::string& key, uint64_t fallback) const {
+    if (const auto value = base_.GetUint(key); value.ok()) return *value;
+    const auto values = base_.GetIntArray(key);
+    if (!values.ok() || values->empty()) return fallback;
+    return static_cast<uint64_t>(std::max<int64_t>(0, std::ranges::max(*values)));
   }
 
   Status PairTensors(const SafetensorsFile& file) {
@@ -175,7 +199,9 @@ class PeftConverter {
       if (!known)
         return BadTensor(ErrorCode::kUnsupported,
                          "it is neither lora_A nor lora_B of a module's weight", name);
-      Factors& factors = modules_[name.substr(kPrefix.size(), at - kPrefix.size())];
+      const std::string module = name.substr(kPrefix.size(), at - kPrefix.size());
+      if (HfTextName(module).empty()) continue;  // of images: text is answered the same without it
+      Factors& factors = modules_[module];
       const SafetensorsTensor*& factor = is_a ? factors.a : factors.b;
       if (factor != nullptr)
         return BadTensor(ErrorCode::kInvalidModel, "its module has one already", name);
@@ -188,22 +214,38 @@ class PeftConverter {
     return Status();
   }
 
-  // The row of the table for a module's weight, and the tensor it becomes.
-  const HfTensor* FindRow(const std::string& module, std::string* gguf) const {
-    std::vector<uint64_t> numbers;
-    for (const HfTensor& row : architecture_->tensors) {
-      const bool plain = row.gguf != nullptr && row.values == HfValues::kSame &&
-                         row.shape == HfTensor::Shape::kSame &&
-                         (row.rows == Rows::kAsTheyAre || row.rows == Rows::kInterleavedQ ||
-                          row.rows == Rows::kInterleavedK);
-      if (!plain || !MatchHfName(row.name, module + ".weight", &numbers)) continue;
-      if (numbers.size() > 1) continue;  // an expert's
-      *gguf = row.gguf;
-      if (const size_t hole = gguf->find("{}"); hole != std::string::npos)
-        gguf->replace(hole, 2, std::to_string(numbers[0]));
-      return &row;
+  // A row of a table that takes of a module's weight, and the name of its tensor.
+  struct Piece {
+    const HfTensor* row = nullptr;
+    std::string gguf;
+  };
+
+  // What becomes of a module, where the base has it. Of latent attention's second K and V matrix
+  // nothing: the one of K is turned.
+  std::vector<Piece> FindPieces(const std::string& module) const {
+    for (const HfArchitecture* architecture : architectures_) {
+      std::vector<Piece> pieces;
+      for (const HfTensor& row : architecture->tensors) {
+        std::string gguf = TargetOf(row, module + ".weight");
+        if (!gguf.empty() && base_.FindTensor(gguf) != nullptr)
+          pieces.push_back({&row, std::move(gguf)});
+      }
+      if (!pieces.empty()) return pieces;
     }
-    return nullptr;
+    return {};
+  }
+
+  static std::string TargetOf(const HfTensor& row, const std::string& name) {
+    std::vector<uint64_t> numbers;
+    const bool plain = row.gguf != nullptr && row.values == HfValues::kSame &&
+                       row.shape == HfTensor::Shape::kSame && row.rows != Rows::kLatentK &&
+                       row.rows != Rows::kLatentV;
+    if (!plain || !MatchHfName(row.name, name, &numbers)) return "";
+    std::string gguf = row.gguf;
+    if (numbers.size() > 1 || gguf.find("_exps.") != std::string::npos) return "";
+    if (const size_t hole = gguf.find("{}"); hole != std::string::npos)
+      gguf.replace(hole, 2, std::to_string(numbers[0]));
+    return gguf;
   }
 
   // The value of a pattern's entry that names the module, else the default.
@@ -216,12 +258,11 @@ class PeftConverter {
   }
 
   Status AddModule(const std::string& module, const Factors& factors) {
-    std::string gguf;
-    const HfTensor* row = FindRow(module, &gguf);
-    if (row == nullptr)
+    const std::vector<Piece> pieces = FindPieces(HfTextName(module));
+    if (pieces.empty())
       return BadTensor(ErrorCode::kUnsupported,
-                       std::string("adapters of this module of ") + architecture_->model_type +
-                           " are not converted",
+                       std::string("adapters of this module of ") + architectures_[0]->gguf +
+                           " models are not converted",
                        module);
     if (factors.a == nullptr || factors.b == nullptr)
       return BadTensor(ErrorCode::kInvalidModel, "lora_A or lora_B is missing", module);
@@ -236,51 +277,85 @@ class PeftConverter {
                        module);
     const double alpha = Of(module, "alpha_pattern", alpha_);
     const double wanted = alpha / (rslora_ ? std::sqrt(rank) : rank);
-    uint64_t head = 0;
-    if (row->rows != Rows::kAsTheyAre) {
-      head = head_dim_;
-      const uint64_t heads = row->rows == Rows::kInterleavedQ ? heads_ : kv_heads_;
-      if (b[0] != heads * head || head % 2 != 0)
-        return BadTensor(ErrorCode::kInvalidModel, "not the rows of the model's heads", module);
+    for (const auto& [row, gguf] : pieces) {
+      LULL_RETURN_IF_ERROR(AddA(gguf + ".lora_a", *factors.a, row->rows));
+      LULL_RETURN_IF_ERROR(AddB(gguf + ".lora_b", *factors.b, row->rows, wanted / (alpha_ / rank)));
     }
-    LULL_RETURN_IF_ERROR(Add(gguf + ".lora_a", *factors.a, 1.0, 0));
-    return Add(gguf + ".lora_b", *factors.b, wanted / (alpha_ / rank), head);
+    return Status();
   }
 
-  // head: rows of a head whose halves are interleaved; 0: as they are.
-  Status Add(const std::string& name, const SafetensorsTensor& tensor, double factor,
-             uint64_t head) {
+  // [rank, k]: its columns are those of the weight.
+  Status AddA(const std::string& name, const SafetensorsTensor& tensor, Rows rows) {
+    Passage passage;
+    const uint64_t rank = tensor.shape[0], k = tensor.shape[1];
+    passage.units = passage.units_all = rank;
+    passage.width = k;
+    passage.units_part = rank;
+    if (rows == Rows::kTiledColumns) {
+      const uint64_t heads = std::max<uint64_t>(1, heads_.delta_values);
+      passage.units = passage.units_all = passage.units_each = heads;
+      passage.width = k / heads;
+      passage.units_part = rank * heads;
+      const Status status = SetHfRows(heads_, rows, &passage);
+      if (!status.ok() || k % heads != 0)
+        return BadTensor(ErrorCode::kInvalidModel, "not the columns of the model's heads",
+                         tensor.name);
+    }
+    return Add(name, tensor, {k, rank}, 1.0, std::move(passage));
+  }
+
+  // [rows, rank]: its rows are those of the weight.
+  Status AddB(const std::string& name, const SafetensorsTensor& tensor, Rows rows, double factor) {
+    Passage passage;
+    passage.units = passage.units_all = tensor.shape[0];
+    passage.width = tensor.shape[1];
+    if (rows != Rows::kTiledColumns) {
+      const Status status = SetHfRows(heads_, rows, &passage);
+      if (!status.ok()) return BadTensor(status.code(), status.error().message, tensor.name);
+    }
+    passage.units_part = passage.units;
+    return Add(name, tensor, {passage.width, passage.units}, factor, std::move(passage));
+  }
+
+  Status Add(const std::string& name, const SafetensorsTensor& tensor, std::vector<uint64_t> dims,
+             double factor, Passage passage) {
     const FloatType* type = FindFloatType(tensor.dtype);
     if (type == nullptr)
       return BadTensor(ErrorCode::kUnsupported,
                        "weights of type " + tensor.dtype + " are not converted", tensor.name);
-    const uint64_t rows = tensor.shape[0], width = tensor.shape[1];
-    const auto source = [data = tensor.data, type = *type, width, factor, head](
-                            uint64_t first, uint64_t count, uint8_t* out) {
-      for (uint64_t r = first; r < first + count; ++r) {
-        const uint64_t in_head = head == 0 ? 0 : r % head;
-        const uint64_t from = r - in_head + in_head / 2 + (in_head % 2) * (head / 2);
-        for (uint64_t i = 0; i < width; ++i, out += sizeof(float)) {
-          const float given = LoadFloat(type, &data[(from * width + i) * type.bytes]);
-          const auto value = static_cast<float>(static_cast<double>(given) * factor);
-          memcpy(out, &value, sizeof(float));
-        }
-      }
-    };
-    writer_.AddTensor(name, 0, {width, rows}, source);
+    passage.parts = {tensor.data};
+    passage.from = *type;
+    passage.to = *FindFloatType("F32");
+    passage.overflow = overflow_;
+    const uint64_t width = dims[0];
+    writer_.AddTensor(name, passage.to.type_id, std::move(dims),
+                      [passage, width, factor](uint64_t first, uint64_t count, uint8_t* out) {
+                        passage.Copy(first, count, out);
+                        if (factor != 1.0) Scale(out, count * width, factor);
+                      });
     return Status();
+  }
+
+  static void Scale(uint8_t* values, uint64_t count, double factor) {
+    for (uint64_t i = 0; i < count; ++i, values += sizeof(float)) {
+      float value = 0.0f;
+      memcpy(&value, values, sizeof value);
+      value = static_cast<float>(static_cast<double>(value) * factor);
+      memcpy(values, &value, sizeof value);
+    }
   }
 
   const std::string folder_;
   const GgufFile& base_;
   const ConvertOptions& options_;
   Json config_;
-  const HfArchitecture* architecture_ = nullptr;
-  uint64_t heads_ = 0, kv_heads_ = 0, head_dim_ = 0;
+  std::vector<const HfArchitecture*> architectures_;  // one of which the base was
+  HfHeads heads_;
   double rank_ = 0.0, alpha_ = 0.0;
   bool rslora_ = false;
   std::map<std::string, Factors> modules_;
   GgufWriter writer_;
+  std::shared_ptr<bool> overflow_ = std::make_shared<bool>(false);  // never: factors become F32
 };
 
 }  // namespace

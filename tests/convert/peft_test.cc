@@ -11,6 +11,7 @@
 #include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "tests/support/tiny_adapter.h"
 #include "tests/support/tiny_model.h"
@@ -64,7 +65,8 @@ class PeftTest : public ::testing::Test {
   void SetUp() override { Make("llama"); }
   void TearDown() override { fs::remove_all(folder_); }
 
-  void Make(const std::string& arch) {
+  // A model and a configuration, and no adapter yet.
+  void MakeBase(const std::string& arch) {
     folder_ = fs::path(::testing::TempDir()) / ("lull_peft_" + std::to_string(getpid()));
     fs::remove_all(folder_);
     fs::create_directories(folder_);
@@ -74,9 +76,6 @@ class PeftTest : public ::testing::Test {
     ASSERT_TRUE(WriteTinyModel(spec, base).ok());
     base_ = std::move(GgufFile::Open(base)).value();
     heads_ = base_->GetUint(arch + ".attention.head_count").value();
-    const std::string adapter = (folder_ / "adapter.gguf").string();
-    ASSERT_TRUE(WriteTinyAdapter(base, {}, adapter).ok());
-    adapter_ = std::move(GgufFile::Open(adapter)).value();
     config_ = {{"peft_type", "LORA"},
                {"r", 4},
                {"lora_alpha", 8.0},
@@ -85,6 +84,12 @@ class PeftTest : public ::testing::Test {
                {"modules_to_save", nullptr},
                {"base_model_name_or_path", "x"}};
     tensors_.clear();
+  }
+  void Make(const std::string& arch) {
+    MakeBase(arch);
+    const std::string adapter = (folder_ / "adapter.gguf").string();
+    ASSERT_TRUE(WriteTinyAdapter((folder_ / "base.gguf").string(), {}, adapter).ok());
+    adapter_ = std::move(GgufFile::Open(adapter)).value();
     for (const GgufTensor& tensor : adapter_->tensors()) {
       Matrix matrix{{tensor.dims[1], tensor.dims[0]}, {}};
       matrix.values.resize(tensor.data.size() / 4);
@@ -108,6 +113,30 @@ class PeftTest : public ::testing::Test {
       std::copy_n(&matrix->values[row * width], width, &out[to * width]);
     }
     matrix->values = out;
+  }
+  // Factors of rank 4 whose values count on from 0: A [4, k], B [rows, 4].
+  void AddModule(const std::string& module, uint64_t k, uint64_t rows) {
+    Matrix a{{4, k}, std::vector<float>(4 * k)}, b{{rows, 4}, std::vector<float>(4 * rows)};
+    std::iota(a.values.begin(), a.values.end(), 0.0f);
+    std::iota(b.values.begin(), b.values.end(), 0.0f);
+    tensors_["base_model.model.model.layers.0." + module + ".lora_A.weight"] = std::move(a);
+    tensors_["base_model.model.model.layers.0." + module + ".lora_B.weight"] = std::move(b);
+  }
+  // The rows that a factor of layer 0 was made of; of A the columns. AddModule's.
+  std::vector<uint64_t> Sources(const std::string& name) const {
+    const GgufTensor* tensor = result_->FindTensor("blk.0." + name);
+    std::vector<uint64_t> sources;
+    if (tensor == nullptr) return sources;
+    const bool a = name.ends_with("lora_a");
+    const auto* values = reinterpret_cast<const float*>(tensor->data.data());
+    for (uint64_t i = 0; i < tensor->dims[a ? 0 : 1]; ++i)
+      sources.push_back(static_cast<uint64_t>(values[a ? i : 4 * i]) / (a ? 1 : 4));
+    return sources;
+  }
+  static std::vector<uint64_t> Range(uint64_t begin, uint64_t end) {
+    std::vector<uint64_t> range(end - begin);
+    std::iota(range.begin(), range.end(), begin);
+    return range;
   }
   Status Convert() {
     std::ofstream(folder_ / "adapter_config.json") << config_.dump();
@@ -174,6 +203,13 @@ TEST_F(PeftTest, PatternsOfAlphaAndRank) {
   };
   for (const char* name : {"blk.0.attn_q.weight.lora_b", "blk.0.attn_v.weight.lora_b"})
     EXPECT_EQ(first(*result_, name), first(*adapter_, name) * (name[11] == 'q' ? 2.0f : 1.0f));
+  // As PEFT: what names no module, in a layer that is not adapted perhaps, changes nothing.
+  config_["alpha_pattern"]["layers.7.q_proj"] = 3.0;
+  config_["rank_pattern"]["q_projection"] = 9;
+  fs::remove(Out());
+  ASSERT_TRUE(Convert().ok());
+  EXPECT_EQ(first(*result_, "blk.0.attn_q.weight.lora_b"),
+            2.0f * first(*adapter_, "blk.0.attn_q.weight.lora_b"));
   config_["rank_pattern"] = {{"v_proj", 7}};
   fs::remove(Out());
   ExpectRefused(ErrorCode::kInvalidModel, "rank");
@@ -186,12 +222,15 @@ TEST_F(PeftTest, WhatIsNoPlainLora) {
       {"bias", "all"},
       {"modules_to_save", Json::array({"lm_head"})},
       {"alpha_pattern", {{"layers\\.[0-3]\\..*q_proj", 4}}},
-      {"alpha_pattern", {{"q_projection", 4}}},
       {"alpha_pattern", {{"q_proj", 4}, {"self_attn.q_proj", 8}}},
       {"init_lora_weights", "pissa_niter_16"},
       {"layer_replication", Json::array({0})},
       {"fan_in_fan_out", true},
       {"alora_invocation_tokens", Json::array({1})},
+      {"init_lora_weights", "lora_ga"},
+      {"target_parameters", Json::array({"experts.down_proj"})},
+      {"kasa_config", {{"rank", 1}}},
+      {"use_a_variant_that_is_not_known_yet", true},
   };
   for (const auto& [key, value] : cases) {
     Make("llama");
@@ -243,6 +282,55 @@ TEST_F(PeftTest, TensorsThatAreNotTheModels) {
       },
       ErrorCode::kInvalidModel, "rank");
   with([&] { tensors_.clear(); }, ErrorCode::kInvalidModel, "no tensors");
+}
+
+// A module that is gate and up in one: both take its A, each half of its B.
+TEST_F(PeftTest, AModuleThatBecomesTwoMatrices) {
+  MakeBase("granitehybrid");
+  AddModule("shared_mlp.input_linear", 64, 256);
+  const Status status = Convert();
+  ASSERT_TRUE(status.ok()) << status.ToString();
+  for (const char* name : {"ffn_gate_shexp.weight.lora_a", "ffn_up_shexp.weight.lora_a"})
+    EXPECT_EQ(Sources(name), Range(0, 64)) << name;
+  EXPECT_EQ(Sources("ffn_gate_shexp.weight.lora_b"), Range(0, 128));
+  EXPECT_EQ(Sources("ffn_up_shexp.weight.lora_b"), Range(128, 256));
+}
+
+// Four heads of V of 32, two for each K: GGUF has the first of each K, then the second of each.
+TEST_F(PeftTest, HeadsInAnotherOrder) {
+  MakeBase("qwen35");
+  AddModule("linear_attn.in_proj_qkv", 64, 256);
+  AddModule("linear_attn.in_proj_z", 64, 128);
+  AddModule("linear_attn.out_proj", 128, 64);
+  const Status status = Convert();
+  ASSERT_TRUE(status.ok()) << status.ToString();
+  const auto tiled = [](uint64_t begin) {
+    std::vector<uint64_t> sources;
+    for (const uint64_t head : {0, 2, 1, 3})
+      for (uint64_t i = 0; i < 32; ++i) sources.push_back(begin + 32 * head + i);
+    return sources;
+  };
+  EXPECT_EQ(Sources("attn_gate.weight.lora_b"), tiled(0));
+  EXPECT_EQ(Sources("attn_gate.weight.lora_a"), Range(0, 64));
+  EXPECT_EQ(Sources("ssm_out.weight.lora_a"), tiled(0));
+  EXPECT_EQ(Sources("ssm_out.weight.lora_b"), Range(0, 64));
+  std::vector<uint64_t> behind = Range(0, 128);
+  for (const uint64_t source : tiled(128)) behind.push_back(source);
+  EXPECT_EQ(Sources("attn_qkv.weight.lora_b"), behind);
+}
+
+// Of a folder that reads images too: what is of those changes no answer to text.
+TEST_F(PeftTest, TheTextPartOfSeveralModels) {
+  const Tensors plain = tensors_;
+  tensors_.clear();
+  for (const auto& [name, matrix] : plain)
+    tensors_[name.find("lm_head") != std::string::npos
+                 ? name
+                 : "base_model.model.model.language_model." + name.substr(23)] = matrix;
+  tensors_["base_model.model.model.vision_tower.layers.0.mlp.fc1.lora_A.weight"] = {{1, 2}, {0, 0}};
+  const Status status = Convert();
+  ASSERT_TRUE(status.ok()) << status.ToString();
+  ExpectTheAdapter();
 }
 
 TEST_F(PeftTest, OnlyFoldersWithAConfig) {
