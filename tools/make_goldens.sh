@@ -8,7 +8,8 @@ cd "$(dirname "$0")/.."
 out=${1:-tests}
 export PYTHONPATH=${PYTHONPATH:-$PWD/build/python}
 python3 tools/make_template_goldens.py "$out/chat/goldens"
-python3 tools/make_quant_goldens.py "$out/quant/goldens"
+mapfile -t llama_cpp < <(tools/build_llama_cpp.sh)
+python3 tools/make_quant_goldens.py --ggml "${llama_cpp[0]}/build/bin/libggml-base.so" "$out/quant/goldens"
 mkdir -p "$out/tokenizer/golden"
 for model in smollm2 gemma3-270m; do
   python3 tools/compare_tokenizer.py --oracle build/oracle/tokenize_oracle --seed 7 --count 300 \

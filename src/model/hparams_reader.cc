@@ -14,7 +14,7 @@ constexpr int64_t kMaxLayers = 1024;
 constexpr HparamSpec kCommonHparams[] = {
     {"block_count", &Hparams::num_layers, true, 1, kMaxLayers},
     {"context_length", &Hparams::context, true, 1, 1 << 24},
-    {"embedding_length", &Hparams::embedding, true, 32, 1 << 17, 32},
+    {"embedding_length", &Hparams::embedding, true, 1, 1 << 17},
     {"vocab_size", &Hparams::vocab, false, 1, 1 << 24},
 };
 
@@ -26,11 +26,11 @@ constexpr HparamSpec kLayerNormEpsilon = {"attention.layer_norm_epsilon", &Hpara
 
 // Of architectures that have attention.
 constexpr HparamSpec kAttentionHparams[] = {
-    {"feed_forward_length", &Hparams::ffn_length, true, 32, 1 << 20, 32},
+    {"feed_forward_length", &Hparams::ffn_length, true, 1, 1 << 20},
     {"attention.head_count", &Hparams::num_heads, true, 1, 4096},
     {"attention.head_count_kv", &Hparams::kv_heads, false, 0, 4096},
-    {"attention.key_length", &Hparams::head_dim, false, 16, 1024, 16},
-    {"attention.value_length", &Hparams::value_dim, false, 16, 1024, 16},
+    {"attention.key_length", &Hparams::head_dim, false, 2, 1024, 2},
+    {"attention.value_length", &Hparams::value_dim, false, 2, 1024, 2},
     {"attention.scale", &Hparams::attention_scale, false, 0, 1e4},
     {"rope.freq_base", &Hparams::rope_base, false, 1, 1e12},
     {"rope.dimension_count", &Hparams::rope_dims, false, 2, 1024, 2},
@@ -282,11 +282,11 @@ class Reader {
                               " does not divide, and " + Key("attention.key_length") +
                               " is missing");
       h_.head_dim = h_.embedding / h_.num_heads;
-      if (h_.head_dim % 16 != 0 || h_.head_dim > 1024)
+      if (h_.head_dim % 2 != 0 || h_.head_dim > 1024)
         return Status(ErrorCode::kUnsupported,
                       "heads of " + std::to_string(h_.head_dim) + " values (" +
                           std::to_string(h_.embedding) + " / " + std::to_string(h_.num_heads) +
-                          ") are not supported: a multiple of 16 up to 1024 is",
+                          ") are not supported: an even number up to 1024 is",
                       heads);
     }
     if (h_.value_dim == 0) h_.value_dim = h_.head_dim;
@@ -296,11 +296,10 @@ class Reader {
                         std::to_string(h_.value_dim) + " values differ, which is not supported",
                     Key("attention.value_length"));
     const int64_t q_dim = h_.num_heads * h_.head_dim;
-    const bool whole_blocks = q_dim % 32 == 0 || architecture_.latent_attention;
-    if (!whole_blocks || q_dim > (int64_t{1} << 20))
+    if (q_dim > (int64_t{1} << 20))
       return Status(ErrorCode::kUnsupported,
                     std::to_string(h_.num_heads) + " heads of " + std::to_string(h_.head_dim) +
-                        " values: the product must be a multiple of 32 up to 1048576",
+                        " values; 1048576 together are supported",
                     heads);
     if (h_.rope_dims == 0) h_.rope_dims = h_.head_dim;
     if (h_.rope_original_context == 0) h_.rope_original_context = h_.context;
@@ -325,10 +324,10 @@ class Reader {
                                                   " values of a head turn, but it has " +
                                                   std::to_string(layer.head_dim));
     const int64_t q_dim = h_.q_dim(layer);
-    if ((q_dim % 32 != 0 && !architecture_.latent_attention) || q_dim > (int64_t{1} << 20))
+    if (q_dim > (int64_t{1} << 20))
       return Status(ErrorCode::kUnsupported,
                     std::to_string(h_.num_heads) + " heads of " + std::to_string(layer.head_dim) +
-                        " values: the product must be a multiple of 32 up to 1048576",
+                        " values; 1048576 together are supported",
                     Key("attention.head_count"));
     return Status::Ok();
   }

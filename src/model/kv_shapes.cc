@@ -1,6 +1,7 @@
 #include "model/kv_shapes.h"
 
 #include "model/mixer_sizes.h"
+#include "ops/attention.h"
 
 namespace lull {
 
@@ -18,7 +19,7 @@ std::vector<KvLayerShape> KvShapes(const Hparams& h) {
       shape.kind = layer.window > 0 ? KvLayerShape::Kind::kWindow : KvLayerShape::Kind::kFull;
       shape.window = layer.window;
       shape.kv_heads = static_cast<size_t>(layer.kv_heads);
-      shape.head_dim = static_cast<size_t>(layer.head_dim);
+      shape.head_dim = PaddedHeadDim(static_cast<size_t>(layer.head_dim));
     }
     shapes.push_back(shape);
   }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "ops/attention.h"
+
 namespace lull {
 namespace {
 
@@ -37,9 +39,8 @@ MixerSizes SizesOf(const Hparams& h, const LayerPlan& layer, bool gated_attentio
   sizes.conv_channels = ConvChannels(h, layer.mixer);
   switch (layer.mixer) {
     case Mixer::kAttention:
-      sizes.projected = q;
+      sizes.projected = sizes.mixed = Size(h.num_heads) * PaddedHeadDim(Size(layer.head_dim));
       sizes.keys = Size(layer.kv_heads * layer.head_dim);
-      sizes.mixed = q;
       // Q and gates as they are projected, side by side.
       sizes.gate = gated_attention ? 2 * q : 0;
       break;

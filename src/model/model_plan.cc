@@ -8,6 +8,7 @@
 #include "formats/file_type.h"
 #include "model/hparams_reader.h"
 #include "model/kv_shapes.h"
+#include "ops/attention.h"
 
 namespace lull {
 namespace {
@@ -98,7 +99,9 @@ ModelInfo Describe(const GgufFile& file, const Architecture& architecture, const
   }
   for (const LayerPlan& layer : h.layers)
     if (!IsRecurrent(layer.mixer) && layer.window == 0 && layer.kv_source < 0)
-      info.kv_bytes_per_token += 2 * layer.kv_heads * layer.head_dim * 2;
+      info.kv_bytes_per_token +=
+          2 * layer.kv_heads * 2 *
+          static_cast<int64_t>(PaddedHeadDim(static_cast<size_t>(layer.head_dim)));
   return info;
 }
 

@@ -64,7 +64,7 @@ ThreadScratch::Sizes ScratchSizes(const LoadedModel& model, const Kernels& kerne
   const MixerSizes mixers = SizesOfMixers(h, model.architecture().gated_attention);
   sizes.row = std::max(static_cast<size_t>(h.embedding), mixers.mixed);
   for (const LayerPlan& layer : h.layers)
-    sizes.head_dim = std::max(sizes.head_dim, static_cast<size_t>(layer.head_dim));
+    sizes.head_dim = std::max(sizes.head_dim, PaddedHeadDim(static_cast<size_t>(layer.head_dim)));
   sizes.heads = static_cast<size_t>(h.num_heads);
   return sizes;
 }

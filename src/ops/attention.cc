@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstring>
 
 #include "base/thread_pool.h"
 
@@ -9,6 +10,7 @@ namespace lull {
 namespace {
 
 constexpr double kCheckpointNs = 100e3;
+constexpr size_t kMaxHeadDim = 1024;
 constexpr double kAloneNs = 6e3;  // less work than this is not worth waking a thread
 
 // A head's preparation: bias, norm, rotation.
@@ -29,6 +31,38 @@ void NormWhole(const Kernels& kernels, const RotateStoreArgs& args, const float*
   kernels.rms_norm(x, norm, args.eps, n, x);
 }
 
+// Heads that lie one behind the other move apart; what comes between is zero.
+void PadHeads(const HeadShape& shape, float* q) {
+  const size_t dim = shape.head_dim, padded = shape.padded_dim();
+  if (padded == dim) return;
+  for (size_t h = shape.num_heads; h-- > 0;) {
+    memmove(q + h * padded, q + h * dim, dim * sizeof(float));
+    memset(q + h * padded + dim, 0, (padded - dim) * sizeof(float));
+  }
+}
+
+// The way back, for all rows; each moves towards the first, so they go in their order.
+void CloseHeads(const ExecContext& ctx, const HeadShape& shape, ActivationBuffer* out) {
+  const size_t dim = shape.head_dim, padded = shape.padded_dim();
+  out->k = shape.num_heads * dim;
+  if (padded == dim) return;
+  for (size_t i = 0; i < out->rows; ++i, ctx.Checkpoint())
+    for (size_t h = 0; h < shape.num_heads; ++h)
+      memmove(out->Row(i) + h * dim, out->f32 + (i * shape.num_heads + h) * padded,
+              dim * sizeof(float));
+}
+
+// K and V of a head go to their page by whole vectors.
+void StoreHead(const Kernels& kernels, const RotateStoreArgs& args, const KvPage& page, size_t slot,
+               const float* k, const float* v) {
+  const size_t dim = args.shape.head_dim, padded = args.shape.padded_dim();
+  if (padded == dim) return kernels.kv_write(args.kv.type, page, slot, k, v, dim);
+  float heads[2][kMaxHeadDim] = {};
+  memcpy(heads[0], k, dim * sizeof(float));
+  memcpy(heads[1], v, dim * sizeof(float));
+  kernels.kv_write(args.kv.type, page, slot, heads[0], heads[1], padded);
+}
+
 void RotateAndStoreRow(const Kernels& kernels, const RowPlace& place, const RotateStoreArgs& args,
                        size_t row) {
   const HeadShape& shape = args.shape;
@@ -39,12 +73,13 @@ void RotateAndStoreRow(const Kernels& kernels, const RowPlace& place, const Rota
   const auto bias_of = [&](const float* bias, const float* norm, size_t h) {
     return bias && !(args.whole_norms && norm) ? bias + h * dim : nullptr;
   };
-  float* q = args.q + row * shape.num_heads * dim;
+  float* q = args.q + row * shape.q_stride();
   NormWhole(kernels, args, args.q_norm, args.q_bias, shape.num_heads, q);
   for (size_t h = 0; h < shape.num_heads; ++h)
     PrepareHead(kernels, args, bias_of(args.q_bias, args.q_norm, h), args.q_norm, cos, sin,
                 q + h * dim);
   if (args.q_scale != nullptr) kernels.mul_scalar(q, args.q_scale[row], shape.num_heads * dim, q);
+  PadHeads(shape, q);
   float* k = args.k + row * shape.num_kv_heads * dim;
   NormWhole(kernels, args, args.k_norm, args.k_bias, shape.num_kv_heads, k);
   const int32_t page = place.pages[place.position / kPageTokens - place.first_page];
@@ -55,7 +90,7 @@ void RotateAndStoreRow(const Kernels& kernels, const RowPlace& place, const Rota
                 args.k + at);
     if (args.v_bias != nullptr) kernels.add(args.v + at, args.v_bias + h * dim, dim, args.v + at);
     if (args.norm_values) kernels.rms_norm(args.v + at, nullptr, args.eps, dim, args.v + at);
-    kernels.kv_write(args.kv.type, args.kv.Page(page, h), slot, args.k + at, args.v + at, dim);
+    StoreHead(kernels, args, args.kv.Page(page, h), slot, args.k + at, args.v + at);
   }
 }
 
@@ -64,7 +99,7 @@ constexpr double kReadBytesPerNs = 12.0;  // of KV pages, by one thread
 // Rough cost of a page for one row and the query heads of one KV head.
 double PageNs(const Kernels& kernels, const AttentionOpArgs& args) {
   const HeadShape& shape = args.shape;
-  const double macs = 2.0 * kPageTokens * static_cast<double>(shape.head_dim) *
+  const double macs = 2.0 * kPageTokens * static_cast<double>(shape.padded_dim()) *
                       static_cast<double>(shape.num_heads / shape.num_kv_heads);
   const double compute_ns = macs / (kernels.macs_per_us * 1e-3 / 8.0);
   return std::max(compute_ns, 2.0 * static_cast<double>(args.kv.head_bytes) / kReadBytesPerNs);
@@ -194,11 +229,11 @@ class BlockAttention {
   // Of `rows` rows from r on. Valid until the next call.
   AttentionArgs Args(size_t r, size_t rows, size_t head) {
     const size_t group = op_.shape.num_heads / op_.shape.num_kv_heads;
-    const size_t dim = op_.shape.head_dim;
+    const size_t dim = op_.shape.padded_dim();
     const size_t offset = ((item_.kv_begin + head) * group + item_.q_begin) * dim;
     for (size_t i = 0; i < rows; ++i) {
       const size_t out_row = item_.block.begin + r + i;
-      q_[i] = op_.q + static_cast<size_t>(source_[out_row]) * op_.shape.num_heads * dim + offset;
+      q_[i] = op_.q + static_cast<size_t>(source_[out_row]) * op_.shape.q_stride() + offset;
       out_[i] = op_.out->Row(out_row) + offset;
     }
     const int64_t position = Row(r).position;
@@ -225,7 +260,7 @@ class BlockAttention {
   KvPage Widen(const KvPage& page) {
     float* k = env_.scratch.page(thread_, 0);
     float* v = env_.scratch.page(thread_, 1);
-    env_.kernels.kv_widen(op_.kv.type, page, op_.shape.head_dim, k, v);
+    env_.kernels.kv_widen(op_.kv.type, page, op_.shape.padded_dim(), k, v);
     return {k, v};
   }
 
@@ -435,6 +470,22 @@ void RunStretches(const ExecContext& ctx, OpEnv& env, std::span<const RowPlace> 
               [&](size_t stretch, int thread) { stretches.Run(stretch, thread); });
 }
 
+void AttendAll(const ExecContext& ctx, OpEnv& env, std::span<const RowPlace> rows,
+               std::span<const int32_t> source, const AttentionOpArgs& args) {
+  SplitBlocks(rows, source, env.attention.blocks);
+  const size_t group = args.shape.num_heads / args.shape.num_kv_heads;
+  const auto threads = static_cast<size_t>(NumThreads(ctx));
+  const size_t heads = env.attention.blocks.size() * args.shape.num_kv_heads;
+  // Query heads stand alone, so a KV head's may be shared out where there are fewer KV heads than
+  // threads; its K and V are then read once per part.
+  size_t parts = 1;
+  for (size_t p = 2; p <= group && heads * p <= threads; ++p)
+    if (group % p == 0) parts = p;
+  const bool few = heads * parts < 4 * threads && !ctx.capped();
+  if (!few || threads == 1) return RunItems(ctx, env, rows, source, args, parts);
+  RunStretches(ctx, env, rows, source, args, parts);
+}
+
 }  // namespace
 
 void RotateAndStore(const ExecContext& ctx, OpEnv& env, std::span<const RowPlace> rows,
@@ -451,20 +502,9 @@ void RotateAndStore(const ExecContext& ctx, OpEnv& env, std::span<const RowPlace
 void Attention(const ExecContext& ctx, OpEnv& env, std::span<const RowPlace> rows,
                std::span<const int32_t> source, const AttentionOpArgs& args) {
   args.out->rows = source.size();
-  args.out->k = args.shape.num_heads * args.shape.head_dim;
-  if (source.empty()) return;
-  SplitBlocks(rows, source, env.attention.blocks);
-  const size_t group = args.shape.num_heads / args.shape.num_kv_heads;
-  const auto threads = static_cast<size_t>(NumThreads(ctx));
-  const size_t heads = env.attention.blocks.size() * args.shape.num_kv_heads;
-  // Query heads stand alone, so a KV head's may be shared out where there are fewer KV heads than
-  // threads; its K and V are then read once per part.
-  size_t parts = 1;
-  for (size_t p = 2; p <= group && heads * p <= threads; ++p)
-    if (group % p == 0) parts = p;
-  const bool few = heads * parts < 4 * threads && !ctx.capped();
-  if (!few || threads == 1) return RunItems(ctx, env, rows, source, args, parts);
-  RunStretches(ctx, env, rows, source, args, parts);
+  args.out->k = args.shape.q_stride();
+  if (!source.empty()) AttendAll(ctx, env, rows, source, args);
+  CloseHeads(ctx, args.shape, args.out);
 }
 
 }  // namespace lull

@@ -33,16 +33,24 @@ struct RowPlace {
   int64_t position = 0;
 };
 
+// Pages hold heads in whole vectors of 16 values, the last filled up with zeros, which change no
+// dot product; and so does Q on its way from RotateAndStore to Attention.
+constexpr size_t PaddedHeadDim(size_t head_dim) { return (head_dim + 15) / 16 * 16; }
+
 struct HeadShape {
   size_t num_heads = 0;
   size_t num_kv_heads = 0;
   size_t head_dim = 0;
+
+  size_t padded_dim() const { return PaddedHeadDim(head_dim); }
+  size_t q_stride() const { return num_heads * padded_dim(); }
 };
 
-// In place: q and k get bias, norm and rotation; then K and V are written to their pages.
+// In place: q and k get bias, norm and rotation; then K and V are written to their pages, and heads
+// of q are padded.
 struct RotateStoreArgs {
   HeadShape shape;
-  float* q = nullptr;  // [rows, num_heads * head_dim]
+  float* q = nullptr;  // [rows, q_stride]: num_heads * head_dim, then [num_heads, padded_dim]
   float* k = nullptr;  // [rows, num_kv_heads * head_dim]
   float* v = nullptr;
   const float* q_bias = nullptr;  // null: none
@@ -65,13 +73,14 @@ void RotateAndStore(const ExecContext& ctx, OpEnv& env, std::span<const RowPlace
 
 struct AttentionOpArgs {
   HeadShape shape;
-  const float* q = nullptr;  // [rows, num_heads * head_dim]
+  const float* q = nullptr;  // [rows, num_heads, padded_dim]
   float scale = 1.0f;
   float softcap = 0.0f;          // 0: none
   const float* sinks = nullptr;  // [num_heads], AttentionArgs::sinks; null: none
   int64_t window = 0;            // 0: all earlier positions
   KvView kv;
-  ActivationBuffer* out = nullptr;  // row i: attention of source[i], f32 part only
+  // Row i: attention of source[i], [num_heads * head_dim], f32 part only. Has room for q_stride.
+  ActivationBuffer* out = nullptr;
 };
 // source[i]: index into rows (and q) of output row i.
 void Attention(const ExecContext& ctx, OpEnv& env, std::span<const RowPlace> rows,

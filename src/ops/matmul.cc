@@ -110,13 +110,14 @@ void GatedMatMul(const ExecContext& ctx, OpEnv& env, std::span<const GatedItem> 
       for (size_t unit = begin; unit < end; unit += step) {
         const size_t last = std::min(end, unit + step);
         const size_t column = unit * kUnitRows;
-        const size_t width = (last - unit) * kUnitRows;
+        const size_t width = std::min(last * kUnitRows, item.gate->rows) - column;
+        const size_t last_group = std::min(last * kUnitGroups, item.gate->groups());
         const Activations x = item.x->View(strip.row_begin, strip.row_end);
         size_t number = GateNumber(strip.item);
         for (const auto& [w, result] : {std::pair(item.gate, gate), std::pair(item.up, up)}) {
-          MultiplyGroups(env, thread, *w, unit * kUnitGroups, last * kUnitGroups, x, result, width);
+          MultiplyGroups(env, thread, *w, unit * kUnitGroups, last_group, x, result, width);
           if (!env.low_rank.empty())
-            bytes += env.low_rank.AddTo(env, thread, number, unit * kUnitGroups, last * kUnitGroups,
+            bytes += env.low_rank.AddTo(env, thread, number, unit * kUnitGroups, last_group,
                                         strip.row_begin, strip.row_end, result, width);
           ++number;
         }

@@ -27,7 +27,7 @@ void MatMul(const ExecContext& ctx, OpEnv& env, std::span<const MatMulItem> item
 void PlainMatMul(const ExecContext& ctx, OpEnv& env, std::span<const MatMulItem> items);
 
 // out row = act(gate . x) * (up . x), quantised, for the same rows; gate and up have one shape,
-// their rows a multiple of 32.
+// their rows a multiple of 32 where out is read in blocks.
 struct GatedItem {
   const PackedMatrix* gate = nullptr;
   const PackedMatrix* up = nullptr;

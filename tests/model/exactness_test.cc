@@ -208,6 +208,33 @@ TEST(Int8KvTest, TheSameBitsHoweverComputed) {
   }
 }
 
+// Heads that are no whole vectors, so that what lies behind them in pages and in Q is zero.
+TEST(PaddedHeadsTest, TheSameBitsHoweverComputed) {
+  const std::pair<const char*, uint64_t> heads[] = {{"llama", 24}, {"gemma3", 8}, {"gpt-oss", 40}};
+  for (const auto& [arch, dim] : heads) {
+    TinyModelSpec spec;
+    spec.arch = arch;
+    spec.head_dim = dim;
+    spec.seed = 14;
+    for (const KvType kv : {KvType::kF16, KvType::kI8}) ExpectTheSameBits(spec, kv, false);
+  }
+}
+
+TEST(OddRowsTest, TheSameBitsHoweverComputed) {
+  for (const char* arch : {"llama", "gemma3", "lfm2moe"}) {
+    TinyModelSpec spec;
+    spec.arch = arch;
+    spec.type = "BF16";
+    spec.embd = 90;
+    spec.heads = 5;
+    spec.kv_heads = 1;
+    spec.ffn = 101;
+    spec.expert_ffn = 37;
+    spec.seed = 15;
+    ExpectTheSameBits(spec, KvType::kF16, false);
+  }
+}
+
 TEST(WideActivationsTest, TheSameBitsHoweverComputed) {
   for (const char* arch : {"llama", "gemma3", "lfm2moe"}) {
     TinyModelSpec spec;

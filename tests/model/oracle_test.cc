@@ -86,6 +86,34 @@ TEST(OracleVariantsTest, SpecialTypesAgreeWithinActivationNoise) {
 INSTANTIATE_TEST_SUITE_P(Architectures, OracleTest, ::testing::ValuesIn(TinyModelArchitectures()),
                          [](const auto& info) { return TestNameOf(info.param); });
 
+TEST(OracleVariantsTest, HeadsThatAreNoWholeVectors) {
+  for (const char* arch : {"llama", "gemma3", "qwen3", "qwen35", "gpt-oss", "gemma4-e"}) {
+    for (const uint64_t dim : {8, 24, 40}) {
+      TinyModelSpec spec;
+      spec.arch = arch;
+      spec.head_dim = dim;
+      spec.heads = 8;
+      EXPECT_LT(Measure(spec, KvType::kF32, 1e-4).max_error, 1e-4) << arch << " " << dim;
+      EXPECT_GT(Measure(spec, KvType::kI8, 0.02).least_cosine, 0.999) << arch << " " << dim;
+    }
+  }
+}
+
+// Files of floats alone may have rows of any length.
+TEST(OracleVariantsTest, RowsThatNoBlockDivides) {
+  for (const char* arch :
+       {"llama", "gemma3", "olmo2", "cohere2", "lfm2moe", "gpt-oss", "granitemoe", "gemma4-moe"}) {
+    TinyModelSpec spec;
+    spec.arch = arch;
+    spec.embd = 90;
+    spec.heads = 5;
+    spec.kv_heads = 1;
+    spec.ffn = 101;
+    spec.expert_ffn = 37;
+    EXPECT_LT(Measure(spec, KvType::kF32, 1e-4).max_error, 1e-4) << arch;
+  }
+}
+
 TEST(OracleVariantsTest, LlamaRopeFactorsWindowsAndBiases) {
   TinyModelSpec spec;
   spec.llama3_rope = true;

@@ -111,8 +111,8 @@ inline constexpr TensorSpec kSharedDown = {
 inline constexpr HparamSpec kExpertCount = {"expert_count", &Hparams::num_experts, true, 1, 1024};
 inline constexpr HparamSpec kExpertsUsed = {"expert_used_count", &Hparams::experts_used, true, 1,
                                             1024};
-inline constexpr HparamSpec kExpertFfn = {
-    "expert_feed_forward_length", &Hparams::expert_ffn_length, true, 32, 1 << 20, 32};
+inline constexpr HparamSpec kExpertFfn = {"expert_feed_forward_length", &Hparams::expert_ffn_length,
+                                          true, 1, 1 << 20};
 inline constexpr HparamSpec kDraftLayers = {"nextn_predict_layers", &Hparams::draft_layers, false,
                                             0, 1024};
 inline constexpr HparamSpec kExpertWeightsScale = {"expert_weights_scale",

@@ -88,6 +88,11 @@ Status Plan(Hparams& h) {
                       std::to_string(h.kv_rank) + " and " + std::to_string(h.rope_dims) +
                       ": only files for latent attention are supported",
                   "attention.key_length", "convert the model again with a recent converter");
+  if (h.head_dim % 16 != 0)
+    return Status(ErrorCode::kUnsupported,
+                  "latent vectors of " + std::to_string(h.head_dim) +
+                      " values are not supported: multiples of 16 are",
+                  "deepseek2.attention.key_length");
   if (h.expert_groups > 1)
     return Status(
         ErrorCode::kUnsupported,

@@ -12,15 +12,15 @@ constexpr HparamSpec kHparams[] = {
     kWindowSpec,
     kWindowPatternSpec,
     {"rope.freq_base_swa", &Hparams::rope_base_local, false, 1, 1e12},
-    {"attention.key_length_swa", &Hparams::head_dim_local, true, 16, 1024, 16},
-    {"attention.value_length_swa", &Hparams::value_dim_local, true, 16, 1024, 16},
+    {"attention.key_length_swa", &Hparams::head_dim_local, true, 2, 1024, 2},
+    {"attention.value_length_swa", &Hparams::value_dim_local, true, 2, 1024, 2},
     {"rope.dimension_count_swa", &Hparams::rope_dims_local, false, 2, 1024, 2},
     {"attention.shared_kv_layers", &Hparams::shared_kv_layers, false, 0, 1024},
     {"embedding_length_per_layer_input", &Hparams::per_layer_embedding, false, 0, 1 << 16, 32},
     {"final_logit_softcapping", &Hparams::final_softcap, false, 0, 1e6},
     {"expert_count", &Hparams::num_experts, false, 0, 1024},
     {"expert_used_count", &Hparams::experts_used, false, 0, 1024},
-    {"expert_feed_forward_length", &Hparams::expert_ffn_length, false, 32, 1 << 20, 32},
+    {"expert_feed_forward_length", &Hparams::expert_ffn_length, false, 1, 1 << 20},
 };
 
 int64_t DenseFfn(const Hparams&, const LayerPlan& l) {

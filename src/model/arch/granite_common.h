@@ -14,8 +14,8 @@ inline constexpr HparamSpec kGraniteEmbedding = {"embedding_scale", &Hparams::em
                                                  false, 1e-6, 1e6};
 inline constexpr HparamSpec kGraniteRope = {"rope.scaling.finetuned", &Hparams::rope_enabled, false,
                                             0, 1};
-inline constexpr HparamSpec kGraniteSharedFfn = {
-    "expert_shared_feed_forward_length", &Hparams::shared_ffn_length, false, 0, 1 << 20, 32};
+inline constexpr HparamSpec kGraniteSharedFfn = {"expert_shared_feed_forward_length",
+                                                 &Hparams::shared_ffn_length, false, 0, 1 << 20};
 
 inline void PlanGraniteLayers(Hparams& h) {
   for (LayerPlan& layer : h.layers) {

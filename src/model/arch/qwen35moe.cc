@@ -18,7 +18,7 @@ constexpr HparamSpec kHparams[] = {
     kExpertsUsed,
     kExpertFfn,
     kExpertWeightsScale,
-    {"expert_shared_feed_forward_length", &Hparams::shared_ffn_length, true, 32, 1 << 20, 32},
+    {"expert_shared_feed_forward_length", &Hparams::shared_ffn_length, true, 1, 1 << 20},
 };
 
 constexpr TensorSpec kTensors[] = {

@@ -5,12 +5,17 @@
 namespace lull {
 namespace {
 
+HeadShape ShapeOf(const Hparams& h, const LayerPlan& plan) {
+  return {static_cast<size_t>(h.num_heads), static_cast<size_t>(plan.kv_heads),
+          static_cast<size_t>(plan.head_dim)};
+}
+
 // Q's projection gives [head_dim] of Q and [head_dim] of a gate for each head in turn: they part.
-void SplitGates(const ExecContext& ctx, ForwardState& s, size_t dim) {
-  const auto heads = static_cast<size_t>(s.h->num_heads);
+void SplitGates(const ExecContext& ctx, ForwardState& s, const HeadShape& shape) {
+  const size_t heads = shape.num_heads, dim = shape.head_dim;
   ForRows(ctx, s.rows, ElementwiseNs(s.env->kernels, 2 * heads * dim), [&](size_t row, int) {
     float* both = s.gate + row * 2 * heads * dim;
-    float* q = s.q + row * heads * dim;
+    float* q = s.q + row * shape.q_stride();
     for (size_t h = 0; h < heads; ++h) {
       memcpy(q + h * dim, both + 2 * h * dim, dim * sizeof(float));
       memmove(both + h * dim, both + (2 * h + 1) * dim, dim * sizeof(float));
@@ -32,15 +37,18 @@ void ApplyGates(const ExecContext& ctx, ForwardState& s) {
 // K and V of layers that have their own; V is K where the layer has no projection for it.
 void ProjectQkv(const ExecContext& ctx, ForwardState& s, const LayerWeights& w,
                 const LayerPlan& plan) {
-  const auto item = [&](const PackedMatrix& m, float* out) {
-    return MatMulItem{&m, &s.normed, 0, s.normed.rows, out, m.rows};
+  const auto item = [&](const PackedMatrix& m, float* out, size_t stride) {
+    return MatMulItem{&m, &s.normed, 0, s.normed.rows, out, stride};
   };
+  const HeadShape shape = ShapeOf(*s.h, plan);
   const bool gated = s.architecture->gated_attention;
-  const MatMulItem items[] = {item(w.q, gated ? s.gate : s.q), item(w.k, s.k), item(w.v, s.v)};
+  const MatMulItem items[] = {
+      gated ? item(w.q, s.gate, w.q.rows) : item(w.q, s.q, shape.q_stride()),
+      item(w.k, s.k, w.k.rows), item(w.v, s.v, w.v.rows)};
   const bool own_kv = plan.kv_source < 0, own_v = own_kv && w.v.format != nullptr;
   MatMul(ctx, *s.env, std::span(items).first(own_v ? 3 : own_kv ? 2 : 1));
   if (own_kv && !own_v) memcpy(s.v, s.k, s.rows * w.k.rows * sizeof(float));
-  if (gated) SplitGates(ctx, s, static_cast<size_t>(plan.head_dim));
+  if (gated) SplitGates(ctx, s, shape);
 }
 
 }  // namespace
@@ -55,8 +63,7 @@ void AttentionBlock(const ExecContext& ctx, ForwardState& s, size_t layer, bool 
   ProjectQkv(ctx, s, w, plan);
 
   RotateStoreArgs rotate;
-  rotate.shape = {static_cast<size_t>(s.h->num_heads), static_cast<size_t>(plan.kv_heads),
-                  static_cast<size_t>(plan.head_dim)};
+  rotate.shape = ShapeOf(*s.h, plan);
   const HeadShape shape = rotate.shape;
   if (plan.kv_source >= 0) rotate.shape.num_kv_heads = 0;  // nothing to store
   rotate.q = s.q;
