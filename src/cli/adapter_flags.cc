@@ -16,6 +16,11 @@ namespace fs = std::filesystem;
 
 namespace {
 
+bool IsBelow(const fs::path& root, const fs::path& file) {
+  const auto parted = std::mismatch(root.begin(), root.end(), file.begin(), file.end());
+  return parted.first == root.end() && parted.second != file.end();
+}
+
 // The file's name without .gguf, the folder's as it is.
 std::string NameOf(std::string path) {
   while (path.size() > 1 && path.ends_with('/')) path.pop_back();
@@ -56,6 +61,9 @@ Result<std::shared_ptr<const Adapter>> OpenAdapter(const std::string& path, cons
   ConvertOptions options;
   options.durable = false;
   LULL_ASSIGN_OR_RETURN(const auto base, GgufFile::Open(model.info().path));
+  if (static_cast<int64_t>(base->file_bytes()) != model.info().file_bytes)
+    return Status(ErrorCode::kInvalidModel, "the model's file is not the one that was loaded",
+                  model.info().path, "load the model anew");
   LULL_RETURN_IF_ERROR(ConvertPeftFolder(path, *base, file, options).status());
   auto adapter = Adapter::Load(file, model, runtime);
   fs::remove(file, ec);
@@ -121,7 +129,10 @@ Status WithFlag(const Status& status, const char* flag) {
 Status ServedAdapterFlags::Check(bool own_model) const {
   const bool any = !applied.plain.empty() || !applied.scaled.empty() || !named.empty();
   if (!own_model && (any || !folder.empty()))
-    return Status(ErrorCode::kUsage, "adapters without a model of the server's own", "--lora",
+    return Status(ErrorCode::kUsage, "adapters without a model of the server's own",
+                  !named.empty() ? "--lora-modules"
+                  : any          ? "--lora"
+                                 : "--lora-folder",
                   "lull serve MODEL --lora ...");
   std::error_code ec;
   if (!folder.empty() && !fs::is_directory(folder, ec))
@@ -152,8 +163,12 @@ Result<std::string> LocateBelow(const std::string& folder, const std::string& pa
   if (ec)
     return Status(ErrorCode::kNotFound, "cannot open the folder: " + ec.message(), "--lora-folder");
   const fs::path file = fs::canonical(root / path, ec);  // an absolute path replaces root
-  const auto parted = std::mismatch(root.begin(), root.end(), file.begin(), file.end());
-  if (ec || parted.first != root.end() || parted.second == file.end())
+  bool below = !ec && IsBelow(root, file);
+  // What a folder of PEFT's links to counts too.
+  if (below && fs::is_directory(file, ec))
+    for (const char* part : {"adapter_config.json", "adapter_model.safetensors"})
+      below = below && IsBelow(root, fs::weakly_canonical(file / part, ec));
+  if (!below)
     return Status(ErrorCode::kNotFound, "no such file in the folder of adapters", "lora_path");
   return file.string();
 }

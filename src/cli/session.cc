@@ -129,10 +129,11 @@ std::string ResolveFolder(const std::string& model) {
 
 Result<std::string> ResolveModel(const std::string& model) {
   if (IsHfFolder(model)) return Converted(model, "");
-  if (IsPeftFolder(model))
+  Result<std::string> resolved = Store(ModelsFolder()).Resolve(model);
+  if (!resolved.ok() && IsPeftFolder(model))
     return Status(ErrorCode::kUnsupported, "the folder is an adapter of PEFT's, not a model", model,
                   "give it beside the model that it was made for: --lora FOLDER");
-  LULL_ASSIGN_OR_RETURN(std::string path, Store(ModelsFolder()).Resolve(model));
+  LULL_ASSIGN_OR_RETURN(std::string path, std::move(resolved));
   if (IsHfFolder(path)) return Converted(path, model);
   return path;
 }

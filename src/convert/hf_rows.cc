@@ -10,7 +10,9 @@ using Rows = HfTensor::Rows;
 Status Bad(const std::string& message) { return Status(ErrorCode::kInvalidModel, message); }
 
 Status SetTurned(uint64_t heads, uint64_t head_dim, Passage* passage) {
-  if (passage->units_all != heads * head_dim || head_dim % 2 != 0)
+  const bool sound = head_dim > 0 && head_dim % 2 == 0 && passage->units_all % head_dim == 0 &&
+                     passage->units_all / head_dim == heads;
+  if (!sound)
     return Bad(std::to_string(passage->units_all) + " rows for " + std::to_string(heads) +
                " heads of " + std::to_string(head_dim));
   passage->head = head_dim;

@@ -10,7 +10,7 @@
 
 namespace lull {
 
-// The heads that rows belong to; 0 where a model has none of the kind.
+// The heads that rows belong to, each number below 2^31; 0 where a model has none of the kind.
 struct HfHeads {
   uint64_t heads = 0, kv_heads = 0, head_dim = 0;
   // Of gated delta nets: heads of K and of V, and the width of one of K.

@@ -1,6 +1,7 @@
 #include "convert/peft_folder.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <cstring>
 #include <filesystem>
@@ -15,6 +16,7 @@
 #include "convert/hf_folder.h"
 #include "convert/hf_rows.h"
 #include "convert/passage.h"
+#include "formats/file_kind.h"
 #include "formats/gguf_writer.h"
 #include "formats/safetensors.h"
 
@@ -84,21 +86,32 @@ class PeftConverter {
                              " are not converted, LORA are",
                          "peft_type");
     LULL_RETURN_IF_ERROR(CheckVariants());
-    const std::string init = JsonText(config_, "init_lora_weights");
-    for (const char* changed : {"pissa", "olora", "corda", "loftq", "lora_ga"})
-      if (init.starts_with(changed))
-        return Unsupported(
-            "adapters that were trained beside changed weights (" + init + ") are not converted",
-            "init_lora_weights");
+    LULL_RETURN_IF_ERROR(CheckStart());
     for (const char* patterns : {"rank_pattern", "alpha_pattern"})
       LULL_RETURN_IF_ERROR(CheckPatterns(patterns));
     const std::string bias = JsonText(config_, "bias");
     if (!bias.empty() && bias != "none") return Unsupported("biases are not converted", "bias");
-    LULL_ASSIGN_OR_RETURN(rank_, Number("r", 1, kMaxRank));
-    LULL_ASSIGN_OR_RETURN(alpha_, Number("lora_alpha", 1e-6, 1e6));
+    const Json &rank = JsonField(config_, "r"), &alpha = JsonField(config_, "lora_alpha");
+    if (!IsRank(rank)) return Bad("a number in its range is needed there", "r");
+    if (!IsAlpha(alpha)) return Bad("a number in its range is needed there", "lora_alpha");
+    rank_ = rank.get<double>();
+    alpha_ = alpha.get<double>();
     const Json& rs = JsonField(config_, "use_rslora");
     rslora_ = rs.is_boolean() && rs.get<bool>();
     return Status();
+  }
+
+  // How the factors began is nobody's business, unless the weights beside them were changed then:
+  // pissa, olora, corda, loftq, lora_ga, and perhaps what is not known yet.
+  Status CheckStart() const {
+    std::string start = JsonText(config_, "init_lora_weights");
+    std::ranges::transform(start, start.begin(), [](unsigned char c) { return std::tolower(c); });
+    constexpr std::string_view kHarmless[] = {"",    "true",       "false", "gaussian",
+                                              "eva", "orthogonal", "mica"};
+    if (std::ranges::find(kHarmless, start) != std::end(kHarmless)) return Status();
+    return Unsupported("adapters that began as " + GgufQuote(start) +
+                           " may belong to changed weights, and are not converted",
+                       "init_lora_weights");
   }
 
   // PEFT names its variants of LoRA use_... or ..._config, so new ones are known as such.
@@ -119,17 +132,27 @@ class PeftConverter {
       const bool variant = key.starts_with("use_") || key.ends_with("_config");
       if (idle || std::ranges::find(kHarmless, key) != std::end(kHarmless)) continue;
       if (variant || std::ranges::find(kOthers, key) != std::end(kOthers))
-        return Unsupported("adapters with it are not converted", key.c_str());
+        return Unsupported("adapters with " + GgufQuote(key) + " are not converted", key.c_str());
     }
     return Status();
+  }
+
+  static bool IsRank(const Json& value) {
+    return value.is_number_unsigned() && value.get<uint64_t>() >= 1 &&
+           value.get<uint64_t>() <= kMaxRank;
+  }
+  static bool IsAlpha(const Json& value) {
+    return value.is_number() && value.get<double>() >= 1e-6 && value.get<double>() <= 1e6;
   }
 
   // Names are read, regular expressions are not: one that matched nothing here would be lost.
   Status CheckPatterns(const char* key) const {
     const Json& entries = JsonField(config_, key);
     if (!entries.is_object()) return Status();
+    const bool ranks = std::string_view(key) == "rank_pattern";
     for (const auto& [pattern, value] : entries.items()) {
-      if (!value.is_number()) return Bad("a number is needed for each name", key);
+      if (!(ranks ? IsRank(value) : IsAlpha(value)))
+        return Bad("a number in its range is needed for " + GgufQuote(pattern), key);
       if (pattern.empty() || pattern.find_first_of("\\^$*+?()[]{}|") != std::string::npos)
         return Unsupported(
             GgufQuote(pattern) + " is a regular expression; names of modules are read", key);
@@ -153,14 +176,9 @@ class PeftConverter {
     return Status();
   }
 
-  Result<double> Number(const char* key, double low, double high) const {
-    const Json& value = JsonField(config_, key);
-    if (value.is_number() && value.get<double>() >= low && value.get<double>() <= high)
-      return value.get<double>();
-    return Bad("a number in its range is needed there", key);
-  }
-
   Status ReadBase() {
+    if (const Status is_model = CheckIsModel(base_); !is_model.ok())
+      return base_.Locate(is_model.error());
     LULL_ASSIGN_OR_RETURN(const std::string_view name, base_.GetString("general.architecture"));
     architectures_ = HfArchitecturesOf(name);
     if (architectures_.empty())
@@ -179,12 +197,15 @@ class PeftConverter {
     return Status();
   }
 
-  // A number of the base; of one for each layer, the largest: some layers have no heads.
+  // A number of the base; of one for each layer, the largest: some layers have no heads. 0 where no
+  // model has so many.
   uint64_t UintOr(const std::string& key, uint64_t fallback) const {
-    if (const auto value = base_.GetUint(key); value.ok()) return *value;
+    constexpr uint64_t kMost = uint64_t{1} << 24;
+    if (const auto value = base_.GetUint(key); value.ok()) return *value <= kMost ? *value : 0;
     const auto values = base_.GetIntArray(key);
     if (!values.ok() || values->empty()) return fallback;
-    return static_cast<uint64_t>(std::max<int64_t>(0, std::ranges::max(*values)));
+    const int64_t most = std::ranges::max(*values);
+    return most < 0 || static_cast<uint64_t>(most) > kMost ? 0 : static_cast<uint64_t>(most);
   }
 
   Status PairTensors(const SafetensorsFile& file) {
@@ -220,13 +241,14 @@ class PeftConverter {
     std::string gguf;
   };
 
-  // What becomes of a module, where the base has it. Of latent attention's second K and V matrix
-  // nothing: the one of K is turned.
-  std::vector<Piece> FindPieces(const std::string& module) const {
+  // What becomes of a module, where the base has it; known: whether models of its kind do. Of
+  // latent attention's second K and V matrix nothing: the one of K is turned.
+  std::vector<Piece> FindPieces(const std::string& module, bool* known) const {
     for (const HfArchitecture* architecture : architectures_) {
       std::vector<Piece> pieces;
       for (const HfTensor& row : architecture->tensors) {
         std::string gguf = TargetOf(row, module + ".weight");
+        *known |= !gguf.empty();
         if (!gguf.empty() && base_.FindTensor(gguf) != nullptr)
           pieces.push_back({&row, std::move(gguf)});
       }
@@ -258,7 +280,10 @@ class PeftConverter {
   }
 
   Status AddModule(const std::string& module, const Factors& factors) {
-    const std::vector<Piece> pieces = FindPieces(HfTextName(module));
+    bool known = false;
+    const std::vector<Piece> pieces = FindPieces(HfTextName(module), &known);
+    if (pieces.empty() && known)
+      return BadTensor(ErrorCode::kInvalidModel, "the base has no such module", module);
     if (pieces.empty())
       return BadTensor(ErrorCode::kUnsupported,
                        std::string("adapters of this module of ") + architectures_[0]->gguf +
@@ -323,6 +348,13 @@ class PeftConverter {
     if (type == nullptr)
       return BadTensor(ErrorCode::kUnsupported,
                        "weights of type " + tensor.dtype + " are not converted", tensor.name);
+    const std::string matrix = name.substr(0, name.rfind('.'));
+    const std::vector<uint64_t>& weight = base_.FindTensor(matrix)->dims;
+    const bool a = name.ends_with("a");
+    if (weight.size() != 2 || dims[a ? 0 : 1] != weight[a ? 0 : 1])
+      return BadTensor(ErrorCode::kInvalidModel,
+                       "the factor does not fit " + matrix + " of shape " + GgufDims(weight),
+                       tensor.name);
     passage.parts = {tensor.data};
     passage.from = *type;
     passage.to = *FindFloatType("F32");

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "chat/text.h"
+#include "service/endpoint.h"
 #include "service/model_catalog.h"
 
 namespace lull {
@@ -17,9 +19,11 @@ Status Bad(const std::string& message, const char* where) {
 
 Status CheckName(const std::string& name) {
   const auto odd = [](unsigned char c) { return c < 0x20 || c == 0x7f; };
-  if (!name.empty() && name.size() <= kMaxNameBytes && std::none_of(name.begin(), name.end(), odd))
-    return Status();
-  return Bad("an adapter's name has 1 to 256 bytes and no control characters", "lora_name");
+  const bool good = !name.empty() && name.size() <= kMaxNameBytes &&
+                    std::none_of(name.begin(), name.end(), odd) && jinja::ValidUtf8(nullptr, name);
+  if (good) return Status();
+  return Bad("an adapter's name is 1 to 256 bytes of UTF-8 without control characters",
+             "lora_name");
 }
 
 Status NotForClients() {
@@ -27,9 +31,13 @@ Status NotForClients() {
                 "lora_name", "start it with --lora-folder FOLDER");
 }
 
-// A file that a client named is the client's mistake, and where it lies the server's business.
-Error ForClient(Error error) {
+// A file that a client named is the client's mistake, and where it lies the server's business: of
+// the place what stands behind the path is told.
+Error ForClient(Error error, const std::string& path) {
   if (error.code == ErrorCode::kInvalidModel) error.code = ErrorCode::kInvalidInput;
+  std::string inside = error.where.starts_with(path) ? error.where.substr(path.size()) : "";
+  inside.erase(0, inside.find_first_not_of("/: "));
+  if (!inside.empty()) error.message += " (" + inside + ")";
   error.where = "lora_path";
   return error;
 }
@@ -46,8 +54,9 @@ std::string ServedAdapter::file_name() const {
   return path.substr(slash + 1, end - slash - 1);
 }
 
-Status ServedAdapters::Add(const Model& model, const std::string& name, const std::string& path,
+Status ServedAdapters::Add(const Model& model, const std::string& given, const std::string& path,
                            double scale) {
+  const std::string name = CanonicalModelName(given);
   LULL_RETURN_IF_ERROR(CheckName(name));
   if (is_model_ && is_model_(name)) return Bad("a model has the name " + name, "lora_name");
   const Status taken = Bad("an adapter of the name " + name + " is loaded", "lora_name");
@@ -74,13 +83,15 @@ Status ServedAdapters::AddForClient(const Model& model, const std::string& name,
   if (locate_ == nullptr) return NotForClients();
   LULL_ASSIGN_OR_RETURN(const std::string file, locate_(path));
   const Status status = Add(model, name, file, 0.0);
-  return status.ok() || status.error().where == "lora_name" ? status : ForClient(status.error());
+  if (status.ok() || status.error().where == "lora_name") return status;
+  return ForClient(status.error(), file);
 }
 
 Status ServedAdapters::RemoveForClient(const std::string& name) {
   if (locate_ == nullptr) return NotForClients();
+  const std::string canonical = CanonicalModelName(name);
   std::lock_guard<std::mutex> lock(mutex_);
-  if (std::erase_if(entries_, [&](const auto& entry) { return entry.name == name; }) > 0)
+  if (std::erase_if(entries_, [&](const auto& entry) { return entry.name == canonical; }) > 0)
     return Status();
   return Status(ErrorCode::kNotFound, "no adapter " + name.substr(0, 200), "lora_name",
                 "GET /lora-adapters lists them");
@@ -90,7 +101,7 @@ std::optional<ServedAdapter> ServedAdapters::Find(const std::string& name) const
   const std::string canonical = CanonicalModelName(name);
   std::lock_guard<std::mutex> lock(mutex_);
   for (const ServedAdapter& entry : entries_)
-    if (entry.name == name || entry.name == canonical) return entry;
+    if (entry.name == canonical) return entry;
   return std::nullopt;
 }
 
@@ -182,6 +193,10 @@ Result<std::vector<AdapterUse>> ServedAdapters::Choose(const Model& model,
     uses.push_back(std::move(use));
   }
   return uses;
+}
+
+std::optional<ServedAdapter> FindAdapter(const Service& service, const std::string& name) {
+  return service.adapters == nullptr ? std::nullopt : service.adapters->Find(name);
 }
 
 }  // namespace lull

@@ -46,7 +46,8 @@ class ServedAdapters {
   ServedAdapters(OpenFn open, LocateFn locate, IsModelFn is_model)
       : open_(std::move(open)), locate_(std::move(locate)), is_model_(std::move(is_model)) {}
 
-  // kUsage where the name is taken or none, or there are too many; the file's errors.
+  // Under its canonical name. kUsage where that is taken or none, or there are too many; the file's
+  // errors.
   Status Add(const Model& model, const std::string& name, const std::string& path, double scale);
   // The same for a client, without scale: whoever names it gets it.
   Status AddForClient(const Model& model, const std::string& name, const std::string& path);
@@ -76,5 +77,9 @@ class ServedAdapters {
   std::vector<ServedAdapter> entries_;  // guarded by mutex_
   int64_t next_id_ = 0;                 // guarded by mutex_
 };
+
+// The server's adapter of that name; absent where there is none.
+struct Service;
+std::optional<ServedAdapter> FindAdapter(const Service& service, const std::string& name);
 
 }  // namespace lull

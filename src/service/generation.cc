@@ -7,6 +7,7 @@
 
 #include "engine/runtime_rep.h"
 #include "service/acquire.h"
+#include "service/adapters.h"
 #include "service/receipt.h"
 
 namespace lull {
@@ -169,8 +170,7 @@ std::string Dump(const Json& json) {
 }
 
 std::optional<ServedAdapter> TakeAdapter(const Service& service, ModelQuery* query) {
-  if (service.adapters == nullptr) return std::nullopt;
-  std::optional<ServedAdapter> adapter = service.adapters->Find(query->name);
+  std::optional<ServedAdapter> adapter = FindAdapter(service, query->name);
   if (adapter.has_value()) query->name.clear();
   return adapter;
 }

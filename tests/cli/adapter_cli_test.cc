@@ -69,6 +69,9 @@ TEST(AdapterCli, ServeRefusesByFlag) {
             "--lora-modules");
   EXPECT_EQ(where(base + " --lora " + adapter + " --lora " + adapter), "--lora");
   EXPECT_EQ(where("--lora " + adapter), "--lora");
+  EXPECT_EQ(where("--lora-folder " + directory.File("")), "--lora-folder");
+  EXPECT_EQ(where(base + " --lora-modules x:latest=" + adapter + " --lora-modules x=" + adapter),
+            "--lora-modules");
 }
 
 TEST(AdapterCli, AFolderOfPeftsIsNoModel) {
@@ -76,7 +79,8 @@ TEST(AdapterCli, AFolderOfPeftsIsNoModel) {
   const std::string folder = directory.File("peft");
   fs::create_directory(folder);
   std::ofstream(fs::path(folder) / "adapter_config.json") << "{}";
-  for (const std::string& args : {"run " + folder + " hello", "inspect " + folder}) {
+  for (const std::string& args :
+       {"run " + folder + " hello", "inspect " + folder, "serve " + folder + " --port 0"}) {
     const auto error = RunLull(args + " --json").json()["error"];
     EXPECT_EQ(error["code"], "unsupported");
     EXPECT_NE(error["hint"].get<std::string>().find("--lora"), std::string::npos);
@@ -94,6 +98,14 @@ TEST(AdapterCli, OnlyFilesBelowTheFolderAreFound) {
   EXPECT_TRUE(LocateBelow(root, "inner/a.gguf").ok());
   EXPECT_TRUE(LocateBelow(root, (folder / "inner" / "a.gguf").string()).ok());
   EXPECT_TRUE(LocateBelow(root, "inner/../inner/a.gguf").ok());
+  // A folder of PEFT's whose weights lie elsewhere.
+  fs::create_directories(folder / "peft");
+  std::ofstream(folder / "peft" / "adapter_config.json") << "{}";
+  std::ofstream(folder / "peft" / "adapter_model.safetensors") << "x";
+  EXPECT_TRUE(LocateBelow(root, "peft").ok());
+  fs::remove(folder / "peft" / "adapter_model.safetensors");
+  fs::create_symlink(outside, folder / "peft" / "adapter_model.safetensors");
+  EXPECT_EQ(LocateBelow(root, "peft").status().code(), ErrorCode::kNotFound);
   for (const std::string& path :
        {std::string("../secret.gguf"), outside.string(), std::string("link.gguf"),
         std::string("inner/../../secret.gguf"), std::string("none.gguf"), std::string(""),

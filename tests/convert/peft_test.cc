@@ -129,8 +129,13 @@ class PeftTest : public ::testing::Test {
     if (tensor == nullptr) return sources;
     const bool a = name.ends_with("lora_a");
     const auto* values = reinterpret_cast<const float*>(tensor->data.data());
-    for (uint64_t i = 0; i < tensor->dims[a ? 0 : 1]; ++i)
+    const uint64_t n = tensor->dims[a ? 0 : 1];
+    for (uint64_t i = 0; i < n; ++i) {
       sources.push_back(static_cast<uint64_t>(values[a ? i : 4 * i]) / (a ? 1 : 4));
+      for (uint64_t r = 0; r < 4; ++r)  // the others moved with it
+        EXPECT_EQ(values[a ? r * n + i : 4 * i + r], a ? static_cast<float>(r * n + sources[i])
+                                                       : static_cast<float>(4 * sources[i] + r));
+    }
     return sources;
   }
   static std::vector<uint64_t> Range(uint64_t begin, uint64_t end) {
@@ -228,6 +233,8 @@ TEST_F(PeftTest, WhatIsNoPlainLora) {
       {"fan_in_fan_out", true},
       {"alora_invocation_tokens", Json::array({1})},
       {"init_lora_weights", "lora_ga"},
+      {"init_lora_weights", "OLoRA"},
+      {"init_lora_weights", "what is not known yet"},
       {"target_parameters", Json::array({"experts.down_proj"})},
       {"kasa_config", {{"rank", 1}}},
       {"use_a_variant_that_is_not_known_yet", true},
@@ -247,6 +254,16 @@ TEST_F(PeftTest, ConfigsThatMakeNoSense) {
       ExpectRefused(ErrorCode::kInvalidInput, key);
     }
   }
+  for (const char* key : {"rank_pattern", "alpha_pattern"}) {
+    for (const Json& value : {Json(), Json("4"), Json(0), Json(-1), Json(1e300)}) {
+      Make("llama");
+      config_[key] = {{"q_proj", value}};
+      ExpectRefused(ErrorCode::kInvalidInput, key);
+    }
+  }
+  Make("llama");
+  config_["r"] = 4.5;
+  ExpectRefused(ErrorCode::kInvalidInput, "r");
   Make("llama");
   config_ = Json::array();
   ExpectRefused(ErrorCode::kInvalidInput, "adapter_config.json");
@@ -282,6 +299,38 @@ TEST_F(PeftTest, TensorsThatAreNotTheModels) {
       },
       ErrorCode::kInvalidModel, "rank");
   with([&] { tensors_.clear(); }, ErrorCode::kInvalidModel, "no tensors");
+  with(
+      [&] {
+        tensors_["base_model.model.model.layers.0.mlp.down_proj.lora_A.weight"] = {
+            {4, 96}, std::vector<float>(384)};
+      },
+      ErrorCode::kInvalidModel, "does not fit");
+  with(
+      [&] {
+        tensors_["base_model.model.model.layers.9.mlp.down_proj.lora_A.weight"] = {
+            {4, 128}, std::vector<float>(512)};
+      },
+      ErrorCode::kInvalidModel, "no such module");
+}
+
+// What is read of a base is only parsed: its numbers may be anything.
+TEST_F(PeftTest, HostileBases) {
+  for (const uint64_t width :
+       {~uint64_t{0}, uint64_t{0xaaaaaaaaaaaaaac0}, uint64_t{1} << 40, uint64_t{0}}) {
+    Make("llama");
+    GgufWriter writer;
+    writer.set_durable(false);
+    ASSERT_TRUE(BuildTinyModel(TinyModelSpec(), &writer).ok());
+    writer.AddUint64("llama.attention.key_length", width);
+    writer.AddUint32("llama.attention.head_count", 3);
+    const std::string path = (folder_ / "base.gguf").string();
+    ASSERT_TRUE(writer.Write(path).ok());
+    base_ = std::move(GgufFile::Open(path)).value();
+    ExpectRefused(ErrorCode::kInvalidModel, "heads");
+  }
+  Make("llama");
+  base_ = std::move(GgufFile::Open((folder_ / "adapter.gguf").string())).value();
+  ExpectRefused(ErrorCode::kUnsupported, "adapter");
 }
 
 // A module that is gate and up in one: both take its A, each half of its B.

@@ -126,6 +126,7 @@ TEST_F(AdaptersTest, ComeAndGoWhileTheServerRuns) {
             200);
   EXPECT_EQ(Ids("one"), two);
   ExpectRefused(Post("/v1/unload_lora_adapter", {{"lora_name", "three"}}), 404, "three");
+  EXPECT_EQ(Post("/v1/unload_lora_adapter", {{"lora_name", "one:latest"}}).status, 200);
 }
 
 TEST_F(AdaptersTest, SwappedUnderRequestsThatRun) {

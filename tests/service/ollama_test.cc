@@ -242,11 +242,29 @@ TEST_F(OllamaAdapterTest, AreModelsForClientsOfOllama) {
   EXPECT_EQ(models[1]["name"], "sql:latest");
   EXPECT_EQ(models[1]["details"]["parent_model"], "tiny:latest");
   EXPECT_LT(models[1]["size"], models[0]["size"]);
+  EXPECT_EQ(models[1]["digest"].get<std::string>().size(), 64u);  // clients cut a piece off it
+  EXPECT_NE(models[1]["digest"], models[0]["digest"]);
   EXPECT_EQ(models[0]["details"]["parent_model"], "");
   const Json shown = Post("/api/show", {{"model", "sql:latest"}}).json();
   EXPECT_EQ(shown["details"]["parent_model"], "tiny:latest");
   EXPECT_EQ(shown["modelfile"], "# served by lull\nFROM tiny\nADAPTER sql.gguf\n");
   EXPECT_EQ(shown["capabilities"][0], "completion");
+}
+
+TEST_F(OllamaAdapterTest, AreLetGoAndRemovedByTheirName) {
+  const auto generate = [&](Json extra) {
+    extra["model"] = "sql";
+    return Post("/api/generate", extra);
+  };
+  ASSERT_EQ(generate(Json::object()).json()["done_reason"], "load");
+  const Reply unloaded = generate({{"keep_alive", 0}});
+  EXPECT_EQ(unloaded.status, 200) << unloaded.body;
+  EXPECT_EQ(unloaded.json()["done_reason"], "unload");
+  EXPECT_EQ(Post("/api/copy", {{"source", "tiny"}, {"destination", "sql"}}).status, 400);
+  const Reply deleted = Delete(R"({"model": "sql"})");
+  EXPECT_EQ(deleted.status, 400);
+  EXPECT_NE(deleted.body.find("adapters"), std::string::npos) << "no --lora-folder: " << deleted.body;
+  EXPECT_EQ(Post("/api/show", {{"model", "sql"}}).status, 200);
 }
 
 TEST_F(OllamaTest, PsShowsWhatIsLoaded) {

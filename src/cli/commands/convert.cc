@@ -58,6 +58,9 @@ class ConvertCommand : public Command {
     if (base_.empty())
       return Status(ErrorCode::kUsage, "an adapter is converted for a model", "--base",
                     "lull convert FOLDER --base MODEL -o adapter.gguf");
+    if (!options_.type.empty())
+      return Status(ErrorCode::kUsage, "an adapter's factors are written as F32", "--type",
+                    "leave it out");
     LULL_ASSIGN_OR_RETURN(const std::string path, ResolveModel(base_));
     LULL_RETURN_IF_ERROR(CheckNotAnInput(out_, {path}));
     LULL_ASSIGN_OR_RETURN(const auto base, GgufFile::Open(path));

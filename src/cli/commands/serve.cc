@@ -93,8 +93,9 @@ class ServeCommand : public Command {
     LULL_ASSIGN_OR_RETURN(hub_.keep_alive_ms, ParseKeepAliveFlag());
     LULL_ASSIGN_OR_RETURN(const HubOptions origin, HubFlags().ToOptions());
     LULL_RETURN_IF_ERROR(adapters_.Check(!model_.empty()));
-    if (!ResolveFolder(model_).empty()) {
-      LULL_ASSIGN_OR_RETURN(model_, ResolveModel(model_));
+    if (!model_.empty()) {
+      LULL_ASSIGN_OR_RETURN(const std::string path, ResolveModel(model_));
+      if (!ResolveFolder(model_).empty()) model_ = path;  // what it was converted to
     }
     // Forked before there are threads, weights and the sandbox: it stays as small as this is now.
     LULL_ASSIGN_OR_RETURN(const auto pip, PipHelper::Start(ModelsFolder()));

@@ -1,6 +1,7 @@
 // Ollama's endpoints that tell what there is: which models, loaded or not, and what they are.
 #include <algorithm>
 
+#include "base/sha256.h"
 #include "service/adapters.h"
 #include "service/ollama/ollama.h"
 #include "service/runtime_context.h"
@@ -26,19 +27,37 @@ std::vector<AvailableModel> ListModels(const Service& service) {
   return models;
 }
 
-Json TagOf(Service& service, const AvailableModel& model) {
-  const std::string name = TaggedName(model.name);
-  return {
-      {"name", name},        {"model", name},          {"modified_at", ModifiedAt(model)},
-      {"size", model.bytes}, {"digest", model.sha256}, {"details", OllamaDetails(service, model)}};
+std::string Hashed(const std::string& text) {
+  Sha256 hash;
+  hash.Update(text.data(), text.size());
+  return hash.Hex();
 }
 
-// As Ollama lists a model made of another one and an adapter, which has no digest of its own.
+// Clients show its first twelve characters and take it that there are so many: where nobody knows
+// the file's, it stands for name, size and time.
+std::string DigestOf(const AvailableModel& model) {
+  if (!model.sha256.empty()) return model.sha256;
+  return Hashed(model.name + "\n" + std::to_string(model.bytes) + "\n" +
+                std::to_string(model.modified_unix_s));
+}
+
+Json TagOf(Service& service, const AvailableModel& model) {
+  const std::string name = TaggedName(model.name);
+  return {{"name", name},
+          {"model", name},
+          {"modified_at", ModifiedAt(model)},
+          {"size", model.bytes},
+          {"digest", DigestOf(model)},
+          {"details", OllamaDetails(service, model)}};
+}
+
+// As Ollama lists a model made of another one and an adapter.
 Json TagOf(const ServedAdapter& adapter, Json own) {
   own["details"]["parent_model"] = own["name"];
   own["name"] = own["model"] = TaggedName(adapter.name);
   own["size"] = adapter.bytes;
-  own["digest"] = "";
+  own["digest"] = Hashed(own["digest"].get<std::string>() + "\n" + adapter.name + "\n" +
+                         std::to_string(adapter.id));
   return own;
 }
 
@@ -59,7 +78,7 @@ Json ProcessOf(Service& service, const ModelResidency& resident) {
   return {{"name", name},
           {"model", name},
           {"size", served.resident_bytes},
-          {"digest", served.file.sha256},
+          {"digest", DigestOf(served.file)},
           {"details", OllamaDetails(service, served.file)},
           {"expires_at", Rfc3339(SystemClock::now() + left)},
           {"size_vram", 0},
@@ -77,8 +96,7 @@ Status Show(Service& service, const HttpRequest& request, Responder& responder) 
   LULL_RETURN_IF_ERROR(fields.Finish());
   if (service.catalog == nullptr)
     return Status(ErrorCode::kNotFound, "model '" + name.substr(0, 200) + "' not found", "model");
-  const std::optional<ServedAdapter> adapter =
-      service.adapters == nullptr ? std::nullopt : service.adapters->Find(name);
+  const std::optional<ServedAdapter> adapter = FindAdapter(service, name);
   LULL_ASSIGN_OR_RETURN(
       const AvailableModel model,
       service.catalog->Find(adapter.has_value() ? service.hub->own_name() : name));

@@ -1,6 +1,7 @@
 // Ollama's endpoints that change what is on disk: pull, copy and delete.
 #include <atomic>
 
+#include "service/adapters.h"
 #include "service/ollama/ollama.h"
 #include "service/runtime_context.h"
 
@@ -71,6 +72,13 @@ Status NoStore() {
   return Status(ErrorCode::kUnsupported, "this server has no store of models", "model");
 }
 
+// Which a model of that name would be hidden by.
+Status CheckNoAdapter(const Service& service, const std::string& name) {
+  if (!FindAdapter(service, name).has_value()) return Status();
+  return Status(ErrorCode::kUsage, "an adapter has the name " + name.substr(0, 200), "model",
+                "POST /v1/unload_lora_adapter lets it go");
+}
+
 Status Pull(Service& service, const HttpRequest& request, const ResponderPtr& responder) {
   const ExecContext ctx = TextContext(service);
   LULL_ASSIGN_OR_RETURN(const Json body, ParseJson(request.body, {}, ctx));
@@ -81,6 +89,7 @@ Status Pull(Service& service, const HttpRequest& request, const ResponderPtr& re
   LULL_RETURN_IF_ERROR(fields.Finish());
   if (service.catalog == nullptr) return NoStore();
   LULL_ASSIGN_OR_RETURN(const AvailableModel offer, service.catalog->Offer(name));
+  LULL_RETURN_IF_ERROR(CheckNoAdapter(service, offer.name));
   const auto gone = std::make_shared<std::atomic<bool>>(false);
   responder->OnDisconnect([gone] { gone->store(true); });
   PullStream progress(responder, offer, stream);
@@ -100,6 +109,11 @@ Status Delete(Service& service, const HttpRequest& request, Responder& responder
   JsonFields fields(body);
   const std::string name = ReadModelName(fields);
   LULL_RETURN_IF_ERROR(fields.Finish());
+  if (FindAdapter(service, name).has_value()) {  // its file stays
+    LULL_RETURN_IF_ERROR(service.adapters->RemoveForClient(name));
+    responder.Send({200, "application/json", "", {}});
+    return Status();
+  }
   if (service.catalog == nullptr) return NoStore();
   LULL_ASSIGN_OR_RETURN(const AvailableModel model, service.catalog->Find(name));
   LULL_RETURN_IF_ERROR(service.catalog->Remove(model.name));
@@ -118,6 +132,7 @@ Status Copy(Service& service, const HttpRequest& request, Responder& responder) 
   LULL_RETURN_IF_ERROR(fields.Finish());
   if (service.catalog == nullptr) return NoStore();
   LULL_RETURN_IF_ERROR(service.catalog->Find(from).status());
+  LULL_RETURN_IF_ERROR(CheckNoAdapter(service, to));
   LULL_RETURN_IF_ERROR(service.catalog->Copy(from, to));
   responder.Send({200, "application/json", "", {}});
   return Status();

@@ -4,6 +4,7 @@
 
 #include "lull/grammar.h"
 #include "service/acquire.h"
+#include "service/adapters.h"
 #include "service/chat_setup.h"
 #include "service/completion_params.h"
 #include "service/ollama/call_collector.h"
@@ -163,10 +164,13 @@ bool HasPrompt(OllamaKind kind, const Json& body) {
   return it != body.end() && !it->is_null() && !it->empty() && *it != "";
 }
 
-// One that is loaded goes; one that is not need not be loaded for that.
+// One that is loaded goes; one that is not need not be loaded for that. With an adapter goes what
+// it adapts.
 Status Unload(Service& service, Responder& responder, OllamaKind kind, const OllamaParams& params) {
-  if (!service.hub->Unload(params.model) && service.catalog != nullptr)
-    LULL_RETURN_IF_ERROR(service.catalog->Find(params.model).status());
+  const bool adapter = FindAdapter(service, params.model).has_value();
+  const std::string name = adapter ? service.hub->own_name() : params.model;
+  if (!service.hub->Unload(name) && service.catalog != nullptr)
+    LULL_RETURN_IF_ERROR(service.catalog->Find(name).status());
   SendDone(responder, kind, params, "unload");
   return Status();
 }
