@@ -52,7 +52,8 @@ RopeAngles GlobalRope(const Hparams& h, const ModelWeights& weights, int64_t max
   angles.factor = h.rope_factor;
   angles.factors = weights.rope_factors;
   angles.magnitude = h.rope_attn_factor;
-  if (h.rope_scaling == RopeScaling::kLongRope && max_context_tokens > h.rope_original_context)
+  // Whatever rope.scaling.type says: converters of Phi 3 leave it out.
+  if (weights.rope_factors_long != nullptr && max_context_tokens > h.rope_original_context)
     angles.factors = weights.rope_factors_long;
   if (h.rope_scaling != RopeScaling::kYarn) return angles;
   angles.yarn = true;
@@ -72,10 +73,20 @@ RopeAngles LocalRope(const Hparams& h) {
   return angles;
 }
 
+namespace {
+
+size_t HighRows(int64_t max_positions) { return static_cast<size_t>(max_positions / kLow + 1); }
+
+}  // namespace
+
+size_t RopeTable::Bytes(const RopeAngles& angles, int64_t max_positions) {
+  return (static_cast<size_t>(kLow) + HighRows(max_positions)) * (angles.dims / 2) * sizeof(Angle);
+}
+
 RopeTable::RopeTable(const RopeAngles& angles, int64_t max_positions)
     : half_(angles.dims / 2),
       low_(static_cast<size_t>(kLow) * half_),
-      high_(static_cast<size_t>(max_positions / kLow + 1) * half_) {
+      high_(HighRows(max_positions) * half_) {
   for (size_t i = 0; i < half_; ++i) {
     const double frequency = Frequency(angles, i);
     for (size_t p = 0; p < low_.size() / half_; ++p) {

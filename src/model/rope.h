@@ -36,6 +36,7 @@ class RopeTable {
  public:
   // Costs about max_positions / 64 * dims * 50 ns.
   RopeTable(const RopeAngles& angles, int64_t max_positions);
+  static size_t Bytes(const RopeAngles& angles, int64_t max_positions);
 
   size_t half() const { return half_; }
   // Requires: 0 <= position < max_positions. cos, sin: [half].

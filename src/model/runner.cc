@@ -130,7 +130,7 @@ class ModelRunner : public Runner {
   }
   void PlanBuffers(ArenaPlan* plan);
   Status AllocateBuffers();
-  void BuildRope();
+  std::vector<RopeAngles> Ropes() const;
   Status SplitRuns(std::span<const BatchRow> rows);
   Status CheckTokens(std::span<const BatchRow> rows) const;
   Status CheckLogitsRows(std::span<const BatchRow> rows,
@@ -164,7 +164,7 @@ class ModelRunner : public Runner {
   TilePlan plan_;
   OpEnv env_;
   std::unique_ptr<KvCache> cache_;
-  std::vector<RopeTable> ropes_;  // global, then local where a layer uses it
+  std::vector<RopeTable> ropes_;  // as Ropes()
   os::Memory memory_;
   ForwardState s_;
   std::vector<int32_t> tokens_;
@@ -208,7 +208,8 @@ Result<std::unique_ptr<Runner>> ModelRunner::Make(const LoadedModel& model, cons
                         KvCache::Create(KvLayout(options.kv_type, KvShapes(model.hparams())),
                                         runner->CacheOptions()));
   LULL_RETURN_IF_ERROR(runner->AllocateBuffers());
-  runner->BuildRope();
+  for (const RopeAngles& angles : runner->Ropes())
+    runner->ropes_.emplace_back(angles, runner->options_.max_context_tokens);
   return std::unique_ptr<Runner>(std::move(runner));
 }
 
@@ -222,7 +223,10 @@ Result<RunnerMemory> ModelRunner::Measure(const LoadedModel& model, const Kernel
   RunnerMemory memory;
   memory.kv_bytes = static_cast<int64_t>(kv.all);
   memory.sequence_kv_bytes = static_cast<int64_t>(kv.sequence);
-  memory.activation_bytes = static_cast<int64_t>(plan.bytes() + runner->scratch_.Bytes(threads));
+  size_t activations = plan.bytes() + runner->scratch_.Bytes(threads);
+  for (const RopeAngles& angles : runner->Ropes())
+    activations += RopeTable::Bytes(angles, runner->options_.max_context_tokens);
+  memory.activation_bytes = static_cast<int64_t>(activations);
   return memory;
 }
 
@@ -316,13 +320,13 @@ Status ModelRunner::AllocateBuffers() {
   return Status::Ok();
 }
 
-void ModelRunner::BuildRope() {
-  if (!h_.has_attention()) return;
-  ropes_.emplace_back(GlobalRope(h_, weights_, options_.max_context_tokens),
-                      options_.max_context_tokens);
+// Global, then local where a layer uses it.
+std::vector<RopeAngles> ModelRunner::Ropes() const {
+  if (!h_.has_attention()) return {};
+  std::vector<RopeAngles> ropes{GlobalRope(h_, weights_, options_.max_context_tokens)};
   const auto local = [](const LayerPlan& layer) { return layer.local_rope; };
-  if (std::any_of(h_.layers.begin(), h_.layers.end(), local))
-    ropes_.emplace_back(LocalRope(h_), options_.max_context_tokens);
+  if (std::any_of(h_.layers.begin(), h_.layers.end(), local)) ropes.push_back(LocalRope(h_));
+  return ropes;
 }
 
 // What Q at a position is multiplied by, so that far contexts do not wash attention out.

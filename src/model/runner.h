@@ -34,7 +34,8 @@ struct RunnerOptions {
 struct RunnerMemory {
   int64_t kv_bytes = 0;           // pools and recurrent state
   int64_t sequence_kv_bytes = 0;  // of it, what one sequence of max_context_tokens holds at most
-  int64_t activation_bytes = 0;   // buffers of max_batch_rows rows, scratch of the threads
+  // Buffers of max_batch_rows rows, scratch of the threads, rotary tables.
+  int64_t activation_bytes = 0;
 };
 // Of MakeRunner with these arguments; allocates nothing. kUsage as MakeRunner.
 Result<RunnerMemory> MeasureRunner(const LoadedModel& model, const Kernels& kernels,

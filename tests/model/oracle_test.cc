@@ -142,6 +142,26 @@ TEST(OracleVariantsTest, LlamaRopeFactorsWindowsAndBiases) {
   EXPECT_LT(Compare(NaiveForward(*file, tokens).value(), got, 0).max_error, 1e-4);
 }
 
+// As llama.cpp's converter writes Phi 3: the tensors alone say that there are factors.
+TEST(OracleVariantsTest, LongRopeWithoutAType) {
+  for (const char* type : {"", "none", "linear"}) {
+    GgufWriter writer;
+    writer.set_durable(false);
+    TinyModelSpec spec;
+    spec.arch = "phi3";
+    ASSERT_TRUE(BuildTinyModel(spec, &writer).ok());
+    writer.RemoveKey("phi3.rope.scaling.type");
+    if (*type != 0) writer.AddString("phi3.rope.scaling.type", type);
+    const auto file = WriteAndOpen(writer, "longrope");
+    auto model = LoadedModel::Load(ExecContext(), *file);
+    ASSERT_TRUE(model.ok()) << model.status().ToString();
+    const std::vector<int32_t> tokens = RandomTokens(80, model.value()->info().vocab_size, 4);
+    auto runner = NewRunner(*model.value(), BestKernels(), 1, 512, KvType::kF32);
+    const std::vector<float> got = AllLogits(ExecContext(), *runner, tokens, {13});
+    EXPECT_LT(Compare(NaiveForward(*file, tokens).value(), got, 0).max_error, 1e-4) << type;
+  }
+}
+
 TEST(OracleVariantsTest, GemmaPatternAndSoftcap) {
   GgufWriter writer;
   writer.set_durable(false);

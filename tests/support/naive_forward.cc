@@ -60,7 +60,8 @@ double Naive::Frequency(size_t pair, double base, bool scaled) const {
   }
   const int64_t original = Int("rope.scaling.original_context_length", Int("context_length", 0));
   const char* name = "rope_freqs.weight";
-  if (type == "longrope")
+  if (const auto it = cache_.find("rope_factors_long.weight");
+      it != cache_.end() && !it->second.values.empty())
     name = Int("context_length", 0) > original ? "rope_factors_long.weight"
                                                : "rope_factors_short.weight";
   if (auto it = cache_.find(name); it != cache_.end() && !it->second.values.empty())
