@@ -63,7 +63,8 @@ compare_kv() {
 compare_safetensors() {
   python3 tools/compare_hf_tokenizer.py --build "$build" --vocabs "$source/models" --count 3000 "${real_models[1]}" || return 1
   python3 tools/compare_safetensors.py --build "$build" --table && python3 tools/compare_safetensors.py --build "$build" --defects llama gemma2 &&
-    python3 tools/compare_safetensors.py --build "$build" --adapters
+    python3 tools/compare_safetensors.py --build "$build" --adapters &&
+    python3 tools/compare_converters.py --build "$build" --llama-cpp "$source"
 }
 
 comparisons=("$@")
