@@ -21,9 +21,23 @@ import tempfile
 import compare_safetensors as hub
 
 CONVERTER_REQUIREMENTS = ["--no-deps", "sentencepiece==0.2.3", "protobuf==7.36.2"]
+GEMMA4 = {"num_hidden_layers": 6, "sliding_window": 11, "layer_types": ["sliding_attention", "full_attention"] * 3,
+          "hidden_size_per_layer_input": 0, "vocab_size_per_layer_input": 259, "global_head_dim": 64,
+          "num_global_key_value_heads": 1, "final_logit_softcapping": 30.0}
+LAYER_EMBEDDINGS = {**GEMMA4, "hidden_size_per_layer_input": 32, "num_kv_shared_layers": 2}
+# Of families whose folders Lull does not read itself.
+MORE_CASES = {
+    "gemma4_text": ("gemma4_text", GEMMA4),
+    "gemma4_text, V is K": ("gemma4_text", {**GEMMA4, "attention_k_eq_v": True}),
+    "gemma4_text, embeddings of layers": ("gemma4_text", LAYER_EMBEDDINGS),
+    "gemma4_text, wide layers": ("gemma4_text", {**LAYER_EMBEDDINGS, "use_double_wide_mlp": True}),
+    "gemma4_text, experts": ("gemma4_text", {**GEMMA4, "enable_moe_block": True, "num_experts": 5, "top_k_experts": 2,
+                                             "moe_intermediate_size": 64, "attention_k_eq_v": True}),
+}
 # Beside the cases' own: what the converters take from elsewhere than config.json, or assume.
 CHANGES = {"granite": {"head_dim": None, "hidden_size": 192}, "gemma2": {"query_pre_attn_scalar": 32},
            "gemma3_text": {"query_pre_attn_scalar": 32}, "gemma3, with images": {"query_pre_attn_scalar": 32}}
+NO_ADAPTERS = ("deepseek_v2", "qwen3_5_text", "qwen3_5_moe_text", "granitemoehybrid", "gemma4_text")  # convert_lora_to_gguf.py's
 LEFT_OUT = {"mistral, window": "the converter drops the window", "gemma3_text, other layers": "the converter drops the order of layers",
             "ministral3": "the converter takes tokenizers that it knows", "granitemoehybrid, dense": "the converter drops the rotation"}
 
@@ -89,7 +103,7 @@ def compare(args, name, work):
     ids, want = hub.compute(folder, args.seed)
     source = blocks if blocks.exists() else folder
     adapted = None
-    if not blocks.exists() and model_type not in ("deepseek_v2", "qwen3_5_text", "qwen3_5_moe_text", "granitemoehybrid"):
+    if not blocks.exists() and model_type not in NO_ADAPTERS:
         adapted, _ = hub.adapt(folder, work / "Adapter", hub.ADAPTERS["mixers"], ids, args.seed)
     to_converters_keys(source, model_type)
     convert(source, work / "tiny.gguf")
@@ -119,13 +133,14 @@ def main():
     hub_logging.disable_progress_bar()
     logging.disable(logging.CRITICAL)
     random.seed(args.seed)
+    hub.CASES.update(MORE_CASES)
     vocab, good = hub.VOCAB, True
     for name in args.names or hub.CASES:
         if name in LEFT_OUT:
             print(f"{name:36} left out: {LEFT_OUT[name]}", flush=True)
             continue
         # Gemma's converter keeps the rows that the tokenizer has.
-        hub.VOCAB = hub.SHAPE["vocab_size"] = 259 if "gemma3" in name else vocab
+        hub.VOCAB = hub.SHAPE["vocab_size"] = 259 if name.startswith(("gemma3", "gemma4")) else vocab
         with tempfile.TemporaryDirectory() as work:
             for what, cosine in compare(args, name, pathlib.Path(work)):
                 print(f"{name:36} {what:8} cosine_min {cosine:.7f}{'' if cosine > args.limit else '  LOW'}", flush=True)
