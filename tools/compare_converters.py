@@ -21,19 +21,6 @@ import tempfile
 import compare_safetensors as hub
 
 CONVERTER_REQUIREMENTS = ["--no-deps", "sentencepiece==0.2.3", "protobuf==7.36.2"]
-GEMMA4 = {"num_hidden_layers": 6, "sliding_window": 11, "layer_types": ["sliding_attention", "full_attention"] * 3,
-          "hidden_size_per_layer_input": 0, "vocab_size_per_layer_input": 259, "global_head_dim": 64,
-          "num_global_key_value_heads": 1, "final_logit_softcapping": 30.0}
-LAYER_EMBEDDINGS = {**GEMMA4, "hidden_size_per_layer_input": 32, "num_kv_shared_layers": 2}
-# Of families whose folders Lull does not read itself.
-MORE_CASES = {
-    "gemma4_text": ("gemma4_text", GEMMA4),
-    "gemma4_text, V is K": ("gemma4_text", {**GEMMA4, "attention_k_eq_v": True}),
-    "gemma4_text, embeddings of layers": ("gemma4_text", LAYER_EMBEDDINGS),
-    "gemma4_text, wide layers": ("gemma4_text", {**LAYER_EMBEDDINGS, "use_double_wide_mlp": True}),
-    "gemma4_text, experts": ("gemma4_text", {**GEMMA4, "enable_moe_block": True, "num_experts": 5, "top_k_experts": 2,
-                                             "moe_intermediate_size": 64, "attention_k_eq_v": True}),
-}
 # Beside the cases' own: what the converters take from elsewhere than config.json, or assume.
 CHANGES = {"granite": {"head_dim": None, "hidden_size": 192}, "gemma2": {"query_pre_attn_scalar": 32},
            "gemma3_text": {"query_pre_attn_scalar": 32}, "gemma3, with images": {"query_pre_attn_scalar": 32}}
@@ -97,7 +84,10 @@ def compare(args, name, work):
     """Rows of (what, lowest cosine or why there is none)."""
     model_type, changes = hub.CASES[name]
     folder, blocks = work / "Tiny", work / "Blocks"
-    hub.make_folder(folder, model_type, {**changes, **CHANGES.get(name, {})}, args.seed)
+    changes = {**changes, **CHANGES.get(name, {})}
+    if model_type == "gemma4_text":
+        changes["vocab_size_per_layer_input"] = hub.VOCAB
+    hub.make_folder(folder, model_type, changes, args.seed)
     if model_type == "gpt_oss":
         hub.to_blocks(folder, blocks, args.seed)
     ids, want = hub.compute(folder, args.seed)
@@ -133,7 +123,6 @@ def main():
     hub_logging.disable_progress_bar()
     logging.disable(logging.CRITICAL)
     random.seed(args.seed)
-    hub.CASES.update(MORE_CASES)
     vocab, good = hub.VOCAB, True
     for name in args.names or hub.CASES:
         if name in LEFT_OUT:

@@ -71,6 +71,11 @@ LATENT = {"head_dim": None, "num_key_value_heads": 6, "n_routed_experts": 5, "nu
 DELTA = {"num_hidden_layers": 4, "linear_num_key_heads": 2, "linear_num_value_heads": 2, "linear_key_head_dim": 32,
          "linear_value_head_dim": 32, "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.25}}
 
+GEMMA4 = {"num_hidden_layers": 6, "sliding_window": 11, "layer_types": ["sliding_attention", "full_attention"] * 3,
+          "hidden_size_per_layer_input": 0, "vocab_size_per_layer_input": VOCAB, "global_head_dim": 64,
+          "num_global_key_value_heads": 1, "final_logit_softcapping": 30.0}
+LAYER_EMBEDDINGS = {**GEMMA4, "hidden_size_per_layer_input": 32, "num_kv_shared_layers": 2}
+
 # Name: model_type and what its configuration has beside SHAPE. "dtype": of the files, F32 where it is missing.
 CASES = {
     "llama": ("llama", {}),
@@ -127,6 +132,12 @@ CASES = {
     "gemma2": ("gemma2", {"sliding_window": 11, "query_pre_attn_scalar": 24, "num_hidden_layers": 4}),
     "gemma3_text": ("gemma3_text", {"sliding_window": 11, "query_pre_attn_scalar": 24, "num_hidden_layers": 7}),
     "gemma3, with images": ("gemma3", {"sliding_window": 11, "query_pre_attn_scalar": 24, "num_hidden_layers": 7, "images": IMAGES}),
+    "gemma4_text": ("gemma4_text", GEMMA4),
+    "gemma4_text, V is K": ("gemma4_text", {**GEMMA4, "attention_k_eq_v": True}),
+    "gemma4_text, embeddings of layers": ("gemma4_text", LAYER_EMBEDDINGS),
+    "gemma4_text, wide layers": ("gemma4_text", {**LAYER_EMBEDDINGS, "use_double_wide_mlp": True}),
+    "gemma4_text, experts": ("gemma4_text", {**GEMMA4, "enable_moe_block": True, "num_experts": 5, "top_k_experts": 2,
+                                             "moe_intermediate_size": 64, "attention_k_eq_v": True}),
     "gemma3_text, other layers": ("gemma3_text", {"sliding_window": 11, "layer_types": ["full_attention"] + ["sliding_attention"] * 2}),
 }
 

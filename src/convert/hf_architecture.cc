@@ -181,6 +181,18 @@ constexpr HfArchitecture kArchitectures[] = {
      .defaults = kGemma3Defaults,
      .window_period = 6,
      .local_rope = true},
+    {.model_type = "gemma4_text",
+     .gguf = "gemma4",
+     .keys = kGemma4Keys,
+     .tensors = kGemma4Tensors,
+     .neutral = kGemma4Neutral,
+     .defaults = kGemma4Defaults,
+     .window_period = 6,
+     .local_rope = true,
+     .rotated_width = "global_head_dim",
+     .prepare = PrepareGemma4,
+     .more = AddGemma4,
+     .more_reads = kGemma4Reads},
 };
 
 // Folders of text and images: what reads text is a row above.
@@ -189,6 +201,7 @@ struct HfSeveral {
   const char* text;  // null: as text_config says
 };
 constexpr HfSeveral kSeveral[] = {{"gemma3", "gemma3_text"},
+                                  {"gemma4", "gemma4_text"},
                                   {"mistral3", nullptr},
                                   {"qwen3_5", "qwen3_5_text"},
                                   {"qwen3_5_moe", "qwen3_5_moe_text"}};
@@ -323,7 +336,9 @@ void AddDefaults(const HfArchitecture& architecture, Json* config) {
 std::string HfTextName(const std::string& name) {
   constexpr const char* kOthers[] = {"model.visual.",       "mtp.",
                                      "vision_tower.",       "multi_modal_projector.",
-                                     "model.vision_tower.", "model.multi_modal_projector."};
+                                     "model.vision_tower.", "model.multi_modal_projector.",
+                                     "model.embed_vision.", "model.audio_tower.",
+                                     "model.embed_audio."};
   constexpr std::pair<std::string_view, std::string_view> kPrefixes[] = {
       {"language_model.model.", "model."},
       {"language_model.lm_head.", "lm_head."},
@@ -388,6 +403,7 @@ Result<const HfArchitecture*> FindHfArchitecture(HfFolder* folder) {
   for (const HfArchitecture& architecture : hf::kArchitectures) {
     if (type == architecture.model_type && hf::Applies(architecture, folder->config)) {
       hf::AddDefaults(architecture, &folder->config);
+      if (architecture.prepare != nullptr) LULL_RETURN_IF_ERROR(architecture.prepare(folder));
       LULL_RETURN_IF_ERROR(hf::CheckKeys(HfConfig(*folder), architecture));
       return &architecture;
     }

@@ -77,6 +77,8 @@ struct HfArchitecture {
   const char* layer_types = "full_attention";  // "a|b": what layer_types may hold
   bool attention = true;                       // false: the common keys are not asked for
   const char* needs = nullptr;                 // a number that is not 0, else a later row applies
+  // Gives the config keys that the rows read, before anything else.
+  Status (*prepare)(HfFolder* folder) = nullptr;
   // Keys and checks that no row says, and the names of what it reads.
   Status (*more)(const HfConfig& config, HfOutput* out) = nullptr;
   std::span<const char* const> more_reads{};

@@ -61,6 +61,63 @@ Status AddCohere2(const HfConfig& config, HfOutput* out) {
   return Status();
 }
 
+// Of the layers with full attention, which all have the same.
+Status PrepareGemma4(HfFolder* folder) {
+  const HfConfig config(*folder);
+  const Json layers = JsonField(folder->config, "per_layer_config");
+  const std::vector<bool> full = LayersOf(config, "layer_types", "full_attention");
+  if (full.empty()) return config.Unsupported("layers without a type", "layer_types");
+  const std::pair<const char*, const char*> names[] = {
+      {"head_dim", "global_head_dim"}, {"num_key_value_heads", "num_global_key_value_heads"}};
+  for (const auto& [own, global] : names) {
+    Json value = JsonField(folder->config, global);
+    for (size_t i = 0; i < full.size(); ++i) {
+      const Json& given = JsonField(JsonField(layers, std::to_string(i).c_str()), own);
+      if (given.is_null()) continue;
+      if (!full[i] || (!value.is_null() && value != given))
+        return config.Unsupported("layers of one type with other heads", "per_layer_config");
+      value = given;
+    }
+    folder->config[global] = value.is_null() ? JsonField(folder->config, own) : value;
+  }
+  return Status();
+}
+
+Status AddGemma4(const HfConfig& config, HfOutput* out) {
+  const auto put = [out](const char* key, uint64_t value) {
+    out->writer.AddUint32(out->Key(key), static_cast<uint32_t>(value));
+  };
+  const auto is_true = [&config](const char* key) { return config.Field(key) == true; };
+  const std::vector<bool> windowed = LayersOf(config, "layer_types", "sliding_attention");
+  LULL_ASSIGN_OR_RETURN(const uint64_t head, config.Uint("head_dim"));
+  put("attention.key_length_swa", head);
+  put("attention.value_length_swa", head);
+  put("rope.dimension_count_swa", head);
+  out->writer.AddBoolArray(out->Key("attention.sliding_window_pattern"), windowed);
+  LULL_ASSIGN_OR_RETURN(const uint64_t local, config.Uint("num_key_value_heads"));
+  LULL_ASSIGN_OR_RETURN(const uint64_t global, config.Uint("num_global_key_value_heads"));
+  LULL_ASSIGN_OR_RETURN(const uint64_t ffn, config.Uint("intermediate_size"));
+  LULL_ASSIGN_OR_RETURN(const uint64_t shared, config.Uint("num_kv_shared_layers"));
+  const bool wide = is_true("use_double_wide_mlp");
+  if (local > 1 << 16 || global > 1 << 16 || ffn > 1 << 30 || shared > windowed.size())
+    return config.Bad("out of range", "num_kv_shared_layers");
+  std::vector<int32_t> kv_heads, widths;
+  for (size_t i = 0; i < windowed.size(); ++i) {
+    kv_heads.push_back(static_cast<int32_t>(windowed[i] ? local : global));
+    widths.push_back(static_cast<int32_t>(wide && i >= windowed.size() - shared ? 2 * ffn : ffn));
+  }
+  out->writer.AddInt32Array(out->Key("attention.head_count_kv"), kv_heads);
+  out->writer.AddInt32Array(out->Key("feed_forward_length"), widths);
+  if (!is_true("enable_moe_block")) return Status();
+  for (const auto& [from, to] :
+       {std::pair("num_experts", "expert_count"), std::pair("top_k_experts", "expert_used_count"),
+        std::pair("moe_intermediate_size", "expert_feed_forward_length")}) {
+    LULL_ASSIGN_OR_RETURN(const uint64_t number, config.Uint(from));
+    put(to, number);
+  }
+  return Status();
+}
+
 Status CheckGptOss(const HfConfig& config, HfOutput*) {
   const Json& quantization = config.Field("quantization_config");
   if (quantization.is_null() || JsonText(quantization, "quant_method") == "mxfp4") return Status();

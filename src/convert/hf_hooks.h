@@ -77,10 +77,18 @@ inline constexpr const char* kHybridReads[] = {
 inline constexpr const char* kSmolLm3Reads[] = {"no_rope_layers"};
 inline constexpr const char* kPhi3Reads[] = {"original_max_position_embeddings"};
 
+inline constexpr const char* kGemma4Reads[] = {
+    "global_head_dim",     "num_global_key_value_heads", "per_layer_config", "attention_k_eq_v",
+    "use_double_wide_mlp", "vocab_size_per_layer_input", "enable_moe_block", "num_experts",
+    "top_k_experts",       "moe_intermediate_size",
+};
 inline constexpr const char* kCohere2Reads[] = {"layer_norm_eps", "order_of_interleaved_layers",
                                                 "layer_switch", "use_embedding_sharing"};
 
 Status AddCohere2(const HfConfig& config, HfOutput* out);
+// Heads of layers without a window, which newer folders give layer by layer.
+Status PrepareGemma4(HfFolder* folder);
+Status AddGemma4(const HfConfig& config, HfOutput* out);
 Status CheckGptOss(const HfConfig& config, HfOutput* out);
 Status AddQwen35(const HfConfig& config, HfOutput* out);
 Status AddDeepseek2(const HfConfig& config, HfOutput* out);

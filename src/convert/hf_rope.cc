@@ -41,10 +41,12 @@ class RopeConverter {
     if (scaling_.is_null() || type == "default") return Status();
     if (type == "linear") return AddLinear();
     if (type == "llama3") return AddLlama3();
+    if (type == "proportional") return AddProportional();
     if (type == "yarn") return AddYarn();
     if (type == "longrope" || type == "su") return AddLongRope();
     return config_.Unsupported("rotary scaling " + GgufQuote(type) + " is not converted",
-                               "rope_scaling", "linear, llama3, yarn and longrope are");
+                               "rope_scaling",
+                               "linear, llama3, yarn, longrope and proportional are");
   }
   uint64_t dims() const { return dims_; }
 
@@ -97,6 +99,8 @@ class RopeConverter {
     const Json& own = JsonField(both_, "partial_rotary_factor");
     const Json& share = own.is_null() ? config_.Field("partial_rotary_factor") : own;
     double factor = share.is_number() ? share.get<double>() : share.is_null() ? 1.0 : 0.0;
+    turning_ = factor;
+    if (TypeOf(scaling_) == "proportional") factor = 1.0;  // the others turn by an angle of 0
     dims_ = factor > 0.0 && factor <= 1.0
                 ? static_cast<uint64_t>(static_cast<double>(head_dim_) * factor)
                 : 0;
@@ -167,6 +171,17 @@ class RopeConverter {
       const double share = std::clamp((context / wavelength - low) / (high - low), 0.0, 1.0);
       divisors.push_back(static_cast<float>(1.0 / ((1.0 - share) / factor + share)));
     }
+    AddFactors("rope_freqs.weight", divisors);
+    return Status();
+  }
+
+  // Pairs beyond the part that turns are divided so far that they stand still.
+  Status AddProportional() {
+    const auto turning = static_cast<size_t>(static_cast<double>(head_dim_) * turning_ / 2.0);
+    if (turning == 0 || turning > dims_ / 2)
+      return config_.Bad("no part of a head", "rope_parameters.partial_rotary_factor");
+    std::vector<float> divisors(dims_ / 2, 1e30f);
+    std::fill_n(divisors.begin(), turning, 1.0f);
     AddFactors("rope_freqs.weight", divisors);
     return Status();
   }
@@ -242,7 +257,7 @@ class RopeConverter {
   const uint64_t head_dim_;
   HfOutput& out_;
   Json both_, scaling_, local_;
-  double base_ = 0.0;
+  double base_ = 0.0, turning_ = 1.0;
   uint64_t dims_ = 0;
 };
 

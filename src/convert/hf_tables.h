@@ -90,6 +90,37 @@ inline constexpr HfTensor kGemma3Tensors[] = {
      HfValues::kPlusOne},
 };
 
+// Norms are as they are.
+inline constexpr HfTensor kGemma4Tensors[] = {
+    LULL_ENDS,
+    LULL_STILL_QK,
+    LULL_VO,
+    LULL_HEAD_NORMS,
+    LULL_FFN,
+    {"model.layers.{}.input_layernorm.weight", "blk.{}.attn_norm.weight"},
+    {"model.layers.{}.post_attention_layernorm.weight", "blk.{}.post_attention_norm.weight"},
+    {"model.layers.{}.pre_feedforward_layernorm.weight", "blk.{}.ffn_norm.weight"},
+    {"model.layers.{}.post_feedforward_layernorm.weight", "blk.{}.post_ffw_norm.weight"},
+    {"model.layers.{}.layer_scalar", "blk.{}.layer_output_scale.weight"},
+    // Embeddings of layers.
+    {"model.embed_tokens_per_layer.weight", "per_layer_token_embd.weight"},
+    {"model.per_layer_model_projection.weight", "per_layer_model_proj.weight"},
+    {"model.per_layer_projection_norm.weight", "per_layer_proj_norm.weight"},
+    {"model.layers.{}.per_layer_input_gate.weight", "blk.{}.inp_gate.weight"},
+    {"model.layers.{}.per_layer_projection.weight", "blk.{}.proj.weight"},
+    {"model.layers.{}.post_per_layer_input_norm.weight", "blk.{}.post_norm.weight"},
+    // Experts beside the dense feed-forward.
+    {"model.layers.{}.router.proj.weight", "blk.{}.ffn_gate_inp.weight", Rows::kAsTheyAre,
+     HfValues::kSame, /*f32=*/true},
+    {"model.layers.{}.router.scale", "blk.{}.ffn_gate_inp.scale"},
+    {"model.layers.{}.router.per_expert_scale", "blk.{}.ffn_down_exps.scale"},
+    {"model.layers.{}.pre_feedforward_layernorm_2.weight", "blk.{}.pre_ffw_norm_2.weight"},
+    {"model.layers.{}.post_feedforward_layernorm_1.weight", "blk.{}.post_ffw_norm_1.weight"},
+    {"model.layers.{}.post_feedforward_layernorm_2.weight", "blk.{}.post_ffw_norm_2.weight"},
+    {"model.layers.{}.experts.gate_up_proj", "blk.{}.ffn_gate_up_exps.weight"},
+    {"model.layers.{}.experts.down_proj", "blk.{}.ffn_down_exps.weight"},
+};
+
 inline constexpr HfTensor kPhi3Tensors[] = {
     LULL_ENDS,
     LULL_NORMS_BEFORE,
@@ -376,6 +407,12 @@ inline constexpr HfKey kGemma3Keys[] = {
     {"query_pre_attn_scalar", "attention.scale", Kind::kInverseRoot},
 };
 
+inline constexpr HfKey kGemma4Keys[] = {
+    {"final_logit_softcapping", "final_logit_softcapping", Kind::kFloat, false},
+    {"num_kv_shared_layers", "attention.shared_kv_layers"},
+    {"hidden_size_per_layer_input", "embedding_length_per_layer_input", Kind::kUint, false},
+};
+
 inline constexpr HfKey kCohere2Keys[] = {{"logit_scale", "logit_scale", Kind::kFloat}};
 inline constexpr HfKey kGptOssKeys[] = {
     LULL_EXPERT_KEYS,
@@ -524,6 +561,18 @@ inline constexpr HfNeutral kGemmaNeutral[] = {
     {"use_bidirectional_attention", "false"},
 };
 
+// Of images' tokens alone, where it is "vision".
+inline constexpr HfNeutral kGemma4Neutral[] = {
+    {"hidden_activation", "\"gelu_pytorch_tanh\""},
+    {"use_bidirectional_attention", "\"vision\""},
+};
+
+inline constexpr char kGemma4Defaults[] =
+    R"({"tie_word_embeddings": true, "num_kv_shared_layers": 0,
+    "hidden_size_per_layer_input": 256, "sliding_window": 512, "rms_norm_eps": 1e-6,
+    "rope_parameters": {"full_attention": {"rope_type": "proportional", "rope_theta": 1e6,
+    "partial_rotary_factor": 0.25}, "sliding_attention": {"rope_type": "default",
+    "rope_theta": 1e4}}})";
 inline constexpr char kGemma2Defaults[] = R"({"tie_word_embeddings": true, "sliding_window": 4096,
     "attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0})";
 inline constexpr char kGemma3Defaults[] = R"({"tie_word_embeddings": true, "vocab_size": 262208,

@@ -168,7 +168,8 @@ class WeightPlanner {
 
 bool HoldsMatrix(const TensorSpec& spec) {
   const auto* of_model = std::get_if<PackedMatrix ModelWeights::*>(&spec.target);
-  if (of_model != nullptr) return *of_model == &ModelWeights::output;
+  if (of_model != nullptr)
+    return *of_model == &ModelWeights::output || *of_model == &ModelWeights::per_layer_projection;
   return std::holds_alternative<PackedMatrix LayerWeights::*>(spec.target);
 }
 
@@ -196,7 +197,7 @@ std::vector<MatrixRole> FindMatrixRoles(const Architecture& architecture, const 
   std::vector<MatrixRole> roles;
   for (const TensorSpec& spec : architecture.tensors) {
     if (!HoldsMatrix(spec)) continue;
-    if (spec.when == When::kModel) {
+    if (spec.when == When::kModel || spec.when == When::kModelPerLayer) {
       if (name == spec.name) roles.push_back(RoleOf(spec, -1, hparams, LayerPlan()));
       continue;
     }

@@ -143,6 +143,44 @@ TEST(Convert, ReadsTheTextOfAFolderWithImages) {
   ExpectSameKeys(*c.source, *c.result);
 }
 
+TEST(Convert, Gemma4sLayersOfTwoKinds) {
+  Converted c({.arch = "gemma4-e", .type = "F32"});
+  ASSERT_TRUE(c.status.ok()) << c.status.ToString();
+  for (const GgufTensor& want : c.source->tensors()) {
+    if (want.name == "rope_freqs.weight") continue;
+    const GgufTensor* got = c.result->FindTensor(want.name);
+    ASSERT_NE(got, nullptr) << want.name;
+    EXPECT_EQ(got->dims, want.dims) << want.name;
+    EXPECT_TRUE(std::ranges::equal(got->data, want.data)) << want.name;
+  }
+  for (const char* key :
+       {"attention.key_length", "attention.key_length_swa", "attention.value_length_swa",
+        "attention.sliding_window", "attention.sliding_window_pattern",
+        "attention.shared_kv_layers", "embedding_length_per_layer_input", "rope.dimension_count",
+        "rope.dimension_count_swa", "rope.freq_base", "rope.freq_base_swa",
+        "final_logit_softcapping"})
+    EXPECT_EQ(c.result->Describe(std::string("gemma4.") + key),
+              c.source->Describe(std::string("gemma4.") + key))
+        << key;
+  // A quarter of a head of 32 turns: four of its sixteen pairs.
+  const GgufTensor* divisors = c.result->FindTensor("rope_freqs.weight");
+  ASSERT_NE(divisors, nullptr);
+  const auto* values = reinterpret_cast<const float*>(divisors->data.data());
+  for (int i = 0; i < 16; ++i) EXPECT_EQ(values[i], i < 4 ? 1.0f : 1e30f);
+  // Heads by layer, as newer folders have them; and what does not fit layers of two kinds.
+  c.Patch("config.json",
+          {{"global_head_dim", nullptr},
+           {"per_layer_config", {{"3", {{"head_dim", 32}}}, {"5", {{"head_dim", 32}}}}}});
+  ASSERT_TRUE(c.status.ok()) << c.status.ToString();
+  EXPECT_EQ(c.result->GetUint("gemma4.attention.key_length").value(), 32u);
+  c.Patch("config.json", {{"use_double_wide_mlp", true}});
+  ASSERT_TRUE(c.status.ok()) << c.status.ToString();
+  EXPECT_EQ(c.result->GetIntArray("gemma4.feed_forward_length").value(),
+            (std::vector<int64_t>{128, 128, 128, 128, 256, 256}));
+  c.Patch("config.json", {{"per_layer_config", {{"0", {{"head_dim", 32}}}}}});
+  EXPECT_EQ(c.status.code(), ErrorCode::kUnsupported) << c.status.ToString();
+}
+
 TEST(Convert, InterleavesTheHalvesOfAHead) {
   const Converted c({.type = "F32", .tokenizer = "gpt2"});
   ASSERT_TRUE(c.status.ok()) << c.status.ToString();

@@ -67,10 +67,20 @@ const std::map<std::string, std::map<std::string, std::string>> kOwnNames = {
       {"ffn_up_exps.weight", "feed_forward.experts.{}.w3.weight"}}},
     {"gemma2", {{"ffn_norm.weight", "pre_feedforward_layernorm.weight"}}},
     {"gemma3", {{"ffn_norm.weight", "pre_feedforward_layernorm.weight"}}},
+    {"gemma4",
+     {{"ffn_norm.weight", "pre_feedforward_layernorm.weight"},
+      {"layer_output_scale.weight", "layer_scalar"},
+      {"per_layer_token_embd.weight", "model.embed_tokens_per_layer.weight"},
+      {"per_layer_model_proj.weight", "model.per_layer_model_projection.weight"},
+      {"per_layer_proj_norm.weight", "model.per_layer_projection_norm.weight"},
+      {"inp_gate.weight", "per_layer_input_gate.weight"},
+      {"proj.weight", "per_layer_projection.weight"},
+      {"post_norm.weight", "post_per_layer_input_norm.weight"}}},
 };
 const std::map<std::string, std::string> kModelTypes = {{"qwen3moe", "qwen3_moe"},
                                                         {"granitemoe", "granitemoeshared"},
                                                         {"gemma3", "gemma3_text"},
+                                                        {"gemma4", "gemma4_text"},
                                                         {"lfm2moe", "lfm2_moe"}};
 
 // Keys of config.json and of GGUF, where a file has them.
@@ -182,10 +192,32 @@ class FolderWriter {
       config["query_pre_attn_scalar"] = HeadDim();
       config["sliding_window"] = Uint("attention.sliding_window");
     }
+    if (arch_ == "gemma4") AddGemma4(&config);
     if (spec_.config.is_object()) config.merge_patch(spec_.config);
     if (spec_.images)
       return {{"model_type", arch_}, {"text_config", config}, {"vision_config", {{"layers", 1}}}};
     return config;
+  }
+
+  void AddGemma4(Json* config) const {
+    for (const char* key : {"hidden_act", "query_pre_attn_scalar", "rope_theta"})
+      config->erase(key);
+    config->update(Json{{"hidden_activation", "gelu_pytorch_tanh"},
+                        {"head_dim", Uint("attention.key_length_swa")},
+                        {"global_head_dim", Uint("attention.key_length")},
+                        {"num_kv_shared_layers", Uint("attention.shared_kv_layers")},
+                        {"hidden_size_per_layer_input", Uint("embedding_length_per_layer_input")}});
+    const auto windows = gguf_.GetIntArray(arch_ + ".attention.sliding_window_pattern").value();
+    for (const int64_t windowed : windows)
+      (*config)["layer_types"].push_back(windowed != 0 ? "sliding_attention" : "full_attention");
+    (*config)["rope_parameters"] = {
+        {"full_attention",
+         {{"rope_type", "proportional"},
+          {"rope_theta", gguf_.GetFloat(arch_ + ".rope.freq_base").value()},
+          {"partial_rotary_factor", 0.25}}},
+        {"sliding_attention",
+         {{"rope_type", "default"},
+          {"rope_theta", gguf_.GetFloat(arch_ + ".rope.freq_base_swa").value()}}}};
   }
 
   Json Tokenizer() const {
@@ -219,7 +251,8 @@ class FolderWriter {
     std::string bytes(reinterpret_cast<const char*>(tensor.data.data()), tensor.data.size());
     const bool turned = tensor.name.find("attn_q.") != std::string::npos ||
                         tensor.name.find("attn_k.") != std::string::npos;
-    if (arch_.starts_with("gemma") && tensor.name.find("norm.") != std::string::npos)
+    if (arch_.starts_with("gemma") && arch_ != "gemma4" &&
+        tensor.name.find("norm.") != std::string::npos)
       return LessOne(bytes);
     const bool neighbours = arch_ == "llama" || arch_ == "smollm3" || arch_.starts_with("granite");
     if (!neighbours || !turned) return bytes;
@@ -267,7 +300,7 @@ class FolderWriter {
     for (const GgufTensor& tensor : gguf_.tensors()) {
       const bool up_of_granite =
           arch_ == "granitemoe" && tensor.name.find("ffn_up_") != std::string::npos;
-      if (up_of_granite) continue;
+      if (up_of_granite || tensor.name == "rope_freqs.weight") continue;
       HubTensor hub{HubName(arch_, tensor.name),
                     GgufTypeName(tensor.type_id),
                     {tensor.dims.rbegin(), tensor.dims.rend()},

@@ -16,8 +16,8 @@ struct HfFolderSpec {
   bool images = false;    // gemma3: beside a model that reads images
 };
 
-// gguf: llama, smollm3, granite, granitemoe, olmo2, qwen2, qwen3, qwen3moe, lfm2moe, gemma2 or
-// gemma3 with matrices of F32, F16 or BF16 and a "gpt2" tokenizer of pre "smollm". folder: exists.
+// gguf: llama, smollm3, granite, granitemoe, olmo2, qwen2, qwen3, qwen3moe, lfm2moe, gemma2, gemma3
+// or gemma4 (without experts) with matrices of F32, F16 or BF16 and a "gpt2" tokenizer of pre "smollm". folder: exists.
 Status WriteHfFolder(const GgufFile& gguf, const HfFolderSpec& spec, const std::string& folder);
 
 }  // namespace lull
