@@ -64,6 +64,10 @@ Result<std::string> ReadBudgetFile(const std::string& path) {
   if (file.gcount() > kMost)
     return Status(ErrorCode::kUsage, "a budget of more than 64 KiB", path, "five lines will do");
   text.resize(static_cast<size_t>(file.gcount()));
+  // No lines would be no cap, which nobody means who names a budget; a folder reads as nothing.
+  if (file.bad() || text.find_first_not_of(" \t\r\n") == std::string::npos)
+    return Status(ErrorCode::kUsage, "the budget cannot be read, or is empty", path,
+                  "a line such as cpu = \"35%\"; leave --budget out for no cap");
   return text;
 }
 

@@ -124,6 +124,11 @@ Result<std::unique_ptr<HfFolder>> HfFolder::Open(const std::string& path) {
   std::error_code ec;
   const fs::path whole = fs::weakly_canonical(folder, ec);
   result->name = (whole.has_filename() ? whole : whole.parent_path()).filename().string();
+  if (!fs::is_directory(folder, ec))
+    return Status(ErrorCode::kNotFound,
+                  fs::exists(folder, ec) ? "a file, where a folder is converted" : "no such folder",
+                  path,
+                  "give a folder with config.json and safetensors; GGUF files run as they are");
   LULL_ASSIGN_OR_RETURN(result->config, ReadJson(folder / "config.json"));
   if (!result->config.is_object())
     return Status(ErrorCode::kNotFound, "no config.json with an object", path,

@@ -162,6 +162,9 @@ class Verifier {
       CheckLine(i);
       at_ = at_.After(texts_[i], lines_[i]);
     }
+    // The first signed record vouches for what stands before it.
+    if (!expected_key_.empty() && !any_signed_ && !lines_.empty())
+      Find(lines_.size() - 1, "no record is signed, and a key must have signed");
     if (report_.unsigned_records > 0)
       report_.notes.push_back(std::to_string(report_.unsigned_records) +
                               " unsigned from before records were signed");

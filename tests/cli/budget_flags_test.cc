@@ -183,5 +183,16 @@ TEST_F(BudgetFlags, WhatCannotBeKeptIsRefusedWithTheSum) {
   }
 }
 
+// No line would be no cap.
+TEST_F(BudgetFlags, AFileThatSaysNothingIsRefused) {
+  std::ofstream(folder_ / "empty.toml") << " \n";
+  for (const fs::path& path : {folder_ / "empty.toml", folder_}) {
+    const Output output =
+        RunLull("run " + Tiny() + " --raw --json --budget " + path.string() + " -- text");
+    EXPECT_EQ(output.exit_code, 2) << output.text;
+    EXPECT_EQ(output.json()["error"]["where"], path.string());
+  }
+}
+
 }  // namespace
 }  // namespace lull

@@ -173,6 +173,7 @@ TEST_F(ChainTest, UnsignedRecordsFromBeforeAreSaidAndThenGuarded) {
   Write({"{\"kind\":\"old\",\"n\":1}", "{\"kind\":\"old\",\"n\":2}"});
   EXPECT_TRUE(Verify().ok());
   EXPECT_EQ(Verify().unsigned_records, 2);
+  EXPECT_FALSE(Verify(std::string(64, 'a')).ok()) << "nobody vouches for them";
   Append(2);
   EXPECT_TRUE(Verify().ok());
   EXPECT_EQ(Verify().notes.front(), "2 unsigned from before records were signed");
