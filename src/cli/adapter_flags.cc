@@ -166,7 +166,7 @@ Result<std::string> LocateBelow(const std::string& folder, const std::string& pa
   bool below = !ec && IsBelow(root, file);
   // What a folder of PEFT's links to counts too.
   if (below && fs::is_directory(file, ec))
-    for (const char* part : {"adapter_config.json", "adapter_model.safetensors"})
+    for (const char* part : kPeftFiles)
       below = below && IsBelow(root, fs::weakly_canonical(file / part, ec));
   if (!below)
     return Status(ErrorCode::kNotFound, "no such file in the folder of adapters", "lora_path");

@@ -166,9 +166,7 @@ class Converter {
         if (!MatchHfName(row.name, name, &numbers)) continue;
         found = true;
         if (row.gguf == nullptr) continue;
-        std::string gguf = row.gguf;
-        if (const size_t hole = gguf.find("{}"); hole != std::string::npos)
-          gguf.replace(hole, 2, std::to_string(numbers[0]));
+        const std::string gguf = HfTargetName(row, numbers);
         Target& target = targets_[gguf];
         target.row = &row;
         if (!target.sources.emplace(numbers.size() > 1 ? numbers[1] : 0, tensor).second)

@@ -368,6 +368,13 @@ bool MatchHfName(std::string_view pattern, std::string_view name, std::vector<ui
   return name.empty();
 }
 
+std::string HfTargetName(const HfTensor& row, const std::vector<uint64_t>& numbers) {
+  std::string gguf = row.gguf;
+  if (const size_t hole = gguf.find("{}"); hole != std::string::npos)
+    gguf.replace(hole, 2, std::to_string(numbers[0]));
+  return gguf;
+}
+
 std::vector<const HfArchitecture*> HfArchitecturesOf(std::string_view gguf) {
   std::vector<const HfArchitecture*> found;
   for (const HfArchitecture& architecture : hf::kArchitectures)

@@ -97,6 +97,9 @@ std::string HfTextName(const std::string& name);
 // The numbers in the holes of "a.{}.b.{}.c" that make it `name`; false where none do.
 bool MatchHfName(std::string_view pattern, std::string_view name, std::vector<uint64_t>* numbers);
 
+// The tensor that the row's becomes in the layer of the first of those numbers.
+std::string HfTargetName(const HfTensor& row, const std::vector<uint64_t>& numbers);
+
 // Of all architectures.
 std::span<const HfKey> HfCommonKeys();
 

@@ -38,6 +38,9 @@ struct HfOutput {
   const char* architecture;
   GgufWriter& writer;
   std::string Key(const char* name) const { return std::string(architecture) + "." + name; }
+  void AddUint(const char* name, uint64_t value) const {
+    writer.AddUint32(Key(name), static_cast<uint32_t>(value));
+  }
 };
 
 }  // namespace lull

@@ -17,7 +17,7 @@ Status AddInner(const HfConfig& config, const char* heads_key, const char* width
   LULL_ASSIGN_OR_RETURN(const uint64_t heads, config.Uint(heads_key));
   LULL_ASSIGN_OR_RETURN(const uint64_t width, config.Uint(width_key));
   if (heads * width > UINT32_MAX) return config.Bad("out of range", heads_key);
-  out->writer.AddUint32(out->Key("ssm.inner_size"), static_cast<uint32_t>(heads * width));
+  out->AddUint("ssm.inner_size", heads * width);
   return Status();
 }
 
@@ -84,15 +84,12 @@ Status PrepareGemma4(HfFolder* folder) {
 }
 
 Status AddGemma4(const HfConfig& config, HfOutput* out) {
-  const auto put = [out](const char* key, uint64_t value) {
-    out->writer.AddUint32(out->Key(key), static_cast<uint32_t>(value));
-  };
   const auto is_true = [&config](const char* key) { return config.Field(key) == true; };
   const std::vector<bool> windowed = LayersOf(config, "layer_types", "sliding_attention");
   LULL_ASSIGN_OR_RETURN(const uint64_t head, config.Uint("head_dim"));
-  put("attention.key_length_swa", head);
-  put("attention.value_length_swa", head);
-  put("rope.dimension_count_swa", head);
+  out->AddUint("attention.key_length_swa", head);
+  out->AddUint("attention.value_length_swa", head);
+  out->AddUint("rope.dimension_count_swa", head);
   out->writer.AddBoolArray(out->Key("attention.sliding_window_pattern"), windowed);
   LULL_ASSIGN_OR_RETURN(const uint64_t local, config.Uint("num_key_value_heads"));
   LULL_ASSIGN_OR_RETURN(const uint64_t global, config.Uint("num_global_key_value_heads"));
@@ -113,7 +110,7 @@ Status AddGemma4(const HfConfig& config, HfOutput* out) {
        {std::pair("num_experts", "expert_count"), std::pair("top_k_experts", "expert_used_count"),
         std::pair("moe_intermediate_size", "expert_feed_forward_length")}) {
     LULL_ASSIGN_OR_RETURN(const uint64_t number, config.Uint(from));
-    put(to, number);
+    out->AddUint(to, number);
   }
   return Status();
 }
@@ -141,7 +138,7 @@ Status AddQwen35(const HfConfig& config, HfOutput* out) {
   for (size_t i = 0; i < attention.size(); ++i)
     if (attention[i] != ((i + 1) % interval == 0))
       return config.Unsupported("attention that is not in every so many layers", "layer_types");
-  out->writer.AddUint32(out->Key("full_attention_interval"), static_cast<uint32_t>(interval));
+  out->AddUint("full_attention_interval", interval);
   std::vector<int32_t> sections = {11, 11, 10};
   const Json& given = JsonField(config.Field("rope_parameters|rope_scaling"), "mrope_section");
   if (given.is_array() && given.size() == 3 &&
@@ -161,14 +158,11 @@ Status AddDeepseek2(const HfConfig& config, HfOutput* out) {
   if (method != "greedy" && method != "group_limited_greedy")
     return config.Unsupported("another choice of experts than the greedy one", "topk_method");
   const Json& norm = config.Field("norm_topk_prob");
-  const auto put = [out](const char* key, uint64_t value) {
-    out->writer.AddUint32(out->Key(key), static_cast<uint32_t>(value));
-  };
-  put("attention.head_count_kv", 1);
-  put("attention.key_length", latent + rotated);
-  put("attention.value_length", latent);
-  put("attention.key_length_mla", still + rotated);
-  put("expert_gating_func", 1);
+  out->AddUint("attention.head_count_kv", 1);
+  out->AddUint("attention.key_length", latent + rotated);
+  out->AddUint("attention.value_length", latent);
+  out->AddUint("attention.key_length_mla", still + rotated);
+  out->AddUint("expert_gating_func", 1);
   out->writer.AddBool(out->Key("expert_weights_norm"), norm.is_boolean() && norm.get<bool>());
   // Rotation is as it was, and scores are sharper.
   const Json& scaling = config.Field("rope_scaling|rope_parameters");

@@ -27,8 +27,8 @@ namespace fs = std::filesystem;
 using Json = nlohmann::json;
 using Rows = HfTensor::Rows;
 
-constexpr char kConfig[] = "adapter_config.json";
-constexpr char kWeights[] = "adapter_model.safetensors";
+constexpr auto& kConfig = kPeftFiles[0];
+constexpr auto& kWeights = kPeftFiles[1];
 constexpr uint64_t kMaxRank = 8192;
 
 // The factors of one module.
@@ -263,11 +263,9 @@ class PeftConverter {
                        row.shape == HfTensor::Shape::kSame && row.rows != Rows::kLatentK &&
                        row.rows != Rows::kLatentV;
     if (!plain || !MatchHfName(row.name, name, &numbers)) return "";
-    std::string gguf = row.gguf;
-    if (numbers.size() > 1 || gguf.find("_exps.") != std::string::npos) return "";
-    if (const size_t hole = gguf.find("{}"); hole != std::string::npos)
-      gguf.replace(hole, 2, std::to_string(numbers[0]));
-    return gguf;
+    const bool experts =
+        numbers.size() > 1 || std::string_view(row.gguf).find("_exps.") != std::string_view::npos;
+    return experts ? "" : HfTargetName(row, numbers);
   }
 
   // The value of a pattern's entry that names the module, else the default.

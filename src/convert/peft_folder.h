@@ -11,6 +11,9 @@
 
 namespace lull {
 
+// What such a folder is read from: the configuration, then the factors.
+inline constexpr const char* kPeftFiles[] = {"adapter_config.json", "adapter_model.safetensors"};
+
 // Whether a path is a folder that has an adapter_config.json.
 bool IsPeftFolder(const std::string& path);
 

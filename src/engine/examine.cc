@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "engine/model_rep.h"
-#include "kernels/instruction_sets.h"
 #include "formats/file_kind.h"
+#include "kernels/instruction_sets.h"
 #include "quant/quant_format.h"
 #include "tokenizer/tokenizer.h"
 

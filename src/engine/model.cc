@@ -4,8 +4,8 @@
 
 #include "base/os/os.h"
 #include "engine/model_rep.h"
-#include "formats/gguf.h"
 #include "formats/file_kind.h"
+#include "formats/gguf.h"
 
 namespace lull {
 namespace {

@@ -222,14 +222,8 @@ TEST(PaddedHeadsTest, TheSameBitsHoweverComputed) {
 
 TEST(OddRowsTest, TheSameBitsHoweverComputed) {
   for (const char* arch : {"llama", "gemma3", "lfm2moe"}) {
-    TinyModelSpec spec;
-    spec.arch = arch;
+    TinyModelSpec spec = OddRowsSpec(arch);
     spec.type = "BF16";
-    spec.embd = 90;
-    spec.heads = 5;
-    spec.kv_heads = 1;
-    spec.ffn = 101;
-    spec.expert_ffn = 37;
     spec.seed = 15;
     ExpectTheSameBits(spec, KvType::kF16, false);
   }

@@ -35,6 +35,18 @@ inline std::unique_ptr<GgufFile> WriteAndOpen(const GgufWriter& writer, const st
   return file.ok() ? std::move(file).value() : nullptr;
 }
 
+// Of floats alone: rows that no block divides, heads of 18.
+inline TinyModelSpec OddRowsSpec(const std::string& arch) {
+  TinyModelSpec spec;
+  spec.arch = arch;
+  spec.embd = 90;
+  spec.heads = 5;
+  spec.kv_heads = 1;
+  spec.ffn = 101;
+  spec.expert_ffn = 37;
+  return spec;
+}
+
 inline TestModel LoadTiny(const TinyModelSpec& spec) {
   GgufWriter writer;
   writer.set_durable(false);

@@ -29,7 +29,7 @@ class ImatrixCommand : public Command {
     const os::InterruptFlag interrupt;
     LULL_ASSIGN_OR_RETURN(const std::string path, ResolveModel(model_));
     LULL_RETURN_IF_ERROR(CheckNotAnInput(out_, {path, file_}));
-    LULL_ASSIGN_OR_RETURN(const Session session, Session::Open(model_, runtime_));
+    LULL_ASSIGN_OR_RETURN(const Session session, Session::Open(path, runtime_));
     LULL_ASSIGN_OR_RETURN(const TextChunks chunks,
                           TextChunks::Read(*session.model, file_, text_, 1));
     LULL_ASSIGN_OR_RETURN(
